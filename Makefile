@@ -1,0 +1,46 @@
+# GoTicket's verbs. `make help` lists them; CI calls only these.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := libs/contracts libs/platform services/identity services/catalog services/booking \
+	services/notification services/gateway deploy/local tests/support
+SOURCES := $(addsuffix /src,$(PACKAGES))
+PROTOS := $(sort $(wildcard protos/goticket/*/v1/*.proto))
+STUBS := libs/contracts/src
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: .venv/.installed ## Create .venv with every pinned dependency and package
+
+.venv/.installed: requirements.lock requirements-bootstrap.lock pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	@$(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
+	@touch $@
+
+.PHONY: lock
+lock: ## Renew requirements.lock to the newest releases
+	uv=$$(command -v $(BIN)/uv uv | head -1); \
+	$$uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --group dev pyproject.toml \
+		$(foreach p,contracts platform gateway identity catalog booking notification local testing,--no-emit-package goticket-$(p)) \
+		-o requirements.lock
+
+.PHONY: proto
+proto: setup ## Generate stubs from protos/ into libs/contracts
+	@rm -rf $(STUBS)/goticket && mkdir -p $(STUBS)/goticket
+	@$(MAKE) --no-print-directory stubs OUT=$(STUBS)
+
+.PHONY: stubs
+stubs:
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos \
+		--python_out=$(OUT) --grpc_python_out=$(OUT) \
+		--mypy_out=$(OUT) --mypy_grpc_out=async_only:$(OUT) $(PROTOS)
+	@find $(OUT)/goticket -type d -exec touch {}/__init__.py {}/py.typed \;

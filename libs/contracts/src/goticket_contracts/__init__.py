@@ -1,0 +1,1 @@
+"""What services agree on beside the generated stubs."""

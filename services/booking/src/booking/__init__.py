@@ -1,0 +1,1 @@
+"""The only writer of stock: bookings and tickets."""

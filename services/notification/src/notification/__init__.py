@@ -1,0 +1,1 @@
+"""Turns domain events into e-mails with tickets in them."""

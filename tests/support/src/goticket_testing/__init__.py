@@ -1,0 +1,1 @@
+"""Fixtures for tests: real servers, cloned databases, factories."""
