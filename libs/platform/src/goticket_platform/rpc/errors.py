@@ -1,0 +1,111 @@
+"""Errors over gRPC: google.rpc.Status with ErrorInfo and BadRequest, both ways.
+
+Source: https://google.aip.dev/193 (the reason in ErrorInfo is the stable code).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+DETAILS_KEY = "grpc-status-details-bin"
+
+UNAVAILABLE = "unavailable"
+INTERNAL = "internal"
+
+
+@dataclass(frozen=True)
+class ErrorTable:
+    """Which gRPC status each of a service's errors gets.
+
+    `domain` names the service in ErrorInfo, such as "booking.goticket". An error
+    class that is not listed inherits from its nearest base that is.
+    """
+
+    domain: str
+    statuses: Mapping[type[Exception], grpc.StatusCode]
+
+    def status_of(self, error: BaseException) -> grpc.StatusCode | None:
+        """Return the status for `error`, or None when the table does not know it."""
+        for kind in type(error).__mro__:
+            if kind in self.statuses:
+                return self.statuses[kind]
+        return None
+
+
+class RemoteError(Exception):
+    """A call to another service was refused or failed.
+
+    `code` is the stable reason ("sold_out"), `fields` pairs of field and message.
+    """
+
+    def __init__(
+        self,
+        status: grpc.StatusCode,
+        code: str,
+        message: str,
+        fields: tuple[tuple[str, str], ...] = (),
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.fields = fields
+        self.metadata = dict(metadata or {})
+
+
+def rich_status(
+    domain: str,
+    status: grpc.StatusCode,
+    code: str,
+    message: str,
+    *,
+    fields: tuple[tuple[str, str], ...] = (),
+    metadata: Mapping[str, str] | None = None,
+) -> status_pb2.Status:
+    """Build the google.rpc.Status that tells `code` and the field violations."""
+    info = error_details_pb2.ErrorInfo(reason=code, domain=domain, metadata=dict(metadata or {}))
+    details = [_pack(info)]
+    if fields:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=field, description=text)
+            for field, text in fields
+        ]
+        details.append(_pack(error_details_pb2.BadRequest(field_violations=violations)))
+    number = code_pb2.Code.Value(status.name)
+    return status_pb2.Status(code=number, message=message, details=details)
+
+
+def remote_error(error: grpc.aio.AioRpcError) -> RemoteError:
+    """Read the rich status out of a failed call.
+
+    Without one (the server never answered, or is not ours) the code is the gRPC
+    status in lower case: "unavailable", "deadline_exceeded".
+    """
+    status = error.code()
+    message = error.details() or ""
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            return _from_rich(status, message, status_pb2.Status.FromString(value))
+    return RemoteError(status, status.name.lower(), message)
+
+
+def _from_rich(status: grpc.StatusCode, message: str, rich: status_pb2.Status) -> RemoteError:
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in rich.details:
+        if detail.Is(info.DESCRIPTOR):
+            detail.Unpack(info)
+        elif detail.Is(bad.DESCRIPTOR):
+            detail.Unpack(bad)
+    fields = tuple((item.field, item.description) for item in bad.field_violations)
+    code = info.reason or status.name.lower()
+    return RemoteError(status, code, message, fields, dict(info.metadata))
+
+
+def _pack(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed

@@ -1,0 +1,58 @@
+"""Settings from the environment, frozen, failing by naming what is missing."""
+
+from typing import TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SettingsT = TypeVar("SettingsT", bound="ServiceSettings")
+
+
+class SettingsError(SystemExit):
+    """The environment lacks settings or holds wrong ones; ends the process with that text."""
+
+
+class ServiceSettings(BaseSettings):
+    """What every process can be told; a service adds its own and sets `env_prefix`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    otlp_endpoint: str | None = None
+    trace_sample_ratio: float = Field(default=1.0, ge=0.0, le=1.0)
+    metrics_listen: str = "127.0.0.1:0"
+
+
+def load(settings: type[SettingsT]) -> SettingsT:
+    """Read `settings` from the environment.
+
+    Raises:
+        SettingsError: naming every variable that is missing or wrong. Values are
+            not repeated: they may be secrets.
+    """
+    try:
+        return settings()
+    except ValidationError as error:
+        raise SettingsError(_explain(settings, error)) from None
+
+
+def _explain(settings: type[ServiceSettings], error: ValidationError) -> str:
+    prefix = settings.model_config.get("env_prefix", "")
+    lines = [
+        f"  {prefix}{'_'.join(str(part) for part in problem['loc'])}".upper()
+        + f": {'is not set' if problem['type'] == 'missing' else problem['msg']}"
+        for problem in error.errors(include_input=False, include_url=False)
+    ]
+    return "The environment is not complete:\n" + "\n".join(lines)
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """Split "host:port" (IPv6 hosts in brackets).
+
+    Raises:
+        ValueError: no port, or not a number from 0 to 65535.
+    """
+    host, separator, port = listen.rpartition(":")
+    if not separator or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the highest TCP port
+        raise ValueError(f"{listen!r} is not host:port")
+    return host.strip("[]"), int(port)
