@@ -1,0 +1,53 @@
+"""Where the programs of the servers are, and what to install when they are not there."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+# The program that stands for each Debian package.
+PACKAGES = {
+    "postgres": "postgresql",
+    "redis-server": "redis-server",
+    "rabbitmq-server": "rabbitmq-server",
+}
+
+
+class ProgramMissing(Exception):
+    """A program that a server needs is not installed."""
+
+
+def find(name: str) -> Path:
+    """The program's path. Raises `ProgramMissing`."""
+    for folder in _folders(name):
+        candidate = folder / name
+        if candidate.is_file() and os.access(candidate, os.X_OK):
+            return candidate
+    raise ProgramMissing(f"{name} is not installed")
+
+
+def missing_packages() -> list[str]:
+    """The Debian packages whose program cannot be found."""
+    return [package for program, package in PACKAGES.items() if not _present(program)]
+
+
+def _present(program: str) -> bool:
+    try:
+        find(program)
+    except ProgramMissing:
+        return False
+    return True
+
+
+def _folders(name: str) -> Iterable[Path]:
+    # Debian's rabbitmq wrappers in PATH change the account; the plain scripts do not.
+    yield Path("/usr/lib/rabbitmq/bin")
+    # Newest PostgreSQL first; it also keeps initdb and postgres of one version together.
+    versions = Path("/usr/lib/postgresql")
+    if versions.is_dir():
+        numbered = [path for path in versions.iterdir() if path.name.isdigit()]
+        for version in sorted(numbered, key=lambda path: int(path.name), reverse=True):
+            yield version / "bin"
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if found:
+        yield Path(found).parent
