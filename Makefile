@@ -44,3 +44,38 @@ stubs:
 		--python_out=$(OUT) --grpc_python_out=$(OUT) \
 		--mypy_out=$(OUT) --mypy_grpc_out=async_only:$(OUT) $(PROTOS)
 	@find $(OUT)/goticket -type d -exec touch {}/__init__.py {}/py.typed \;
+
+.PHONY: up
+up: setup ## Start the whole system here and print how to use it
+	@$(BIN)/goticket-local up
+
+.PHONY: down
+down: setup ## Stop what `make up` started
+	@$(BIN)/goticket-local down
+
+.PHONY: logs
+logs: setup ## Show the logs (N=name of one process, F=1 to follow)
+	@$(BIN)/goticket-local logs $(N) $(if $(F),-f)
+
+.PHONY: reset
+reset: setup ## Stop everything and delete its data
+	@$(BIN)/goticket-local reset
+
+.PHONY: lint
+lint: setup ## Check style, imports between packages, and the stubs
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: types
+types: setup ## Check types, strictly
+	@$(BIN)/mypy
+
+.PHONY: test
+test: setup ## Run every test against real servers (T=path narrows)
+	@$(BIN)/pytest $(T)
+
+.PHONY: format
+format: setup ## Rewrite the code in the project's style
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .

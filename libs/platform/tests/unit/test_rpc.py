@@ -68,11 +68,13 @@ async def served() -> AsyncIterator[tuple[Identity, rpc.IdentityServiceAsyncStub
         rpc.add_IdentityServiceServicer_to_server(servicer, server)
 
     name = "goticket.identity.v1.IdentityService"
-    async with AsyncExitStack() as closing:
-        async with serve_grpc("127.0.0.1:0", table, register, [name], health) as port:
-            channel = open_channel(f"127.0.0.1:{port}")
-            closing.push_async_callback(channel.close, 5)  # after the server has drained
-            yield servicer, rpc.IdentityServiceStub(channel), port, health
+    async with (
+        AsyncExitStack() as closing,
+        serve_grpc("127.0.0.1:0", table, register, [name], health) as port,
+    ):
+        channel = open_channel(f"127.0.0.1:{port}")
+        closing.push_async_callback(channel.close, 5)  # after the server has drained
+        yield servicer, rpc.IdentityServiceStub(channel), port, health
 
 
 async def test_a_call_returns_the_answer_and_carries_the_request_id() -> None:

@@ -13,6 +13,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 DETAILS_KEY = "grpc-status-details-bin"
 
 UNAVAILABLE = "unavailable"
+DEADLINE_EXCEEDED = "deadline_exceeded"
 INTERNAL = "internal"
 
 

@@ -20,7 +20,14 @@ from prometheus_client import Counter, Histogram
 from goticket_platform.logs import get_logger
 from goticket_platform.ops import Health
 from goticket_platform.postgres import is_transient
-from goticket_platform.rpc.errors import DETAILS_KEY, INTERNAL, UNAVAILABLE, ErrorTable, rich_status
+from goticket_platform.rpc.errors import (
+    DEADLINE_EXCEEDED,
+    DETAILS_KEY,
+    INTERNAL,
+    UNAVAILABLE,
+    ErrorTable,
+    rich_status,
+)
 from goticket_platform.telemetry import extracted_context, tracer
 
 DEFAULT_DEADLINE_SECONDS = 10.0
@@ -93,15 +100,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 record_exception=False,
                 set_status_on_exception=False,
             ) as span:
+                deadline = asyncio.timeout(_seconds_left(context))
                 try:
-                    async with asyncio.timeout(_seconds_left(context)):
+                    async with deadline:
                         response = await behavior(request, context)
                     status = grpc.StatusCode.OK
                 except grpc.aio.AbortError:
                     status = grpc.StatusCode(context.code())
                     raise
                 except Exception as error:  # noqa: BLE001 - the one place that maps every failure
-                    status, rich = self._explain(error, method)
+                    status, rich = self._explain(error, method, deadline.expired())
                     if status is grpc.StatusCode.INTERNAL:
                         span.record_exception(error)
                         span.set_status(Status(StatusCode.ERROR))
@@ -116,7 +124,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return answer
 
-    def _explain(self, error: Exception, method: str) -> tuple[grpc.StatusCode, Any]:
+    def _explain(
+        self, error: Exception, method: str, too_late: bool
+    ) -> tuple[grpc.StatusCode, Any]:
         domain = self._table.domain
         if status := self._table.status_of(error):
             violations: Sequence[_Violation] = getattr(error, "fields", ())
@@ -128,6 +138,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 fields=tuple((item.field, item.message) for item in violations),
                 metadata=getattr(error, "metadata", None),
             )
+        if too_late:
+            status = grpc.StatusCode.DEADLINE_EXCEEDED
+            return status, rich_status(domain, status, DEADLINE_EXCEEDED, "It took too long.")
         if is_transient(error):
             logger.warning("call failed for now", method=method, error=type(error).__name__)
             status = grpc.StatusCode.UNAVAILABLE

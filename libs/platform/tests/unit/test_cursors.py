@@ -1,0 +1,26 @@
+"""Cursors: what goes in comes out, anything else is refused."""
+
+import pytest
+from goticket_platform.cursors import InvalidCursor, decode_cursor, encode_cursor
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@given(st.lists(st.text(), max_size=5))
+def test_a_cursor_gives_back_its_parts(parts: list[str]) -> None:
+    assert decode_cursor(encode_cursor(*parts), len(parts)) == tuple(parts)
+
+
+@given(st.text())
+def test_any_other_text_is_refused(text: str) -> None:
+    try:
+        decode_cursor(text, 2)
+    except InvalidCursor:
+        return
+    assert encode_cursor(*decode_cursor(text, 2)).rstrip("=")
+
+
+@pytest.mark.parametrize("text", ["", "!", "e30", encode_cursor("one"), "WzEsIDJd", "ą", "[" * 50])
+def test_malformed_cursors_are_refused(text: str) -> None:
+    with pytest.raises(InvalidCursor):
+        decode_cursor(text, 2)
