@@ -1,0 +1,37 @@
+"""Money as it is written in e-mails and on tickets."""
+
+from dataclasses import dataclass
+
+# ISO 4217 currencies whose minor unit is not a hundredth.
+_DECIMALS = {
+    **dict.fromkeys(
+        "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0
+    ),
+    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+    **dict.fromkeys("CLF UYW".split(), 4),
+}
+
+
+@dataclass(frozen=True)
+class Money:
+    """An amount in minor units of an ISO 4217 currency."""
+
+    amount: int
+    currency: str
+
+    def times(self, quantity: int) -> "Money":
+        """The price of so many."""
+        return Money(self.amount * quantity, self.currency)
+
+    def __str__(self) -> str:
+        """Currency code, grouped whole units, as many decimals as the currency has."""
+        decimals = _DECIMALS.get(self.currency, 2)
+        sign = "-" if self.amount < 0 else ""
+        whole, fraction = divmod(abs(self.amount), 10**decimals)
+        tail = f".{fraction:0{decimals}d}" if decimals else ""
+        return f"{self.currency} {sign}{whole:,}{tail}".strip()
+
+
+def price_text(price: Money) -> str:
+    """How a price reads to a buyer: nothing to pay is "Free"."""
+    return str(price) if price.amount else "Free"
