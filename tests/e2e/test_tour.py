@@ -1,0 +1,171 @@
+"""From creating an event to the e-mail with the ticket in it: the whole way, once."""
+
+import base64
+import email
+import email.policy
+from email.message import EmailMessage
+
+import httpx
+import icalendar
+import pypdfium2
+import zxingcpp
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from goticket_testing.world import Inbox, Json, Person, book, create_event, event_body, eventually
+
+
+def unpadded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def verify(code: str, keys: Json) -> bytes:
+    """Check a ticket code as an offline scanner does; return its payload."""
+    _, kid, payload, signature = code.split(".")
+    key = next(key for key in keys["keys"] if key["kid"] == kid)
+    public = Ed25519PublicKey.from_public_bytes(unpadded(key["x"]))
+    public.verify(unpadded(signature), code.rpartition(".")[0].encode())
+    return unpadded(payload)
+
+
+def parsed(raw: bytes) -> EmailMessage:
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def attachments(message: EmailMessage, kind: str) -> list[bytes]:
+    return [
+        part.get_payload(decode=True) for part in message.walk() if part.get_content_type() == kind
+    ]
+
+
+def qr_codes(pdf: bytes) -> list[str]:
+    """Read every QR code off the rendered pages of a PDF."""
+    document = pypdfium2.PdfDocument(pdf)
+    try:
+        return [
+            found.text
+            for page in document
+            for found in zxingcpp.read_barcodes(page.render(scale=3).to_pil())
+        ]
+    finally:
+        document.close()
+
+
+async def test_a_buyer_gets_an_email_whose_ticket_scans(
+    api: httpx.AsyncClient, inbox: Inbox, organizer: Person, buyer: Person
+) -> None:
+    answer = await api.post("/api/v1/events", json=event_body(), headers=organizer.headers)
+    assert answer.status_code == 201
+    event = answer.json()
+    assert answer.headers["location"].endswith(f"/api/v1/events/{event['id']}")
+    assert answer.headers["etag"]
+    assert (event["capacity"], event["availableSpots"]) == (1000, 1000)
+    assert [kind["name"] for kind in event["ticketTypes"]] == ["General Admission"]
+
+    answer = await book(api, buyer, event["id"], quantity=2)
+    assert answer.status_code == 201
+    booking = answer.json()
+    assert (booking["status"], booking["total"], booking["currency"]) == ("confirmed", 50000, "EUR")
+    codes = [ticket["code"] for ticket in booking["tickets"]]
+    assert len(set(codes)) == 2
+
+    [summary] = await eventually(lambda: inbox.to(buyer.email))
+    message = parsed(await inbox.raw(summary["ID"]))
+    kinds = {part.get_content_type() for part in message.walk()}
+    assert {"text/plain", "text/html", "application/pdf", "text/calendar"} <= kinds
+    scanned = [code for pdf in attachments(message, "application/pdf") for code in qr_codes(pdf)]
+    assert sorted(scanned) == sorted(codes)
+
+    keys = (await api.get("/.well-known/ticket-keys.json")).json()
+    assert all(verify(code, keys) for code in scanned)
+    [calendar] = attachments(message, "text/calendar")
+    [entry] = icalendar.Calendar.from_ical(calendar).walk("VEVENT")
+    assert entry["SUMMARY"] == "Metallica Live"
+
+
+async def test_the_booking_its_tickets_and_the_stock_can_be_read_back(
+    api: httpx.AsyncClient, organizer: Person, buyer: Person
+) -> None:
+    event = await create_event(api, organizer)
+    booking = (await book(api, buyer, event["id"], quantity=2)).json()
+    path = f"/api/v1/bookings/{booking['id']}"
+    assert (await api.get(path, headers=buyer.headers)).json() == booking
+    assert (await api.get(path, headers=organizer.headers)).status_code == 200
+    mine = (await api.get("/api/v1/bookings", headers=buyer.headers)).json()
+    assert [item["id"] for item in mine["items"]] == [booking["id"]]
+    ticket = booking["tickets"][0]
+    image = await api.get(f"/api/v1/tickets/{ticket['id']}/qr.svg", headers=buyer.headers)
+    assert image.headers["content-type"].startswith("image/svg+xml")
+    pdf = await api.get(f"/api/v1/tickets/{ticket['id']}/ticket.pdf", headers=buyer.headers)
+    assert qr_codes(pdf.content) == [ticket["code"]]
+    left = (await api.get(f"/api/v1/events/{event['id']}/availability")).json()
+    assert left["available"] == 998
+    assert (await api.get(f"/api/v1/events/{event['id']}")).json()["availableSpots"] == 998
+
+
+async def test_a_hold_is_confirmed_and_a_cancelled_booking_returns_its_stock(
+    api: httpx.AsyncClient, inbox: Inbox, organizer: Person, buyer: Person
+) -> None:
+    event = await create_event(api, organizer, capacity=5)
+    held = (await book(api, buyer, event["id"], quantity=3, hold=True)).json()
+    assert (held["status"], held["tickets"]) == ("held", [])
+    assert held["expiresAt"] > held["createdAt"]
+    path = f"/api/v1/bookings/{held['id']}"
+    confirmed = (await api.post(f"{path}/confirm", headers=buyer.headers)).json()
+    assert (confirmed["status"], len(confirmed["tickets"])) == ("confirmed", 3)
+    cancelled = (await api.post(f"{path}/cancel", headers=buyer.headers)).json()
+    assert cancelled["status"] == "cancelled"
+    again = await api.post(f"{path}/confirm", headers=buyer.headers)
+    assert again.status_code == 409
+    left = (await api.get(f"/api/v1/events/{event['id']}/availability")).json()
+    assert left["available"] == 5
+
+    async def both() -> bool:
+        return len(await inbox.to(buyer.email)) == 2
+
+    await eventually(both)
+
+
+async def test_a_cancelled_event_cancels_its_bookings_and_tells_the_buyers(
+    api: httpx.AsyncClient, inbox: Inbox, organizer: Person, buyer: Person
+) -> None:
+    event = await create_event(api, organizer)
+    booking = (await book(api, buyer, event["id"])).json()
+    path = f"/api/v1/events/{event['id']}"
+    assert (await api.delete(path, headers=organizer.headers)).status_code == 204
+
+    async def cancelled() -> bool:
+        answer = await api.get(f"/api/v1/bookings/{booking['id']}", headers=buyer.headers)
+        return bool(answer.json()["status"] == "cancelled")
+
+    async def told() -> bool:
+        return len(await inbox.to(buyer.email)) == 2
+
+    await eventually(cancelled)
+    await eventually(told)
+    assert (await api.get(path)).json()["status"] == "cancelled"
+    assert (await book(api, buyer, event["id"])).json()["error"] == "event_cancelled"
+
+
+async def test_an_account_is_opened_used_renewed_and_left(api: httpx.AsyncClient) -> None:
+    person = {"email": "Ada@Example.com", "password": "correct horse", "name": "Ada"}
+    answer = await api.post("/api/v1/auth/register", json=person)
+    assert answer.status_code == 201
+    assert answer.json()["email"] == "ada@example.com"
+    assert answer.json()["roles"] == ["user"]
+    again = await api.post("/api/v1/auth/register", json=person)
+    assert (again.status_code, again.json()["error"]) == (409, "email_taken")
+    wrong = await api.post(
+        "/api/v1/auth/login", json={"email": person["email"], "password": "wrong horse"}
+    )
+    assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_credentials")
+    tokens = (await api.post("/api/v1/auth/login", json=person)).json()
+    assert (tokens["tokenType"], tokens["expiresIn"]) == ("Bearer", 900)
+    headers = {"Authorization": f"Bearer {tokens['accessToken']}"}
+    assert (await api.get("/api/v1/users/me", headers=headers)).json()["name"] == "Ada"
+    old = {"refreshToken": tokens["refreshToken"]}
+    renewed = (await api.post("/api/v1/auth/refresh", json=old)).json()
+    assert (await api.post("/api/v1/auth/refresh", json=old)).status_code == 401
+    assert renewed["refreshToken"] != tokens["refreshToken"]
+    logout = await api.post("/api/v1/auth/logout", json={"refreshToken": renewed["refreshToken"]})
+    assert logout.status_code == 204
