@@ -1,0 +1,80 @@
+"""Settings of identity's processes, from environment variables named IDENTITY_…"""
+
+import base64
+import binascii
+from typing import Annotated, Self
+
+from goticket_platform.settings import ServiceSettings
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from identity.domain.account_rules import email_problems, password_problems
+
+KEY_BYTES = 32
+"""Size of an Ed25519 seed and of a public key."""
+MIN_BCRYPT_COST = 12
+
+
+def _key(text: object) -> object:
+    """Decode one key from base64; what is decoded already stays."""
+    if not isinstance(text, str):
+        return text
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"must be {KEY_BYTES} bytes in base64")
+    return key
+
+
+def _keys(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    return tuple(_key(part.strip()) for part in text.split(",") if part.strip())
+
+
+class DatabaseSettings(ServiceSettings):
+    """What a migration needs."""
+
+    model_config = SettingsConfigDict(env_prefix="IDENTITY_", frozen=True)
+
+    database_url: str = Field(repr=False)
+
+
+class RelaySettings(DatabaseSettings):
+    """What the relay needs."""
+
+    amqp_url: str = Field(repr=False)
+
+
+class ServeSettings(DatabaseSettings):
+    """What the server needs."""
+
+    redis_url: str = Field(repr=False)
+    grpc_listen: str
+    signing_key: Annotated[bytes, BeforeValidator(_key)] = Field(repr=False)
+    retired_keys: Annotated[tuple[bytes, ...], NoDecode, BeforeValidator(_keys)] = ()
+    issuer: str = "https://goticket.example"
+    audience: str = "goticket"
+    access_token_seconds: int = Field(default=900, gt=0)
+    refresh_token_days: int = Field(default=30, gt=0)
+    bcrypt_cost: int = Field(default=MIN_BCRYPT_COST, ge=MIN_BCRYPT_COST, le=16)
+    admin_email: str | None = None
+    admin_password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _admin_is_whole(self) -> Self:
+        if bool(self.admin_email) != bool(self.admin_password):
+            raise ValueError("ADMIN_EMAIL and ADMIN_PASSWORD come together or not at all")
+        if self.admin_email and self.admin_password:
+            problems = [
+                *(f"ADMIN_EMAIL {text}" for text in email_problems(self.admin_email)),
+                *(
+                    f"ADMIN_PASSWORD {text}"
+                    for text in password_problems(self.admin_password.get_secret_value())
+                ),
+            ]
+            if problems:
+                raise ValueError("; ".join(problems))
+        return self

@@ -1,0 +1,1 @@
+"""What an account is and what is allowed; standard library only, no I/O."""
