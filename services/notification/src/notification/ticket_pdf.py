@@ -115,8 +115,8 @@ def _draw_stub(pdf: FPDF, ticket: Ticket) -> None:
 
 def _draw_qr(pdf: FPDF, code: str, x: float, y: float) -> None:
     """Draw code as vectors, quiet zone included, at least error correction M."""
-    # Weighing all eight masks would take ten times as long as everything else
-    # here; a signed code is as good as random, and any mask suits it.
+    # Weighing all eight masks would take longer than the rest of the ticket; a
+    # signed code is as good as random, so that any mask suits it.
     symbol = segno.make_qr(code, error="m", mask=_QR_MASK)
     rows = [bytes(row) for row in symbol.matrix]
     module = _QR / (len(rows) + 2 * _QUIET_MODULES)

@@ -46,7 +46,7 @@ def zone_text(moment: datetime, zone: ZoneInfo) -> str:
 def clock_span_text(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> str:
     """From when to when: the end names its day only if that is another one.
 
-    For example "19:30 – 23:00" or "22:00 – Sunday, 13 June 2027, 04:00".
+    "19:30" and "23:00", or "22:00" and "Sunday, 13 June 2027, 04:00", with an en dash between.
     """
     start, end = starts_at.astimezone(zone), ends_at.astimezone(zone)
     until = clock_text(end)

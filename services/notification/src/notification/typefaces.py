@@ -3,7 +3,7 @@
 Text that Windows-1252 can write is set in Helvetica, which every PDF reader
 has: nothing is embedded. All other text is set in DejaVu Sans. Reading that
 font whole costs about 40 ms, so the blocks of it that a text needs are cut out
-once per process and remembered; a document then costs a few milliseconds.
+once per process and remembered; a document then costs about 15 ms instead of 5.
 """
 
 import io
@@ -13,8 +13,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal, cast
 
-from fontTools import subset
-from fontTools.ttLib import TTFont
+from fontTools import subset  # type: ignore[import-untyped]  # ships no types
+from fontTools.ttLib import TTFont  # type: ignore[import-untyped]  # ships no types
 from fpdf import FPDF
 from fpdf.bidi import BidiParagraph
 from fpdf.fonts import TTFFont

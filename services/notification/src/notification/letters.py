@@ -1,0 +1,162 @@
+"""Composes the letters: multipart text and HTML, tickets and a calendar entry attached."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+from uuid import UUID
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from notification.bookings import Booking, Kind, Notice
+from notification.calendar_file import calendar_method, render_calendar
+from notification.money import price_text
+from notification.ticket_pdf import render_ticket
+from notification.times import clock_span_text, date_text, zone_text
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("notification"),
+    autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+_SUBJECTS = {
+    Kind.TICKETS: "Your tickets for {}",
+    Kind.CANCELLATION: "Cancelled: your booking for {}",
+    Kind.EXPIRY: "Your reservation for {} has run out",
+}
+
+
+class Unaddressable(Exception):
+    """The buyer's address is not one that mail can be sent to."""
+
+
+@dataclass(frozen=True)
+class Letterhead:
+    """What every letter has in common: who sends it and where the shop is."""
+
+    sender: Address
+    public_url: str
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A letter ready to be handed to a mail server: envelope and content."""
+
+    sender: str
+    recipient: str
+    message_id: str
+    content: bytes
+
+    @property
+    def international(self) -> bool:
+        """Whether the server must speak SMTPUTF8 (RFC 6531) for this recipient."""
+        return not self.recipient.isascii()
+
+
+def message_id(letterhead: Letterhead, event_id: UUID) -> str:
+    """The same for every attempt to tell one event, so that a repeat is recognised."""
+    return f"<{event_id}@{letterhead.sender.domain}>"
+
+
+def compose(letterhead: Letterhead, notice: Notice, event_id: UUID, now: datetime) -> Letter:
+    """The whole letter. Takes milliseconds a ticket: keep it off the event loop.
+
+    Raises:
+        Unaddressable: the buyer's address is malformed.
+    """
+    booking = notice.booking
+    recipient = _address(booking.buyer_name, booking.buyer_email)
+    message = EmailMessage(policy=SMTP if recipient.addr_spec.isascii() else SMTPUTF8)
+    message["From"] = letterhead.sender
+    message["To"] = recipient
+    message["Subject"] = _SUBJECTS[notice.kind].format(booking.event.name)
+    message["Date"] = now
+    message["Message-ID"] = message_id(letterhead, event_id)
+    # RFC 3834: keeps out-of-office replies away.
+    message["Auto-Submitted"] = "auto-generated"
+    words = _words(letterhead, notice)
+    for kind, subtype in (("txt", "plain"), ("html", "html")):
+        text = _TEMPLATES.get_template(f"{notice.kind}.{kind}.j2").render(words)
+        add = message.set_content if subtype == "plain" else message.add_alternative
+        add(text, subtype=subtype, cte="quoted-printable")
+    _attach(message, letterhead, notice, now)
+    return Letter(
+        sender=letterhead.sender.addr_spec,
+        recipient=recipient.addr_spec,
+        message_id=message_id(letterhead, event_id),
+        content=message.as_bytes(),
+    )
+
+
+def ticket_file_name(number: int) -> str:
+    """What the attachment with that ticket is called."""
+    return f"ticket-{number}.pdf"
+
+
+def _address(name: str, address: str) -> Address:
+    """Internationalised domains become ASCII; a local part stays as it is."""
+    local, _, domain = address.rpartition("@")
+    try:
+        ascii_domain = domain.encode("idna").decode("ascii")
+        if local.isascii():
+            return Address(display_name=name, addr_spec=f"{local}@{ascii_domain}")
+    except (ValueError, IndexError, MessageError) as error:
+        raise Unaddressable from error
+    # The library's parser knows no RFC 6531; quoted forms are not worth writing one.
+    if not local.isprintable() or set(local) & set(' "(),:;<>@[\\]') or not ascii_domain:
+        raise Unaddressable
+    return Address(display_name=name, username=local, domain=ascii_domain)
+
+
+def _attach(message: EmailMessage, letterhead: Letterhead, notice: Notice, now: datetime) -> None:
+    if notice.kind is Kind.TICKETS:
+        for ticket in notice.booking.tickets:
+            message.add_attachment(
+                render_ticket(notice.booking, ticket, now),
+                maintype="application",
+                subtype="pdf",
+                filename=ticket_file_name(ticket.number),
+            )
+    if notice.kind is not Kind.EXPIRY:
+        message.add_attachment(
+            render_calendar(notice, letterhead.sender, now),
+            maintype="text",
+            subtype="calendar",
+            filename="event.ics",
+            params={"method": calendar_method(notice.kind), "charset": "utf-8"},
+        )
+
+
+def _words(letterhead: Letterhead, notice: Notice) -> dict[str, object]:
+    """Everything the templates print, already in words."""
+    booking: Booking = notice.booking
+    event = booking.event
+    return {
+        "public_url": letterhead.public_url,
+        "buyer": booking.buyer_name,
+        "event": event.name,
+        "place": event.place,
+        "date": date_text(event.starts_at.astimezone(event.zone)),
+        "hours": clock_span_text(event.starts_at, event.ends_at, event.zone),
+        "zone": zone_text(event.starts_at, event.zone),
+        "lines": [
+            {
+                "quantity": line.quantity,
+                "ticket_type": line.ticket_type,
+                "unit_price": price_text(line.unit_price),
+                "total": price_text(line.total),
+            }
+            for line in booking.lines
+        ],
+        "total": price_text(booking.total),
+        "ticket_count": len(booking.tickets),
+        "reference": str(booking.id),
+        "reason": notice.reason,
+        "was_confirmed": booking.was_confirmed,
+    }
