@@ -1,0 +1,1 @@
+"""Events between services: outbox, relay, queues, consumer, inbox, dead letters."""

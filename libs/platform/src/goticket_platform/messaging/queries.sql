@@ -1,0 +1,55 @@
+-- Statements of the outbox and the inbox. {schema} is the service's own schema, put
+-- in by `statements`; everything else is a parameter.
+
+-- name: append_events
+-- Add events in the order given, which is the order of their ids.
+INSERT INTO {schema}.outbox
+    (event_id, type, aggregate_id, aggregate_version, partition_id, payload, headers, occurred_at)
+SELECT event_id, type, aggregate_id, aggregate_version, partition_id, payload, headers, occurred_at
+FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::uuid[], $6::jsonb[],
+            $7::jsonb[], $8::timestamptz[])
+     WITH ORDINALITY AS event (event_id, type, aggregate_id, aggregate_version, partition_id,
+                               payload, headers, occurred_at, position)
+ORDER BY position
+
+-- name: claim_heads
+-- Lock the oldest pending event of up to $1 aggregates that no other relay works on.
+-- Only a head may leave: its successors become heads once it is deleted, so an
+-- aggregate's order holds with any number of relays. A locked head hides its
+-- successors too, because it is still there to be found by NOT EXISTS.
+SELECT id, event_id, type, aggregate_id, aggregate_version, partition_id,
+       payload::text AS payload, headers::text AS headers, occurred_at, attempts
+FROM {schema}.outbox AS head
+WHERE available_at <= now()
+  AND NOT EXISTS (
+      SELECT FROM {schema}.outbox AS earlier
+      WHERE earlier.aggregate_id = head.aggregate_id AND earlier.id < head.id)
+ORDER BY id
+LIMIT $1
+FOR UPDATE OF head SKIP LOCKED
+
+-- name: delete_published
+-- Forget what the broker has confirmed.
+DELETE FROM {schema}.outbox WHERE id = ANY($1::bigint[])
+
+-- name: back_off
+-- Let refused events wait: 1, 2, 4, … seconds, at most a minute.
+UPDATE {schema}.outbox
+SET attempts = attempts + 1,
+    available_at = now() + make_interval(secs => least(60, power(2, least(attempts, 6))))
+WHERE id = ANY($1::bigint[])
+
+-- name: measure_backlog
+-- How many events wait, and since when the oldest.
+SELECT count(*) AS pending,
+       coalesce(extract(epoch FROM now() - (
+           SELECT occurred_at FROM {schema}.outbox ORDER BY id LIMIT 1)), 0)::float8 AS oldest_age
+FROM {schema}.outbox
+
+-- name: wake_relay
+-- Tell listening relays that something was committed.
+SELECT pg_notify('{schema}_outbox', '')
+
+-- name: remember_event
+-- Note that a consumer has seen an event; touches no row when it already had.
+INSERT INTO {schema}.inbox (consumer, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING
