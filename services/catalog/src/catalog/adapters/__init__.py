@@ -1,0 +1,1 @@
+"""How the catalog reaches PostgreSQL and the booking service."""

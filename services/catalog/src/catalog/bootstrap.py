@@ -1,0 +1,89 @@
+"""Where the catalog is put together, and the only place."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import asyncpg
+import grpc
+from goticket.catalog.v1.catalog_pb2_grpc import add_CatalogServiceServicer_to_server
+from goticket_platform.ids import new_id
+from goticket_platform.lifecycle import Stop
+from goticket_platform.messaging.outbox import Outbox, OutboxNotifier
+from goticket_platform.messaging.relay import Relay
+from goticket_platform.ops import Health, serve_ops
+from goticket_platform.postgres import open_pool
+from goticket_platform.rpc.client import open_channel
+from goticket_platform.rpc.server import serve_grpc
+
+from catalog.adapters.booking import BookingStock
+from catalog.adapters.postgres import PostgresEvents
+from catalog.application.ports import Clock, Stock
+from catalog.config import RelaySettings, ServeSettings
+from catalog.entrypoints.grpc import SERVICE_NAME, CatalogService
+from catalog.entrypoints.grpc_errors import ERRORS
+
+SCHEMA = "catalog"
+SOURCE = "/goticket/catalog"
+"""CloudEvents source of what the relay publishes."""
+
+
+def now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
+async def run_server(settings: ServeSettings, stop: Stop) -> None:
+    """Answer gRPC calls until `stop`, then let those in flight finish."""
+    health = Health()
+    async with (
+        opened_pool(settings.database_url, health) as pool,
+        open_channel(settings.booking_target) as channel,
+        serve_ops(settings.metrics_listen, health),
+        serving(settings.grpc_listen, pool, BookingStock(channel), health),
+    ):
+        await stop.wait()
+
+
+async def run_relay(settings: RelaySettings, stop: Stop) -> None:
+    """Publish the outbox until `stop`."""
+    health = Health()
+    async with (
+        opened_pool(settings.database_url, health) as pool,
+        serve_ops(settings.metrics_listen, health),
+    ):
+        relay = Relay(pool, settings.amqp_url, SCHEMA, SOURCE)
+        health.add_check("rabbitmq", relay.check)
+        health.ready = True
+        await relay.run(stop)
+
+
+@asynccontextmanager
+async def serving(
+    listen: str, pool: asyncpg.Pool, stock: Stock, health: Health, clock: Clock = now
+) -> AsyncIterator[int]:
+    """Serve the catalog on `listen` ("host:port", port 0 for any); yield the port."""
+    notifier = OutboxNotifier(pool, SCHEMA)
+    events = PostgresEvents(pool, Outbox(SCHEMA), notifier)
+    service = CatalogService(events, stock, clock, new_id)
+
+    def register(server: grpc.aio.Server) -> None:
+        add_CatalogServiceServicer_to_server(service, server)
+
+    try:
+        async with serve_grpc(listen, ERRORS, register, [SERVICE_NAME], health) as port:
+            health.ready = True
+            yield port
+    finally:
+        await notifier.close()
+
+
+@asynccontextmanager
+async def opened_pool(dsn: str, health: Health) -> AsyncIterator[asyncpg.Pool]:
+    """Open a pool that `health` watches; close it at the end."""
+    pool = await open_pool(dsn)
+    health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
+    try:
+        yield pool
+    finally:
+        await pool.close()

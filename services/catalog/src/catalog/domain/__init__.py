@@ -1,0 +1,1 @@
+"""What an event is and may become: pure decisions, no I/O."""

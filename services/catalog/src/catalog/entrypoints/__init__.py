@@ -1,0 +1,1 @@
+"""How the catalog is reached: gRPC and the command line."""
