@@ -86,6 +86,12 @@ class Process:
         self.pid_file = run_dir / f"{name.replace(' ', '-')}.pid"
         self._child: subprocess.Popen[bytes] | None = None
 
+    @classmethod
+    def at(cls, pid_file: Path) -> "Process":
+        """The process a pid file names, to look at or to end; it cannot be started again."""
+        nowhere = Path(os.devnull)
+        return cls(pid_file.stem, [], env={}, run_dir=pid_file.parent, log=nowhere)
+
     @property
     def identity(self) -> Identity | None:
         """The running process this pid file names, if it still runs."""
@@ -149,20 +155,23 @@ class Process:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()  # psutil checks the start time: a recycled pid is left alone
         psutil.wait_procs(descendants, timeout=10)
-        self.wait_gone(10)
-        self.pid_file.unlink(missing_ok=True)
+        if self.wait_gone(10):
+            self._forget()
 
     def stop(self, grace_seconds: float = 25.0) -> bool:
         """Ask it to end, then insist. True when it went by itself within the grace."""
-        if not self.alive:
-            self.pid_file.unlink(missing_ok=True)
-            return True
         self.kill(self.stop_signal)
-        in_time = self.wait_gone(grace_seconds)
-        if not in_time:
-            self.kill()
+        if self.wait_gone(grace_seconds):
+            self._forget()
+            return True
+        self.kill()
+        return False
+
+    def _forget(self) -> None:
+        if self._child is not None:
+            self._child.wait()  # it has ended: this only collects it
+            self._child = None
         self.pid_file.unlink(missing_ok=True)
-        return in_time
 
     def wait_gone(self, seconds: float) -> bool:
         """Wait until it has ended; False when it has not by then."""

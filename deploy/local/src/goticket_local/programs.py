@@ -1,7 +1,9 @@
 """Where the programs of the servers are, and what to install when they are not there."""
 
 import os
+import re
 import shutil
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,6 +31,22 @@ def find(name: str) -> Path:
 def missing_packages() -> list[str]:
     """The Debian packages whose program cannot be found."""
     return [package for program, package in PACKAGES.items() if not _present(program)]
+
+
+def versions() -> list[str]:
+    """What is installed, each with its version where it is quick to tell."""
+    found = [f"PostgreSQL {_version('postgres')}", f"Redis {_version('redis-server')}"]
+    # Asking RabbitMQ starts an Erlang machine; its folder bears the version.
+    folder = re.search(r"rabbitmq_server-([\d.]+)", str(find("rabbitmq-server").resolve()))
+    return [*found, f"RabbitMQ {folder[1]}" if folder else "RabbitMQ"]
+
+
+def _version(program: str) -> str:
+    done = subprocess.run(
+        [str(find(program)), "--version"], capture_output=True, text=True, check=False
+    )
+    number = re.search(r"\d+\.\d+(\.\d+)?", done.stdout)
+    return number[0] if number else ""
 
 
 def _present(program: str) -> bool:

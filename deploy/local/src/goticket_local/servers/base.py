@@ -1,6 +1,7 @@
 """What the private servers have in common: one process, awaited until it answers."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -62,6 +63,15 @@ class Server:
     def kill(self, sig: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal; with SIGKILL it is gone on return, like in a power cut."""
         self.process.kill(sig)
+
+    def discard(self) -> None:
+        """End it for good: at once, and with its data."""
+        self.kill()
+        self.remove()
+
+    def remove(self) -> None:
+        """Delete its folder; it must not run."""
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def restart(self) -> None:
         """Stop and start, on the same data."""

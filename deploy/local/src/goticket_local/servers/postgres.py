@@ -4,19 +4,22 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
 from goticket_local import programs
-from goticket_local.process import Process, StartFailed, account_for
+from goticket_local.process import Account, Process, StartFailed, account_for
 from goticket_local.servers.base import Server, plain_environment
 
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
 # PostgreSQL refuses to run as root; this account comes with the package.
 ACCOUNT = "postgres"
+# For clusters of checkouts that account cannot enter; each gets a private folder in it.
+OUTSIDE = "/var/tmp"  # noqa: S108
 
 COMMON = {
     "listen_addresses": HOST,
@@ -63,11 +66,9 @@ class PostgresServer(Server):
     @cached_property
     def process(self) -> Process:
         """The postmaster."""
-        settings = COMMON | {"port": str(self.port)} | ({} if self.durable else NOT_DURABLE)
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return Process(
             self.name,
-            [str(programs.find("postgres")), "-D", str(self.data), *options],
+            self._argv(),
             env=plain_environment(),
             run_dir=self.run_dir,
             log=self.log,
@@ -77,35 +78,56 @@ class PostgresServer(Server):
 
     def prepare(self) -> None:
         """Make the cluster, owned by the account that will run it."""
-        if (self.data / "PG_VERSION").exists():
-            return
-        shutil.rmtree(self.data, ignore_errors=True)  # what an interrupted initdb left
-        self.home.mkdir(parents=True, exist_ok=True)
+        if not (self.data / "PG_VERSION").exists():
+            self.home.mkdir(parents=True, exist_ok=True)
+            self._make_cluster(self._place())
+        self.process.argv = self._argv()
+
+    def _place(self) -> Path:
+        """A folder for the cluster that its account can enter: home, where possible.
+
+        A checkout in a private folder (root's home) is not; `data` then links out of it.
+        """
+        if account_for(ACCOUNT).uid is None:
+            return self.home
+        self.home.chmod(0o711)
+        if can_enter(ACCOUNT, self.home):
+            return self.home
+        outside = Path(tempfile.mkdtemp(prefix="goticket-postgres-", dir=OUTSIDE))
+        outside.chmod(0o711)
+        self.data.unlink(missing_ok=True)
+        self.data.symlink_to(outside / "data")
+        return outside
+
+    def _make_cluster(self, place: Path) -> None:
         account = account_for(ACCOUNT)
-        if account.uid is not None:
-            self.home.chmod(0o711)
-            self._check_reachable()
-        fresh = self.home / "data.new"
-        shutil.rmtree(fresh, ignore_errors=True)
+        fresh = place / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)  # what an interrupted attempt left
         fresh.mkdir(mode=0o700)
-        password_file = self.home / "password"
+        password_file = place / "password"
         password_file.touch(mode=0o600)
         password_file.write_text(self.password)
         if account.uid is not None and account.gid is not None:
             os.chown(fresh, account.uid, account.gid)
             os.chown(password_file, account.uid, account.gid)
+        initdb = [
+            str(programs.find("initdb")),
+            *("-D", str(fresh), "-U", SUPERUSER, "--pwfile", str(password_file)),
+            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8"),
+            *(() if self.durable else ("--no-sync",)),
+        ]
         try:
-            self._as_account(
-                [
-                    str(programs.find("initdb")),
-                    *("-D", str(fresh), "-U", SUPERUSER, "--pwfile", str(password_file)),
-                    *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8"),
-                    *(() if self.durable else ("--no-sync",)),
-                ]
-            )
+            done = _run_as_account(initdb, account)
         finally:
             password_file.unlink()
-        fresh.rename(self.data)  # only a finished cluster gets the name
+        if done.returncode != 0:
+            raise StartFailed(f"initdb failed:\n{done.stdout}{done.stderr}")
+        fresh.rename(place / "data")  # only a finished cluster gets the name
+
+    def _argv(self) -> list[str]:
+        settings = COMMON | {"port": str(self.port)} | ({} if self.durable else NOT_DURABLE)
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [str(programs.find("postgres")), "-D", str(self.data.resolve()), *options]
 
     def answers(self) -> bool:
         """Whether it takes connections (it refuses them while it recovers)."""
@@ -117,7 +139,6 @@ class PostgresServer(Server):
 
         Raises `subprocess.CalledProcessError` with psql's words in `stderr`.
         """
-        assignments = "".join(f"\\set {k} {_quoted(v)}\n" for k, v in (variables or {}).items())
         done = subprocess.run(
             [
                 str(programs.find("psql")),
@@ -125,7 +146,7 @@ class PostgresServer(Server):
                 *("-h", HOST, "-p", str(self.port), "-U", SUPERUSER, "-d", database),
             ],
             # Passwords go by environment and input: the process list shows arguments to everybody.
-            input=assignments + sql,
+            input=psql_script(sql, variables),
             env=plain_environment() | {"PGPASSWORD": self.password},
             check=True,
             capture_output=True,
@@ -142,30 +163,37 @@ class PostgresServer(Server):
             {"name": name},
         )
 
-    def _check_reachable(self) -> None:
-        try:
-            self._as_account(["/bin/sh", "-c", 'cd "$1"', "sh", str(self.home)])
-        except StartFailed:
-            raise StartFailed(
-                f"The account {ACCOUNT} cannot enter {self.home} (PostgreSQL will not run as "
-                "root): move the checkout out of a private folder, or run as an ordinary user."
-            ) from None
+    def remove(self) -> None:
+        """Delete cluster and folder; it must not run."""
+        if self.data.is_symlink():
+            shutil.rmtree(self.data.resolve().parent, ignore_errors=True)
+        shutil.rmtree(self.home, ignore_errors=True)
 
-    def _as_account(self, argv: list[str]) -> None:
-        account = account_for(ACCOUNT)
-        done = subprocess.run(
-            argv,
-            env=plain_environment(),
-            cwd="/",
-            capture_output=True,
-            text=True,
-            check=False,
-            user=account.uid,
-            group=account.gid,
-            extra_groups=account.groups,
-        )
-        if done.returncode != 0:
-            raise StartFailed(f"{argv[0]} failed:\n{done.stdout}{done.stderr}")
+
+def psql_script(sql: str, variables: Mapping[str, str] | None) -> str:
+    """A script that begins with setting its variables."""
+    assignments = [f"\\set {name} {_quoted(value)}\n" for name, value in (variables or {}).items()]
+    return "".join(assignments) + sql
+
+
+def can_enter(user: str, folder: Path) -> bool:
+    """Whether the account a server would run as can reach a folder through its parents."""
+    argv = ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)]
+    return _run_as_account(argv, account_for(user)).returncode == 0
+
+
+def _run_as_account(argv: list[str], account: Account) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv,
+        env=plain_environment(),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+        user=account.uid,
+        group=account.gid,
+        extra_groups=account.groups,
+    )
 
 
 def _quoted(value: str) -> str:

@@ -119,6 +119,11 @@ class RabbitServer(Server):
         super().stop(grace_seconds)
         self.port_mapper.stop()
 
+    def remove(self) -> None:
+        """Delete its folder and end its port mapper; it must not run."""
+        self.port_mapper.kill()
+        super().remove()
+
     def add_vhost(self, name: str) -> None:
         """Create a virtual host that the user may use; harmless when it exists."""
         vhost = quote(name, safe="")

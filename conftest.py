@@ -1,0 +1,3 @@
+"""What every test of the workspace can use."""
+
+pytest_plugins = ["goticket_testing.plugin"]

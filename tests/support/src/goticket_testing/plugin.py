@@ -1,0 +1,133 @@
+"""The pytest plugin: real servers per session, fresh databases and virtual hosts per test."""
+
+import itertools
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from goticket_local import reaper, system
+from goticket_local.servers.postgres import ACCOUNT, can_enter
+from redis import Redis
+
+from goticket_testing import backend
+from goticket_testing.backend import RabbitBackend, RedisBackend, ServerSource, running
+from goticket_testing.databases import DatabaseFactory, Postgres
+from goticket_testing.native import NativeSource
+
+CHOICE = pytest.StashKey[str]()
+STARTED = pytest.StashKey[list[str]]()
+REDIS_DATABASES = 16
+
+_numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Decide once what the servers run on."""
+    config.stash[CHOICE] = backend.choose()
+    config.stash[STARTED] = []
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say what the tests will run against."""
+    return f"goticket: {backend.versions(config.stash[CHOICE])} (started when first needed)"
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what the tests did run against."""
+    started = config.stash[STARTED]
+    if started:
+        terminalreporter.write_line(f"goticket: ran against {config.stash[CHOICE]} servers:")
+        terminalreporter.write_line(f"          {', '.join(started)}")
+
+
+@pytest.fixture(scope="session")
+def session_folder() -> Iterator[Path]:
+    """Where the session's servers keep everything; nothing outlives the session in it."""
+    for parent in (tempfile.gettempdir(), "/var/tmp"):  # noqa: S108 - mkdtemp makes it private
+        folder = Path(tempfile.mkdtemp(prefix="goticket-test-", dir=parent))
+        folder.chmod(0o711)  # PostgreSQL may run as another account
+        if can_enter(ACCOUNT, folder):
+            break
+        folder.rmdir()
+    with reaper.attach(folder):
+        # Leaving closes the reaper's input and waits for it to end what is left.
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def server_source(session_folder: Path, pytestconfig: pytest.Config) -> ServerSource:
+    """Makes servers of the session's kind; installs native ones where they are missing."""
+    if pytestconfig.stash[CHOICE] == "containers":
+        from goticket_testing.containers import ContainerSource  # slow to import
+
+        return ContainerSource()
+    system.ensure_packages()
+    return NativeSource(session_folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_source: ServerSource, pytestconfig: pytest.Config) -> Iterator[Postgres]:
+    """The session's PostgreSQL."""
+    with running(server_source.postgres()) as server:
+        pytestconfig.stash[STARTED].append(f"PostgreSQL {backend.postgres_version(server)}")
+        yield Postgres(server)
+
+
+@pytest.fixture(scope="session")
+def redis_server(
+    server_source: ServerSource, pytestconfig: pytest.Config
+) -> Iterator[RedisBackend]:
+    """The session's Redis."""
+    with running(server_source.redis()) as server:
+        pytestconfig.stash[STARTED].append(f"Redis {backend.redis_version(server)}")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(
+    server_source: ServerSource, pytestconfig: pytest.Config
+) -> Iterator[RabbitBackend]:
+    """The session's RabbitMQ."""
+    with running(server_source.rabbitmq()) as server:
+        pytestconfig.stash[STARTED].append(f"RabbitMQ {backend.rabbitmq_version(server)}")
+        yield server
+
+
+@pytest_asyncio.fixture
+async def database(postgres_server: Postgres) -> AsyncIterator[DatabaseFactory]:
+    """A factory: `await database("booking")` is the URL of a fresh, migrated database."""
+    names: list[str] = []
+
+    async def create(service: str) -> str:
+        names.append(await postgres_server.clone(service))
+        return postgres_server.dsn(service, names[-1])
+
+    yield create
+    for name in names:
+        await postgres_server.drop(name)
+
+
+@pytest.fixture
+def amqp_url(rabbitmq_server: RabbitBackend) -> Iterator[str]:
+    """The URL of a virtual host that is this test's alone."""
+    name = f"test-{next(_numbers)}"
+    rabbitmq_server.start()  # an earlier test may have stopped it
+    rabbitmq_server.add_vhost(name)
+    yield rabbitmq_server.amqp_url(name)
+    rabbitmq_server.start()
+    rabbitmq_server.delete_vhost(name)
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisBackend) -> str:
+    """The URL of an empty Redis database; the next test gets another one."""
+    redis_server.start()  # an earlier test may have stopped it
+    # Number 0 is the running system's.
+    url = redis_server.url(1 + next(_numbers) % (REDIS_DATABASES - 1))
+    with Redis.from_url(url) as client:
+        client.flushdb()
+    return url
