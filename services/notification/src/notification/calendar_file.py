@@ -45,7 +45,8 @@ def render_calendar(notice: Notice, organizer: Address, now: datetime) -> bytes:
     calendar.add("version", "2.0")
     calendar.add("method", method)
     calendar.add_component(entry)
-    return calendar.to_ical()
+    content: bytes = calendar.to_ical()
+    return content
 
 
 def _description(booking: Booking) -> str:

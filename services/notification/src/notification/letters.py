@@ -8,7 +8,7 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from uuid import UUID
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from notification.bookings import Booking, Kind, Notice
 from notification.calendar_file import calendar_method, render_calendar
@@ -18,7 +18,7 @@ from notification.times import clock_span_text, date_text, zone_text
 
 _TEMPLATES = Environment(
     loader=PackageLoader("notification"),
-    autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+    autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -107,10 +107,10 @@ def _address(name: str, address: str) -> Address:
         if local.isascii():
             return Address(display_name=name, addr_spec=f"{local}@{ascii_domain}")
     except (ValueError, IndexError, MessageError) as error:
-        raise Unaddressable from error
+        raise Unaddressable("the address is malformed") from error
     # The library's parser knows no RFC 6531; quoted forms are not worth writing one.
     if not local.isprintable() or set(local) & set(' "(),:;<>@[\\]') or not ascii_domain:
-        raise Unaddressable
+        raise Unaddressable("the address is malformed")
     return Address(display_name=name, username=local, domain=ascii_domain)
 
 

@@ -1,0 +1,2 @@
+DROP TABLE notification.deliveries;
+DROP TABLE notification.inbox;
