@@ -53,7 +53,7 @@ class PostgresUsers:
 class _Changes:
     def __init__(
         self,
-        connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record],
+        connection: asyncpg.pool.PoolConnectionProxy,
         outbox: Outbox,
     ) -> None:
         self._connection = connection
