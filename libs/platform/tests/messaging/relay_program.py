@@ -1,0 +1,20 @@
+"""A relay as a process of its own, to be killed; small batches, so that it dies amid many."""
+
+import os
+
+from goticket_platform.lifecycle import Stop, run
+from goticket_platform.postgres import open_pool
+from goticket_testing.messaging import a_relay
+
+
+async def main(stop: Stop) -> None:
+    """Relay until told to stop."""
+    pool = await open_pool(os.environ["TEST_DSN"])
+    try:
+        await a_relay(pool, os.environ["TEST_AMQP_URL"], batch=10).run(stop)
+    finally:
+        await pool.close()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,252 @@
+"""The relay against real servers."""
+
+import asyncio
+import os
+import signal
+import sys
+import uuid
+from pathlib import Path
+
+import asyncpg
+from goticket_platform.messaging.cloudevents import PublishedEvent, event_message
+from goticket_platform.messaging.outbox import OutboxNotifier
+from goticket_testing.backend import RabbitBackend
+from goticket_testing.databases import Postgres
+from goticket_testing.messaging import (
+    Received,
+    a_consumer,
+    a_relay,
+    an_event,
+    append,
+    eventually,
+    pending,
+    running,
+)
+
+
+async def test_an_event_arrives_with_its_cloudevents_attributes(
+    pool: asyncpg.Pool, amqp_url: str
+) -> None:
+    received = Received()
+    event = an_event(version=7)
+    await append(pool, event)
+    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, received).run):
+        await eventually(lambda: len(received.events) == 1)
+        await eventually(lambda: is_empty(pool))
+    arrived = received.events[0]
+    assert arrived.type == event.type
+    assert arrived.source == "/goticket/booking"
+    assert arrived.subject == str(event.aggregate_id)
+    assert arrived.version == 7
+    assert arrived.occurred_at == event.occurred_at
+    assert arrived.parse(type(event.payload)) == event.payload
+    assert arrived.attempt == 1
+    assert arrived.headers["cloudEvents:specversion"] == "1.0"
+    assert arrived.headers["cloudEvents:partitionkey"] == str(event.partition_id)
+
+
+async def test_three_relays_keep_the_order_of_every_aggregate(
+    pool: asyncpg.Pool, amqp_url: str
+) -> None:
+    received = Received()
+    aggregates = [uuid.uuid4() for _ in range(40)]
+    for version in range(1, 11):
+        await append(pool, *(an_event(aggregate, version) for aggregate in aggregates))
+    relays = [a_relay(pool, amqp_url, batch=7).run for _ in range(3)]
+    async with running(*relays, a_consumer(amqp_url, received, prefetch=1).run):
+        await eventually(lambda: len(received.ids) == 400)
+    for aggregate in aggregates:
+        assert received.versions(aggregate) == list(range(1, 11))
+    assert len(received.events) == 400  # nobody crashed, so nothing came twice
+    assert await pending(pool) == 0
+
+
+async def test_relays_killed_in_the_middle_lose_nothing(
+    pool: asyncpg.Pool, dsn: str, amqp_url: str
+) -> None:
+    received = Received()
+    expected = 0
+    async with running(a_consumer(amqp_url, received, prefetch=50).run):
+        for _ in range(3):
+            await append(pool, *(an_event() for _ in range(300)))
+            expected += 300
+            relay = await start_relay_process(dsn, amqp_url)
+            seen = len(received.ids)
+            await eventually(lambda seen=seen: len(received.ids) > seen)  # type: ignore[misc]  # a default captures the loop's value
+            relay.send_signal(signal.SIGKILL)
+            await relay.wait()
+        async with running(a_relay(pool, amqp_url).run):
+            await eventually(lambda: len(received.ids) == expected)
+            await eventually(lambda: is_empty(pool))
+    assert len(received.ids) == expected
+
+
+async def test_a_relay_process_ends_in_order_when_it_is_told_to(
+    pool: asyncpg.Pool, dsn: str, amqp_url: str
+) -> None:
+    relay = await start_relay_process(dsn, amqp_url)
+    await append(pool, an_event())
+    await eventually(lambda: is_empty(pool))
+    relay.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(relay.wait(), 20) == 0
+
+
+async def test_events_wait_for_a_broker_that_is_down(
+    pool: asyncpg.Pool, amqp_url: str, rabbitmq_server: RabbitBackend
+) -> None:
+    received = Received()
+    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, received).run):
+        await append(pool, *(an_event() for _ in range(20)))
+        await eventually(lambda: len(received.ids) == 20)
+        await asyncio.to_thread(rabbitmq_server.stop)
+        await append(pool, *(an_event() for _ in range(20)))
+        assert await pending(pool) == 20
+        await asyncio.to_thread(rabbitmq_server.start)
+        await append(pool, *(an_event() for _ in range(20)))
+        await eventually(lambda: len(received.ids) == 60, 60)
+        await eventually(lambda: is_empty(pool))
+
+
+async def test_events_survive_a_broker_killed_under_load(
+    pool: asyncpg.Pool, amqp_url: str, rabbitmq_server: RabbitBackend
+) -> None:
+    received = Received()
+    async with running(
+        a_relay(pool, amqp_url).run, a_relay(pool, amqp_url).run, a_consumer(amqp_url, received).run
+    ):
+        for _ in range(4):
+            await append(pool, *(an_event() for _ in range(250)))
+        await eventually(lambda: len(received.ids) > 100)
+        await asyncio.to_thread(rabbitmq_server.kill)
+        await asyncio.to_thread(rabbitmq_server.start)
+        await eventually(lambda: len(received.ids) == 1000, 60)
+        await eventually(lambda: is_empty(pool))
+
+
+async def test_the_relay_outlives_a_restart_of_postgres(
+    pool: asyncpg.Pool, amqp_url: str, postgres_server: Postgres
+) -> None:
+    received = Received()
+    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, received).run):
+        await append(pool, an_event())
+        await eventually(lambda: len(received.ids) == 1)
+        await asyncio.to_thread(postgres_server.restart)
+        await append_patiently(pool)
+        await eventually(lambda: len(received.ids) == 2)
+
+
+async def test_an_event_nobody_takes_backs_off_without_holding_up_others(
+    pool: asyncpg.Pool, amqp_url: str
+) -> None:
+    received = Received()
+    unroutable = "goticket.nobody.listens.v1"
+    aggregate = uuid.uuid4()
+    await append(pool, an_event(aggregate, 1, unroutable), an_event(aggregate, 2))
+    relay = a_relay(pool, amqp_url)
+    async with running(relay.run, a_consumer(amqp_url, received).run):
+        await unbind_event_log(amqp_url)
+        await append(pool, *(an_event() for _ in range(5)))
+        await eventually(lambda: len(received.ids) == 5)
+        await eventually(lambda: has_attempts(pool, 2))
+        # Its successor waits behind it: order before speed.
+        assert received.versions(aggregate) == []
+        await pool.execute(
+            "UPDATE booking.outbox SET type = 'goticket.booking.booking.held.v1',"
+            " available_at = now() WHERE attempts > 0"
+        )
+        await eventually(lambda: received.versions(aggregate) == [1, 2])
+
+
+async def test_an_event_too_large_for_the_broker_is_not_sent_to_it(
+    pool: asyncpg.Pool, amqp_url: str
+) -> None:
+    received = Received()
+    large = an_event()
+    large.payload.update({"text": "x" * 9_000_000})  # type: ignore[attr-defined]  # a Struct
+    await append(pool, large, an_event())
+    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, received).run):
+        await eventually(lambda: len(received.ids) == 1)
+        await eventually(lambda: has_attempts(pool, 1))
+
+
+async def test_a_commit_wakes_the_relay_without_waiting_for_its_poll(
+    pool: asyncpg.Pool, amqp_url: str
+) -> None:
+    received = Received()
+    notifier = OutboxNotifier(pool, "booking")
+    relay = a_relay(pool, amqp_url, poll_seconds=3600)
+    async with running(relay.run, a_consumer(amqp_url, received).run):
+        await append(pool, an_event())
+        notifier.wake()
+        await eventually(lambda: len(received.ids) == 1)
+        await eventually(lambda: is_empty(pool))
+        for _ in range(50):  # many wake-ups become few, the last commit is not forgotten
+            await append(pool, an_event())
+            notifier.wake()
+        await eventually(lambda: len(received.ids) == 51)
+    await notifier.close()
+
+
+async def test_a_relay_that_cannot_listen_polls(
+    pool: asyncpg.Pool, dsn: str, amqp_url: str
+) -> None:
+    received = Received()
+    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, received).run):
+        await append(pool, an_event())  # committed without any NOTIFY
+        await eventually(lambda: len(received.ids) == 1)
+
+
+def test_the_message_is_persistent_and_bears_the_event_id() -> None:
+    event = an_event()
+    message = event_message(
+        PublishedEvent(
+            id=uuid.UUID(int=1),
+            type=event.type,
+            source="/goticket/booking",
+            subject="s",
+            version=1,
+            partition_key="p",
+            occurred_at=event.occurred_at,
+            payload="{}",
+        ),
+        {"traceparent": "t"},
+    )
+    assert message.message_id == str(uuid.UUID(int=1))
+    assert message.delivery_mode == 2
+    assert message.content_type == "application/json"
+    assert message.headers["traceparent"] == "t"
+
+
+async def is_empty(pool: asyncpg.Pool) -> bool:
+    return await pending(pool) == 0
+
+
+async def has_attempts(pool: asyncpg.Pool, attempts: int) -> bool:
+    found: int | None = await pool.fetchval("SELECT max(attempts) FROM booking.outbox")
+    return (found or 0) >= attempts
+
+
+async def append_patiently(pool: asyncpg.Pool) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await append(pool, an_event())
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await asyncio.sleep(0.05)
+
+
+async def unbind_event_log(amqp_url: str) -> None:
+    """Make an unbound type unroutable; the log would take everything."""
+    from aio_pika import connect
+
+    async with await connect(amqp_url) as connection:
+        channel = await connection.channel()
+        log = await channel.get_queue("test.log", ensure=False)
+        await log.unbind("test.exchange", "#")
+
+
+async def start_relay_process(dsn: str, amqp_url: str) -> asyncio.subprocess.Process:
+    program = Path(__file__).with_name("relay_program.py")
+    return await asyncio.create_subprocess_exec(
+        sys.executable, program, env={**os.environ, "TEST_DSN": dsn, "TEST_AMQP_URL": amqp_url}
+    )

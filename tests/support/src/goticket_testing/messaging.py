@@ -1,0 +1,114 @@
+"""What tests of the outbox, the relay and consumers share: a small topology, and waiting."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import asyncpg
+from google.protobuf.struct_pb2 import Struct
+from goticket_contracts.topology import QueueSpec, Topology
+from goticket_platform.lifecycle import Stop
+from goticket_platform.messaging.consumer import Consumer, Handler, ReceivedEvent
+from goticket_platform.messaging.outbox import Outbox, OutboxEvent
+from goticket_platform.messaging.relay import Relay
+
+SCHEMA = "booking"
+EVENT_TYPE = "goticket.booking.booking.confirmed.v1"
+
+QUEUE = QueueSpec("test.events", ("goticket.booking.booking.*.v1",), retry_seconds=(0.05, 0.1))
+SMALL = Topology("test.exchange", "test.log", (QUEUE,))
+"""One queue and short retries: declared in a moment, tried out in another."""
+
+
+def an_event(
+    aggregate: uuid.UUID | None = None, version: int = 1, kind: str = EVENT_TYPE
+) -> OutboxEvent:
+    """An event whose payload repeats its version."""
+    aggregate = aggregate or uuid.uuid4()
+    payload = Struct()
+    payload.update({"version": version})
+    return OutboxEvent(
+        type=kind,
+        aggregate_id=aggregate,
+        aggregate_version=version,
+        partition_id=aggregate,
+        payload=payload,
+        occurred_at=datetime.now(UTC),
+    )
+
+
+async def append(pool: asyncpg.Pool, *events: OutboxEvent) -> None:
+    """Commit events to the outbox."""
+    async with pool.acquire() as connection, connection.transaction():
+        await Outbox(SCHEMA).append(connection, events)
+
+
+async def pending(pool: asyncpg.Pool) -> int:
+    """How many events wait in the outbox."""
+    count: int = await pool.fetchval("SELECT count(*) FROM booking.outbox")
+    return count
+
+
+async def eventually(
+    condition: Callable[[], bool | Awaitable[bool]], seconds: float = 30.0
+) -> None:
+    """Wait until the condition holds; fail when it does not within `seconds`."""
+    async with asyncio.timeout(seconds):
+        while True:
+            holds = condition()
+            if holds if isinstance(holds, bool) else await holds:
+                return
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running(*mains: Callable[[Stop], Awaitable[None]]) -> AsyncIterator[Stop]:
+    """Run relays or consumers for the block, then stop them in order."""
+    stop = Stop()
+    tasks = [asyncio.ensure_future(main(stop)) for main in mains]
+    try:
+        yield stop
+    finally:
+        stop.set()
+        await asyncio.wait_for(asyncio.gather(*tasks), 30)
+
+
+def a_relay(pool: asyncpg.Pool, amqp_url: str, **options: float) -> Relay:
+    """A relay of the test's schema."""
+    return Relay(
+        pool,
+        amqp_url,
+        SCHEMA,
+        "/goticket/booking",
+        topology=SMALL,
+        batch=int(options.get("batch", 50)),
+        poll_seconds=options.get("poll_seconds", 0.2),
+    )
+
+
+def a_consumer(amqp_url: str, handle: Handler, prefetch: int = 16) -> Consumer:
+    """A consumer of the test's queue."""
+    return Consumer(amqp_url, QUEUE, handle, prefetch=prefetch, topology=SMALL)
+
+
+class Received:
+    """A handler that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.events: list[ReceivedEvent] = []
+
+    async def __call__(self, event: ReceivedEvent) -> None:
+        """Keep the event."""
+        self.events.append(event)
+
+    @property
+    def ids(self) -> set[uuid.UUID]:
+        """The ids, each once."""
+        return {event.id for event in self.events}
+
+    def versions(self, aggregate: uuid.UUID) -> list[int]:
+        """Versions of one aggregate in order of first arrival."""
+        found = [event.version for event in self.events if event.subject == str(aggregate)]
+        return list(dict.fromkeys(found))
