@@ -1,0 +1,25 @@
+"""A catalog's storage over a real PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from catalog.adapters.postgres import PostgresEvents
+from goticket_platform.messaging.outbox import Outbox, OutboxNotifier
+from goticket_platform.postgres import open_pool
+from goticket_testing.databases import DatabaseFactory
+
+
+@pytest.fixture
+async def pool(database: DatabaseFactory) -> AsyncIterator[asyncpg.Pool]:
+    pool = await open_pool(await database("catalog"))
+    yield pool
+    await asyncio.wait_for(pool.close(), 10)
+
+
+@pytest.fixture
+async def events(pool: asyncpg.Pool) -> AsyncIterator[PostgresEvents]:
+    notifier = OutboxNotifier(pool, "catalog")
+    yield PostgresEvents(pool, Outbox("catalog"), notifier)
+    await notifier.close()
