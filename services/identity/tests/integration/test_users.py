@@ -36,7 +36,9 @@ class QuickPasswords:
 
 @pytest_asyncio.fixture
 async def pool(database: DatabaseFactory) -> AsyncIterator[asyncpg.Pool]:
-    opened = await open_pool(await database("identity"), max_size=10)
+    opened = await open_pool(
+        await database("identity"), min_size=10
+    )  # connected: a race needs no warm-up
     yield opened
     await opened.close()
 

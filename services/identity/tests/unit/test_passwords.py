@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from identity.adapters.passwords import WAITING_PER_CORE, BcryptPasswords
-from identity.domain.errors import Unavailable
+from identity.domain.errors import Busy
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def test_a_full_line_turns_the_next_away_and_empties_again(
     results = await asyncio.gather(
         *(passwords.hash("difference engine") for _ in range(places + 5)), return_exceptions=True
     )
-    refused = [result for result in results if isinstance(result, Unavailable)]
+    refused = [result for result in results if isinstance(result, Busy)]
     assert len(refused) == 5
     assert await passwords.hash("difference engine")
 

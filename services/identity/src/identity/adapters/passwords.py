@@ -10,7 +10,7 @@ import bcrypt
 from prometheus_client import Counter
 
 from identity.domain.account_rules import PASSWORD_MAX_BYTES
-from identity.domain.errors import Unavailable
+from identity.domain.errors import Busy
 
 ResultT = TypeVar("ResultT")
 
@@ -57,7 +57,7 @@ class BcryptPasswords:
     ) -> ResultT:
         if self._pending >= self._limit:
             REFUSED.inc()
-            raise Unavailable
+            raise Busy
         self._pending += 1
         loop = asyncio.get_running_loop()
         # A caller who goes away leaves the line: cancelling reaches what has not begun.

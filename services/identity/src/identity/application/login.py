@@ -23,7 +23,7 @@ async def login(
 
     Raises:
         InvalidCredentials: no such address or a wrong password, after the same time.
-        Unavailable: too many passwords wait to be checked.
+        Busy: too many passwords wait to be checked.
     """
     known = None if email_problems(email) else await users.find(email.lower())
     matched = await passwords.matches(password, known.password_hash if known else None)

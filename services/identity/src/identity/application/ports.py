@@ -73,7 +73,7 @@ class Passwords(Protocol):
         """Hash a valid password.
 
         Raises:
-            Unavailable: too many others wait already.
+            Busy: too many others wait already.
         """
         ...
 
@@ -81,7 +81,7 @@ class Passwords(Protocol):
         """Check a password; None, for nobody's hash, takes as long and never matches.
 
         Raises:
-            Unavailable: too many others wait already.
+            Busy: too many others wait already.
         """
         ...
 

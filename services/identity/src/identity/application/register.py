@@ -20,7 +20,7 @@ async def register(
     Raises:
         InvalidAccount: fields email, password, name.
         EmailTaken: the address has an account, in whatever case it is written.
-        Unavailable: too many passwords wait to be hashed.
+        Busy: too many passwords wait to be hashed.
     """
     registered = open_account(
         user_id=new_id(), email=email, password=password, name=name, now=now()

@@ -68,7 +68,13 @@ class LastAdmin(DomainError):
     code = "last_admin"
 
 
+class Busy(DomainError):
+    """Too many people are logging in at once; please try again in a moment."""
+
+    code = "busy"
+
+
 class Unavailable(DomainError):
-    """The service cannot answer right now; please try again in a moment."""
+    """Sessions cannot be reached right now; please try again in a moment."""
 
     code = "unavailable"

@@ -4,6 +4,7 @@ from goticket_platform.rpc.errors import ErrorTable
 from grpc import StatusCode
 
 from identity.domain.errors import (
+    Busy,
     EmailTaken,
     Forbidden,
     InvalidAccount,
@@ -24,6 +25,7 @@ ERRORS = ErrorTable(
         UserNotFound: StatusCode.NOT_FOUND,
         Forbidden: StatusCode.PERMISSION_DENIED,
         LastAdmin: StatusCode.FAILED_PRECONDITION,
+        Busy: StatusCode.RESOURCE_EXHAUSTED,
         Unavailable: StatusCode.UNAVAILABLE,
     },
 )
