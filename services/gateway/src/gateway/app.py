@@ -1,0 +1,94 @@
+"""The ASGI application, from the parts that bootstrap (or a test) hands it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from goticket_platform.ops import Health
+from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
+
+from gateway.auth import TokenVerifier
+from gateway.availability import Availability
+from gateway.clients import Backends
+from gateway.jwks import KeyRing
+from gateway.middleware import middleware_stack
+from gateway.openapi import DESCRIPTION, build_document, operation_id
+from gateway.problems import HANDLERS, Problem, problem_response
+from gateway.routers import auth, bookings, docs, events, keys, operations, tickets, users
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the routes work with."""
+
+    backends: Backends
+    availability: Availability
+    keys: KeyRing
+    verifier: TokenVerifier
+    health: Health
+
+
+def create_app(
+    parts: Parts,
+    *,
+    max_body_bytes: int,
+    cors_origins: Sequence[str] = (),
+    public_metrics: bool = False,
+) -> FastAPI:
+    """Assemble routes, middleware and error handlers."""
+    app = FastAPI(
+        title="GoTicket",
+        version="1.0.0",
+        description=DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
+        middleware=middleware_stack(cors_origins=cors_origins, max_body_bytes=max_body_bytes),
+        # One server span a request, named by its route; metrics are Prometheus's.
+        telemetry={"metrics": False, "logs": False, "operation_spans": False},
+    )
+    app.state.backends = parts.backends
+    app.state.availability = parts.availability
+    app.state.keys = parts.keys
+    app.state.verifier = parts.verifier
+    app.state.health = parts.health
+    for kind, handler in HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+    for module in (auth, users, events, bookings, tickets, keys, operations, docs):
+        app.include_router(module.router)
+    if public_metrics:
+        app.include_router(operations.metrics_router)
+    _document_once(app)
+    _answer_wrong_methods(app)
+    return app
+
+
+def _document_once(app: FastAPI) -> None:
+    document: dict[str, Any] = build_document(app)
+    app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _answer_wrong_methods(app: FastAPI) -> None:
+    """Make 405 name every method of the address, where Starlette names the first route's."""
+    paths = [
+        (compile_path(path)[0], [method.upper() for method in item])
+        for path, item in app.openapi()["paths"].items()
+    ]
+
+    async def answer(request: Request, error: Exception) -> JSONResponse:
+        allowed = [
+            method
+            for pattern, methods in paths
+            if pattern.match(request.scope["path"])
+            for method in methods
+        ]
+        given = error.headers if isinstance(error, HTTPException) else None
+        headers = {"Allow": ", ".join(allowed)} if allowed else dict(given or {})
+        return problem_response(request.scope, Problem("method_not_allowed", headers=headers))
+
+    app.add_exception_handler(405, answer)

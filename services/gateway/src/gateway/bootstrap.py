@@ -1,0 +1,59 @@
+"""Builds the gateway from its settings: the one place that constructs things."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import grpc
+from goticket_platform.lifecycle import Stop
+from goticket_platform.ops import Health, serve_ops
+from goticket_platform.rpc.client import open_channel
+
+from gateway.app import Parts, create_app
+from gateway.auth import TokenVerifier
+from gateway.availability import Availability, open_redis
+from gateway.clients import Backends
+from gateway.clients.booking import BookingClient
+from gateway.clients.catalog import CatalogClient
+from gateway.clients.identity import IdentityClient
+from gateway.config import GatewaySettings
+from gateway.jwks import KeyRing
+from gateway.server import bind, serve
+
+
+@asynccontextmanager
+async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
+    """Open channels and Redis, all connecting by themselves when first used; close them after."""
+    async with AsyncExitStack() as resources:
+        identity = IdentityClient(await _channel(resources, settings.identity_target))
+        catalog = CatalogClient(await _channel(resources, settings.catalog_target))
+        booking = BookingClient(await _channel(resources, settings.booking_target))
+        cache = open_redis(settings.redis_url)
+        resources.push_async_callback(cache.aclose)
+        keys = KeyRing(identity.jwks_json, time.monotonic)
+        yield Parts(
+            backends=Backends(identity=identity, catalog=catalog, booking=booking),
+            availability=Availability(cache, booking.availability),
+            keys=keys,
+            verifier=TokenVerifier(keys, issuer=settings.issuer, audience=settings.audience),
+            health=Health(),
+        )
+
+
+async def _channel(resources: AsyncExitStack, target: str) -> grpc.aio.Channel:
+    channel = open_channel(target)
+    resources.push_async_callback(channel.close)
+    return channel
+
+
+async def run_gateway(settings: GatewaySettings, stop: Stop) -> None:
+    """Serve the public port and the operations port until `stop`."""
+    bound = bind(settings.listen, share=settings.reuse_port)
+    async with open_parts(settings) as parts, serve_ops(settings.metrics_listen, parts.health):
+        app = create_app(
+            parts,
+            max_body_bytes=settings.max_body_bytes,
+            cors_origins=settings.origins,
+            public_metrics=settings.public_metrics,
+        )
+        await serve(app, bound, parts.health, stop)

@@ -1,0 +1,43 @@
+"""What the gateway can be told, from the environment."""
+
+from goticket_platform.settings import ServiceSettings, host_and_port
+from pydantic import Field, field_validator
+from pydantic_settings import SettingsConfigDict
+
+KIBIBYTE = 1024
+
+
+class GatewaySettings(ServiceSettings):
+    """Settings of `gateway serve`; every variable starts with GATEWAY_."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
+
+    listen: str
+    """"host:port" of the public door; port 0 takes any free one."""
+    identity_target: str
+    catalog_target: str
+    booking_target: str
+    redis_url: str
+    issuer: str
+    """`iss` that access tokens must carry."""
+    audience: str
+    """`aud` that access tokens must carry."""
+    cors_origins: str = ""
+    """Origins whose pages may call the API, comma-separated; "*" for all."""
+    max_body_bytes: int = Field(default=64 * KIBIBYTE, ge=KIBIBYTE)
+    workers: int = Field(default=1, ge=1, le=64)
+    public_metrics: bool = False
+    """Serve /metrics on the public port too. In production it has a port of its own."""
+    reuse_port: bool = False
+    """Share the port with other processes; set by the parent of several workers."""
+
+    @field_validator("listen", "metrics_listen")
+    @classmethod
+    def _is_host_and_port(cls, value: str) -> str:
+        host_and_port(value)
+        return value
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """`cors_origins`, split."""
+        return tuple(part.strip() for part in self.cors_origins.split(",") if part.strip())

@@ -1,0 +1,51 @@
+"""Users and their roles."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from goticket_platform.rpc.errors import RemoteError
+from opentelemetry import trace
+
+from gateway.auth import Admin, AnyCaller
+from gateway.dependencies import Identity, UserId
+from gateway.openapi import problems
+from gateway.schemas.auth import RolesChange, UserOut, UserPage
+from gateway.schemas.common import Email
+
+router = APIRouter(prefix="/api/v1/users", tags=["users"])
+
+
+@router.get("/me", summary="Who am I", responses=problems("user_not_found"))
+async def get_me(caller: AnyCaller, identity: Identity) -> UserOut:
+    """The caller's account, with the roles as they are now."""
+    return UserOut.of(await identity.get_user(caller.actor(), caller.user_id))
+
+
+@router.get("", summary="Find a user", responses=problems("forbidden"))
+async def find_users(
+    caller: Admin,
+    email: Annotated[Email, Query(description="Exact address, any case.")],
+    identity: Identity,
+) -> UserPage:
+    """The user with this address, or an empty page. Role: admin."""
+    # The address stays out of the trace, where the query string would carry it.
+    trace.get_current_span().set_attribute("url.query", "email=REDACTED")
+    try:
+        user = await identity.find_user(caller.actor(), email)
+    except RemoteError as error:
+        if error.code != "user_not_found":
+            raise
+        return UserPage(items=[], next_cursor=None)
+    return UserPage(items=[UserOut.of(user)], next_cursor=None)
+
+
+@router.put(
+    "/{user_id}/roles",
+    summary="Set a user's roles",
+    responses=problems("forbidden", "user_not_found", "last_admin"),
+)
+async def set_roles(
+    caller: Admin, user_id: UserId, body: RolesChange, identity: Identity
+) -> UserOut:
+    """Replaces all roles; tokens already issued keep theirs until they end. Role: admin."""
+    return UserOut.of(await identity.set_roles(caller.actor(), user_id, body.roles))

@@ -1,0 +1,223 @@
+"""Bookings and tickets as JSON, and their way to and from booking's messages."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from goticket.booking.v1 import booking_pb2 as pb
+from goticket.common.v1.common_pb2 import Actor
+from pydantic import Field
+
+from gateway.schemas.common import Answer, Body, EmailOut, Id, Page, Text, to_instant
+
+MAX_QUANTITY = 2**31 - 1
+
+_QUANTITY = Field(strict=True, ge=1, le=MAX_QUANTITY, examples=[2])
+
+
+class BookingStatus(StrEnum):
+    """Life of a booking."""
+
+    HELD = "held"
+    CONFIRMED = "confirmed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REFUNDED = "refunded"
+
+    @property
+    def message(self) -> "pb.BookingStatus.ValueType":
+        """Booking's name of it."""
+        return pb.BookingStatus.Value(f"BOOKING_STATUS_{self.name}")
+
+    @classmethod
+    def of(cls, status: "pb.BookingStatus.ValueType") -> "BookingStatus":
+        """Translate from booking's."""
+        return cls[pb.BookingStatus.Name(status).removeprefix("BOOKING_STATUS_")]
+
+
+class TicketStatus(StrEnum):
+    """Life of a ticket."""
+
+    VALID = "valid"
+    VOID = "void"
+    CHECKED_IN = "checked_in"
+
+    @classmethod
+    def of(cls, status: "pb.TicketStatus.ValueType") -> "TicketStatus":
+        """Translate from booking's."""
+        return cls[pb.TicketStatus.Name(status).removeprefix("TICKET_STATUS_")]
+
+
+class BookingLine(Body):
+    """So many tickets of one type."""
+
+    ticket_type_id: Text = Field(min_length=1, max_length=36)
+    quantity: int = _QUANTITY
+
+
+class BookingIn(Body):
+    """What to book: `quantity` of the event's only ticket type, or `items`."""
+
+    quantity: int | None = Field(default=None, strict=True, ge=1, le=MAX_QUANTITY, examples=[2])
+    items: list[BookingLine] | None = Field(default=None, min_length=1, max_length=50)
+    hold: bool | None = Field(
+        default=None, strict=True, description="Set the tickets aside instead of taking them."
+    )
+
+    def create_request(
+        self, event_id: str, actor: Actor, idempotency_key: str | None
+    ) -> pb.CreateBookingRequest:
+        """Translate to booking's."""
+        lines = [
+            pb.BookingLine(ticket_type_id=line.ticket_type_id, quantity=line.quantity)
+            for line in self.items or ()
+        ]
+        if not lines and self.quantity is not None:
+            lines = [pb.BookingLine(quantity=self.quantity)]
+        return pb.CreateBookingRequest(
+            actor=actor,
+            event_id=event_id,
+            lines=lines,
+            hold=bool(self.hold),
+            idempotency_key=idempotency_key or "",
+        )
+
+
+class BookingItemOut(Answer):
+    """One line of a booking."""
+
+    ticket_type_id: Id
+    name: str = Field(examples=["General Admission"])
+    quantity: int = Field(examples=[2])
+    unit_price: int = Field(examples=[25000], description="Minor units (cents).")
+
+
+class BookingTicketOut(Answer):
+    """One admission of a booking."""
+
+    id: Id
+    code: str = Field(description="Signed code, as in the QR.")
+    ticket_type_id: Id
+    status: TicketStatus
+
+
+class BookingOut(Answer):
+    """One buyer's order; fields that do not apply are left out."""
+
+    id: Id
+    event_id: Id
+    user_id: Id
+    buyer_name: str = Field(examples=["Ada Lovelace"])
+    buyer_email: EmailOut
+    status: BookingStatus
+    items: Sequence[BookingItemOut]
+    total: int = Field(examples=[50000], description="Minor units (cents).")
+    currency: str = Field(examples=["EUR"])
+    tickets: Sequence[BookingTicketOut] = Field(description="Empty until confirmed.")
+    created_at: datetime
+    expires_at: datetime | None = Field(default=None, description="End of the hold.")
+    confirmed_at: datetime | None = None
+    closed_at: datetime | None = Field(default=None, description="When it ended, if it did.")
+
+    @classmethod
+    def of(cls, booking: pb.Booking) -> Self:
+        """Translate from booking's."""
+        return cls(
+            id=booking.id,
+            event_id=booking.event_id,
+            user_id=booking.user_id,
+            buyer_name=booking.buyer_name,
+            buyer_email=booking.buyer_email,
+            status=BookingStatus.of(booking.status),
+            items=[_item(item) for item in booking.items],
+            total=booking.total,
+            currency=booking.currency,
+            tickets=[_booking_ticket(ticket) for ticket in booking.tickets],
+            created_at=to_instant(booking.created_at),
+            expires_at=_if_set(booking.expires_at),
+            confirmed_at=_if_set(booking.confirmed_at),
+            closed_at=_if_set(booking.closed_at),
+        )
+
+
+def _item(item: pb.BookingItem) -> BookingItemOut:
+    return BookingItemOut(
+        ticket_type_id=item.ticket_type_id,
+        name=item.ticket_type_name,
+        quantity=item.quantity,
+        unit_price=item.unit_price,
+    )
+
+
+def _booking_ticket(ticket: pb.Ticket) -> BookingTicketOut:
+    return BookingTicketOut(
+        id=ticket.id,
+        code=ticket.code,
+        ticket_type_id=ticket.ticket_type_id,
+        status=TicketStatus.of(ticket.status),
+    )
+
+
+def _if_set(stamp: Timestamp) -> datetime | None:
+    return to_instant(stamp) if stamp.ByteSize() else None
+
+
+class BookingPage(Page):
+    """Bookings, newest first."""
+
+    items: Sequence[BookingOut]
+
+
+class TicketEventOut(Answer):
+    """The event a ticket admits to."""
+
+    id: Id
+    name: str = Field(examples=["Metallica Live"])
+    location: str = Field(examples=["PGE Narodowy, Warsaw"])
+    timezone: str = Field(examples=["Europe/Warsaw"])
+    start_at: datetime
+    end_at: datetime
+
+
+class TicketOut(Answer):
+    """One admission."""
+
+    id: Id
+    booking_id: Id
+    event_id: Id
+    ticket_type_id: Id
+    ticket_type_name: str = Field(examples=["General Admission"])
+    code: str = Field(description="Signed code, as in the QR.")
+    status: TicketStatus
+    holder_name: str = Field(examples=["Ada Lovelace"])
+    event: TicketEventOut
+
+    @classmethod
+    def of(cls, ticket: pb.Ticket) -> Self:
+        """Translate from booking's."""
+        return cls(
+            id=ticket.id,
+            booking_id=ticket.booking_id,
+            event_id=ticket.event_id,
+            ticket_type_id=ticket.ticket_type_id,
+            ticket_type_name=ticket.ticket_type_name,
+            code=ticket.code,
+            status=TicketStatus.of(ticket.status),
+            holder_name=ticket.holder_name,
+            event=TicketEventOut(
+                id=ticket.event.id,
+                name=ticket.event.name,
+                location=ticket.event.location,
+                timezone=ticket.event.timezone,
+                start_at=to_instant(ticket.event.starts_at),
+                end_at=to_instant(ticket.event.ends_at),
+            ),
+        )
+
+
+class TicketPage(Page):
+    """Tickets, newest first."""
+
+    items: Sequence[TicketOut]
