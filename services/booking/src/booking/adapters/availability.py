@@ -1,0 +1,56 @@
+"""What is left, in Redis, where the gateway reads it."""
+
+import asyncio
+from collections.abc import Sequence
+from importlib import resources
+
+from goticket_platform.logs import get_logger
+from prometheus_client import Counter
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from booking.domain.stock import EventStock
+
+TTL_SECONDS = 60
+"""A write that was lost is made good by the read from PostgreSQL that follows."""
+SHOW_SECONDS = 0.05
+"""A buyer waits no longer than this for others to see what is left."""
+
+FAILURES = Counter("goticket_availability_failures", "Availability that did not reach Redis")
+
+logger = get_logger(__name__)
+
+
+class RedisAvailability:
+    """What the port `Availability` asks for.
+
+    One hash an event, `goticket:availability:{<event id>}`: a field per ticket type,
+    "<stock version>:<available>", and `order`, the ids joined by commas.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        script = resources.files("booking.adapters").joinpath("availability.lua").read_text()
+        self._show = redis.register_script(script)
+
+    async def show(self, stocks: Sequence[EventStock]) -> None:
+        """See the port."""
+        try:
+            async with asyncio.timeout(SHOW_SECONDS):
+                await asyncio.gather(*(self._show_one(stock) for stock in stocks))
+        except (RedisError, OSError, TimeoutError) as error:
+            FAILURES.inc()
+            logger.warning("availability not shown", error=type(error).__name__)
+
+    async def _show_one(self, stock: EventStock) -> None:
+        kinds = stock.on_offer
+        arguments: list[str | int] = [TTL_SECONDS, ",".join(str(kind.id) for kind in kinds)]
+        for kind in kinds:
+            arguments += [str(kind.id), kind.stock_version, kind.available]
+        await self._show(keys=[f"goticket:availability:{{{stock.event.id}}}"], args=arguments)
+
+
+class NoAvailability:
+    """For processes that leave it to others to tell what is left."""
+
+    async def show(self, stocks: Sequence[EventStock]) -> None:
+        """Do nothing."""

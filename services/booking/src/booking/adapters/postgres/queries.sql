@@ -1,0 +1,268 @@
+-- Every statement of booking. Lock order: bookings, event, inventory, idempotency keys.
+
+-- name: lock_inventory
+-- Lock ticket types in id order; a null list means all of the event.
+SELECT ticket_type_id
+FROM booking.inventory
+WHERE event_id = $1 AND ($2::uuid[] IS NULL OR ticket_type_id = ANY ($2))
+ORDER BY ticket_type_id
+FOR UPDATE
+
+-- name: stocks
+-- Events with all their ticket types; a row per type, at least one per event.
+SELECT e.*, i.ticket_type_id, i.position, i.name AS ticket_type_name, i.price, i.capacity,
+       i.held, i.sold, i.max_per_booking, i.stock_version, i.active
+FROM booking.events AS e
+LEFT JOIN booking.inventory AS i ON i.event_id = e.event_id
+WHERE e.event_id = ANY ($1::uuid[])
+
+-- name: event
+-- One event.
+SELECT * FROM booking.events WHERE event_id = $1
+
+-- name: lock_event
+-- Lock an event against others who follow or shrink it.
+SELECT 1 FROM booking.events WHERE event_id = $1 FOR UPDATE
+
+-- name: follow_event
+-- Store an event unless it is no newer; as old is fine for a resync ($12) that is due.
+INSERT INTO booking.events AS e (
+    event_id, organizer_id, name, location, timezone, starts_at, ends_at, currency, status,
+    version, closing
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (event_id) DO UPDATE
+SET organizer_id = excluded.organizer_id,
+    name = excluded.name,
+    location = excluded.location,
+    timezone = excluded.timezone,
+    starts_at = excluded.starts_at,
+    ends_at = excluded.ends_at,
+    currency = excluded.currency,
+    status = excluded.status,
+    version = excluded.version,
+    closing = e.closing OR (excluded.closing AND e.status <> 'cancelled')
+WHERE e.version < excluded.version
+   OR (e.version = excluded.version AND e.resync_after <= $12::timestamptz)
+RETURNING event_id
+
+-- name: save_resync_after
+-- Say when to compare an event with the catalog, if at all.
+UPDATE booking.events SET resync_after = $2 WHERE event_id = $1
+
+-- name: finish_closing
+-- Note that a cancelled event has no open booking left.
+UPDATE booking.events AS e
+SET closing = false
+WHERE e.event_id = $1
+  AND e.closing
+  AND NOT EXISTS (
+      SELECT FROM booking.bookings AS b
+      WHERE b.event_id = $1 AND b.status IN ('held', 'confirmed')
+  )
+
+-- name: save_ticket_types
+-- Store what ticket types are and how many there may be; never touches held and sold.
+INSERT INTO booking.inventory AS i (
+    event_id, ticket_type_id, position, name, price, capacity, max_per_booking, active
+)
+SELECT $1, t.*
+FROM unnest($2::uuid[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::int[], $8::bool[])
+    AS t
+ON CONFLICT (event_id, ticket_type_id) DO UPDATE
+SET position = excluded.position,
+    name = excluded.name,
+    price = excluded.price,
+    capacity = excluded.capacity,
+    max_per_booking = excluded.max_per_booking,
+    active = excluded.active,
+    stock_version = i.stock_version + 1
+RETURNING ticket_type_id, held, sold, stock_version
+
+-- name: move_stock
+-- Change the counts of locked ticket types by the sum of a whole batch.
+UPDATE booking.inventory AS i
+SET held = i.held + m.held,
+    sold = i.sold + m.sold,
+    stock_version = i.stock_version + 1
+FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) AS m (ticket_type_id, held, sold)
+WHERE i.event_id = $1 AND i.ticket_type_id = m.ticket_type_id
+RETURNING i.ticket_type_id, i.held, i.sold, i.stock_version
+
+-- name: find_answers
+-- What idempotency keys were used for.
+SELECT k.user_id, k.key, k.event_id, k.fingerprint, k.booking_id
+FROM unnest($1::uuid[], $2::text[]) AS w (user_id, key)
+JOIN booking.idempotency_keys AS k ON k.user_id = w.user_id AND k.key = w.key
+
+-- name: add_bookings
+-- Insert the bookings of a batch.
+INSERT INTO booking.bookings (
+    event_id, id, user_id, buyer_email, buyer_name, status, total, currency, version, created_at,
+    expires_at, confirmed_at
+)
+SELECT $1, b.*
+FROM unnest(
+    $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[],
+    $9::bigint[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[]
+) AS b
+
+-- name: add_items
+-- Insert the lines of a batch's bookings.
+INSERT INTO booking.booking_items (
+    event_id, booking_id, position, ticket_type_id, ticket_type_name, quantity, unit_price
+)
+SELECT $1, i.*
+FROM unnest($2::uuid[], $3::int[], $4::uuid[], $5::text[], $6::int[], $7::bigint[]) AS i
+
+-- name: add_tickets
+-- Insert the tickets of a batch's bookings.
+INSERT INTO booking.tickets (event_id, id, booking_id, user_id, ticket_type_id, code, status)
+SELECT $1, t.*, 'valid'
+FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[]) AS t
+
+-- name: add_keys
+-- Remember which booking answers which idempotency key. The arrays come sorted by key.
+INSERT INTO booking.idempotency_keys (
+    event_id, created_at, user_id, key, fingerprint, booking_id
+)
+SELECT $1, $2, k.*
+FROM unnest($3::uuid[], $4::text[], $5::bytea[], $6::uuid[]) AS k
+
+-- name: change_bookings
+-- Store the new state of locked bookings.
+UPDATE booking.bookings AS b
+SET status = c.status,
+    version = c.version,
+    expires_at = NULL,
+    confirmed_at = c.confirmed_at,
+    closed_at = c.closed_at
+FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
+    AS c (id, status, version, confirmed_at, closed_at)
+WHERE b.event_id = $1 AND b.id = c.id
+
+-- name: void_tickets
+-- Let the tickets of bookings admit nobody any more.
+UPDATE booking.tickets
+SET status = 'void'
+WHERE event_id = $1 AND booking_id = ANY ($2::uuid[])
+
+-- name: lock_booking
+-- Lock one booking.
+SELECT * FROM booking.bookings WHERE event_id = $1 AND id = $2 FOR UPDATE
+
+-- name: claim_due_holds
+-- Lock holds of an event that have run out and that nobody else has locked.
+SELECT *
+FROM booking.bookings
+WHERE event_id = $1 AND status = 'held' AND expires_at <= $2
+ORDER BY expires_at
+LIMIT $3
+FOR UPDATE SKIP LOCKED
+
+-- name: claim_open_bookings
+-- Lock an event's next open bookings that nobody else has locked.
+SELECT *
+FROM booking.bookings
+WHERE event_id = $1 AND id > $2 AND status IN ('held', 'confirmed')
+ORDER BY id
+LIMIT $3
+FOR UPDATE SKIP LOCKED
+
+-- name: bookings_of_event
+-- Some bookings of one event by id.
+SELECT * FROM booking.bookings WHERE event_id = $1 AND id = ANY ($2::uuid[])
+
+-- name: items
+-- The lines of bookings, in the order asked for.
+SELECT i.booking_id, i.ticket_type_id, i.ticket_type_name, i.quantity, i.unit_price
+FROM unnest($1::uuid[], $2::uuid[]) AS w (event_id, booking_id)
+JOIN booking.booking_items AS i ON i.event_id = w.event_id AND i.booking_id = w.booking_id
+ORDER BY i.booking_id, i.position
+
+-- name: tickets
+-- The tickets of bookings, in the order issued.
+SELECT t.booking_id, t.id, t.ticket_type_id, t.code, t.status
+FROM unnest($1::uuid[], $2::uuid[]) AS w (event_id, booking_id)
+JOIN booking.tickets AS t ON t.event_id = w.event_id AND t.booking_id = w.booking_id
+ORDER BY t.booking_id, t.id
+
+-- name: events
+-- Some events.
+SELECT * FROM booking.events WHERE event_id = ANY ($1::uuid[])
+
+-- name: booking
+-- One booking, whatever its event.
+SELECT * FROM booking.bookings WHERE id = $1
+
+-- name: bookings_of_user
+-- A page of a user's bookings, newest first.
+SELECT *
+FROM booking.bookings
+WHERE user_id = $1
+  AND id < $2
+  AND ($3::uuid IS NULL OR event_id = $3)
+  AND ($4::text IS NULL OR status = $4)
+ORDER BY id DESC
+LIMIT $5
+
+-- name: bookings_of_all
+-- A page of everybody's bookings for an event, newest first.
+SELECT *
+FROM booking.bookings
+WHERE event_id = $1
+  AND id < $2
+  AND ($3::text IS NULL OR status = $3)
+ORDER BY id DESC
+LIMIT $4
+
+-- name: ticket
+-- One ticket with what is printed on it.
+SELECT t.id AS ticket_id, t.booking_id, t.user_id, t.ticket_type_id, t.code,
+       t.status AS ticket_status, b.buyer_name, i.ticket_type_name, e.*
+FROM booking.tickets AS t
+JOIN booking.bookings AS b ON b.event_id = t.event_id AND b.id = t.booking_id
+JOIN booking.booking_items AS i
+    ON i.event_id = t.event_id
+   AND i.booking_id = t.booking_id
+   AND i.ticket_type_id = t.ticket_type_id
+JOIN booking.events AS e ON e.event_id = t.event_id
+WHERE t.id = $1
+
+-- name: tickets_of_user
+-- A page of a user's tickets with what is printed on them, newest first.
+SELECT t.id AS ticket_id, t.booking_id, t.user_id, t.ticket_type_id, t.code,
+       t.status AS ticket_status, b.buyer_name, i.ticket_type_name, e.*
+FROM booking.tickets AS t
+JOIN booking.bookings AS b ON b.event_id = t.event_id AND b.id = t.booking_id
+JOIN booking.booking_items AS i
+    ON i.event_id = t.event_id
+   AND i.booking_id = t.booking_id
+   AND i.ticket_type_id = t.ticket_type_id
+JOIN booking.events AS e ON e.event_id = t.event_id
+WHERE t.user_id = $1 AND t.id < $2
+ORDER BY t.id DESC
+LIMIT $3
+
+-- name: events_with_due_holds
+-- Events of the holds that have been over for longest.
+SELECT DISTINCT due.event_id
+FROM (
+    SELECT event_id
+    FROM booking.bookings
+    WHERE status = 'held' AND expires_at <= $1
+    ORDER BY expires_at
+    LIMIT $2
+) AS due
+
+-- name: events_to_close
+-- Cancelled events that may have open bookings.
+SELECT event_id FROM booking.events WHERE closing ORDER BY event_id LIMIT $1
+
+-- name: events_to_resync
+-- Events whose shrink the catalog has had time to save.
+SELECT event_id
+FROM booking.events
+WHERE resync_after <= $1
+ORDER BY resync_after
+LIMIT $2

@@ -1,0 +1,1 @@
+"""What can be done with bookings: one file a use case."""

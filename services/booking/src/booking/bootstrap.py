@@ -1,0 +1,168 @@
+"""The one place that constructs things: server, relay, worker and sweeper, from settings."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import grpc
+from goticket.booking.v1 import booking_pb2_grpc
+from goticket_contracts.topology import BOOKING_CATALOG_EVENTS
+from goticket_platform.ids import new_id
+from goticket_platform.lifecycle import Stop
+from goticket_platform.messaging import relay_process
+from goticket_platform.messaging.consumer import Consumer
+from goticket_platform.messaging.outbox import OutboxNotifier
+from goticket_platform.ops import Health, serve_ops
+from goticket_platform.postgres import open_pool
+from goticket_platform.rpc.client import open_channel
+from goticket_platform.rpc.server import serve_grpc
+from redis.asyncio import Redis
+
+from booking.adapters.availability import RedisAvailability
+from booking.adapters.catalog import CatalogClient, catalog_event_of
+from booking.adapters.postgres.bookings import PostgresBookings
+from booking.adapters.postgres.transaction import SCHEMA
+from booking.adapters.ticket_codes import TicketSigner
+from booking.application.place_bookings import BoxOffice
+from booking.application.ports import Availability, Catalog
+from booking.application.provision_event import ProvisionEvent
+from booking.application.running_keys import RunningKeys
+from booking.config import RelaySettings, ServeSettings, SweeperSettings, WorkerSettings
+from booking.domain.booking import IssueTicket, TicketStub
+from booking.entrypoints.catalog_events import follow_catalog
+from booking.entrypoints.grpc import SERVICE_NAME, BookingService
+from booking.entrypoints.grpc_errors import ERRORS
+from booking.entrypoints.sweeper import Sweeper
+
+SOURCE = "/goticket/booking"
+"""CloudEvents source of booking's events."""
+
+
+@asynccontextmanager
+async def open_bookings(
+    database_url: str, availability: Availability, pool_size: int = 4
+) -> AsyncIterator[tuple[PostgresBookings, asyncpg.Pool]]:
+    """Open the schema booking and its pool."""
+    pool = await open_pool(database_url, max_size=pool_size)
+    notifier = OutboxNotifier(pool, SCHEMA)
+    try:
+        yield PostgresBookings(pool, notifier, availability), pool
+    finally:
+        await notifier.close()
+        await pool.close()
+
+
+@asynccontextmanager
+async def server(settings: ServeSettings) -> AsyncIterator[int]:
+    """Run the gRPC server and the ops port; yield the gRPC port once it wants calls."""
+    signer = TicketSigner(settings.ticket_key, settings.retired_ticket_keys)
+    health = Health()
+    async with (
+        Redis.from_url(settings.redis_url) as redis,
+        open_channel(settings.catalog_target) as channel,
+        open_bookings(settings.database_url, RedisAvailability(redis), settings.pool_size) as (
+            bookings,
+            pool,
+        ),
+        serve_ops(settings.metrics_listen, health),
+    ):
+        # Redis and the catalog are no checks: without them most calls still succeed.
+        health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
+        office = box_office(
+            bookings, CatalogClient(channel), signer, timedelta(seconds=settings.hold_seconds)
+        )
+        service = BookingService(
+            office=office,
+            lists=bookings,
+            stocks=bookings,
+            availability=RedisAvailability(redis),
+            ticket_keys=signer.public_keys,
+        )
+        async with serve_grpc(
+            settings.grpc_listen, ERRORS, _adding(service), [SERVICE_NAME], health
+        ) as port:
+            health.ready = True
+            yield port
+
+
+def box_office(
+    bookings: PostgresBookings, catalog: Catalog, signer: TicketSigner, hold_for: timedelta
+) -> BoxOffice:
+    """Wire what booking tickets takes."""
+    return BoxOffice(
+        bookings=bookings,
+        provision=ProvisionEvent(catalog, bookings),
+        running=RunningKeys(),
+        issue=_issuing(signer),
+        new_id=new_id,
+        now=now,
+        hold_for=hold_for,
+    )
+
+
+async def run_server(settings: ServeSettings, stop: Stop) -> None:
+    """Serve until the stop."""
+    async with server(settings):
+        await stop.wait()
+
+
+async def run_relay(settings: RelaySettings, stop: Stop) -> None:
+    """Publish what is in the outbox until the stop."""
+    await relay_process.run_relay(
+        dsn=settings.database_url,
+        amqp_url=settings.amqp_url,
+        schema=SCHEMA,
+        source=SOURCE,
+        metrics_listen=settings.metrics_listen,
+        stop=stop,
+    )
+
+
+async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
+    """Follow the catalog's events until the stop."""
+    health = Health()
+    async with (
+        Redis.from_url(settings.redis_url) as redis,
+        open_bookings(settings.database_url, RedisAvailability(redis)) as (bookings, pool),
+        serve_ops(settings.metrics_listen, health),
+    ):
+        handle = follow_catalog(bookings, catalog_event_of)
+        consumer = Consumer(settings.amqp_url, BOOKING_CATALOG_EVENTS, handle)
+        health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
+        health.add_check("rabbitmq", consumer.check)
+        health.ready = True
+        await consumer.run(stop)
+
+
+async def run_sweeper(settings: SweeperSettings, stop: Stop) -> None:
+    """Do what is due until the stop."""
+    health = Health()
+    async with (
+        Redis.from_url(settings.redis_url) as redis,
+        open_channel(settings.catalog_target) as channel,
+        open_bookings(settings.database_url, RedisAvailability(redis)) as (bookings, pool),
+        serve_ops(settings.metrics_listen, health),
+    ):
+        health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
+        health.ready = True
+        sweeper = Sweeper(bookings, bookings, CatalogClient(channel), now)
+        await sweeper.run(stop)
+
+
+def now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
+def _issuing(signer: TicketSigner) -> IssueTicket:
+    def issue(event_id: UUID) -> TicketStub:
+        ticket_id = new_id()
+        return TicketStub(ticket_id, signer.sign(ticket_id, event_id))
+
+    return issue
+
+
+def _adding(service: BookingService) -> Callable[[grpc.aio.Server], None]:
+    return lambda server: booking_pb2_grpc.add_BookingServiceServicer_to_server(service, server)

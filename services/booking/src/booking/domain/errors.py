@@ -1,0 +1,137 @@
+"""Every way in which booking says no. A docstring is the message people read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """What is wrong with one input field, named as in the public JSON."""
+
+    field: str
+    message: str
+
+
+class DomainError(Exception):
+    """The request is refused."""
+
+    code = "refused"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        fields: Sequence[FieldError] = (),
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message or type(self).__doc__)
+        self.fields = tuple(fields)
+        self.metadata = dict(metadata or {})
+
+
+class InvalidBooking(DomainError):
+    """Some fields are not valid."""
+
+    code = "validation_failed"
+
+
+class UnknownTicketType(DomainError):
+    """The event has no such ticket type."""
+
+    code = "unknown_ticket_type"
+
+
+class MaxPerBookingExceeded(DomainError):
+    """That is more tickets of this type than one booking may hold."""
+
+    code = "max_per_booking_exceeded"
+
+
+class SoldOut(DomainError):
+    """Not enough tickets of this type are left."""
+
+    code = "sold_out"
+
+
+class EventNotFound(DomainError):
+    """There is no such event on sale."""
+
+    code = "event_not_found"
+
+
+class EventCancelled(DomainError):
+    """The event has been cancelled."""
+
+    code = "event_cancelled"
+
+
+class EventOver(DomainError):
+    """The event is over."""
+
+    code = "event_over"
+
+
+class EventStarted(DomainError):
+    """The event has started; its bookings can no longer be given up."""
+
+    code = "event_started"
+
+
+class BookingNotFound(DomainError):
+    """There is no such booking."""
+
+    code = "booking_not_found"
+
+
+class TicketNotFound(DomainError):
+    """There is no such ticket."""
+
+    code = "ticket_not_found"
+
+
+class Forbidden(DomainError):
+    """You are not allowed to do this."""
+
+    code = "forbidden"
+
+
+class HoldExpired(DomainError):
+    """The hold has run out; its tickets are on sale again."""
+
+    code = "hold_expired"
+
+
+class BookingClosed(DomainError):
+    """The booking has ended and can no longer change."""
+
+    code = "booking_closed"
+
+
+class IdempotencyKeyReused(DomainError):
+    """This idempotency key was used before, for a different request."""
+
+    code = "idempotency_key_reused"
+
+
+class RequestInProgress(DomainError):
+    """A request with this idempotency key is still running; please try again in a moment."""
+
+    code = "request_in_progress"
+
+
+class CapacityBelowTaken(DomainError):
+    """The capacity cannot be less than what is already sold or held."""
+
+    code = "capacity_below_taken"
+
+
+class Busy(DomainError):
+    """Too many people want this at once; please try again in a moment."""
+
+    code = "busy"
+
+
+class CatalogUnavailable(DomainError):
+    """The event cannot be looked up right now; please try again in a moment."""
+
+    code = "unavailable"

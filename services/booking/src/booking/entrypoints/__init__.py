@@ -1,0 +1,1 @@
+"""How booking is reached: gRPC, messages, the command line, and the clock."""

@@ -1,0 +1,55 @@
+"""What booking does with the catalog's messages.
+
+Failure policy: what cannot be read is poison and goes to the dead letters at once;
+anything else is tried again with growing delays by the consumer.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from goticket.catalog.v1 import catalog_pb2, events_pb2
+from goticket_contracts.event_types import EVENT_CANCELLED, EVENT_PUBLISHED, EVENT_UPDATED
+from goticket_platform.messaging.consumer import Poison, ReceivedEvent
+
+from booking.application.apply_event import apply_event
+from booking.application.ports import Bookings
+from booking.domain.event import CatalogEvent
+
+
+class ReadEvent(Protocol):
+    """Turns the catalog's message into a value of the domain."""
+
+    def __call__(self, message: catalog_pb2.Event) -> CatalogEvent:
+        """Read the message; raise ValueError or KeyError when it breaks its contract."""
+        ...
+
+
+_PAYLOADS: dict[
+    str,
+    type[events_pb2.EventPublished]
+    | type[events_pb2.EventUpdated]
+    | type[events_pb2.EventCancelled],
+] = {
+    EVENT_PUBLISHED: events_pb2.EventPublished,
+    EVENT_UPDATED: events_pb2.EventUpdated,
+    EVENT_CANCELLED: events_pb2.EventCancelled,
+}
+
+
+def follow_catalog(
+    bookings: Bookings, read: ReadEvent
+) -> Callable[[ReceivedEvent], Awaitable[None]]:
+    """Make the handler of the queue `booking.catalog-events`."""
+
+    async def handle(received: ReceivedEvent) -> None:
+        kind = _PAYLOADS.get(received.type)
+        if kind is None:
+            raise Poison(f"no such event of the catalog: {received.type}")
+        payload = received.parse(kind)
+        try:
+            event = read(payload.event)
+        except (ValueError, KeyError) as error:
+            raise Poison(f"not an event: {error!r}") from error
+        await apply_event(event, bookings=bookings, message_id=received.id)
+
+    return handle

@@ -1,0 +1,170 @@
+"""Bookings as protobuf messages: the same in gRPC answers and in integration events."""
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from goticket.booking.v1 import booking_pb2, events_pb2
+from goticket_contracts import event_types
+from goticket_platform.messaging.outbox import OutboxEvent
+
+from booking.application.ports import TicketOfBooking
+from booking.domain.booking import (
+    Booking,
+    BookingCancelled,
+    BookingConfirmed,
+    BookingEvent,
+    BookingHeld,
+    BookingStatus,
+    CancellationReason,
+    Ticket,
+    TicketStatus,
+)
+from booking.domain.event import Event
+
+BOOKING_STATUS = {
+    BookingStatus.HELD: booking_pb2.BOOKING_STATUS_HELD,
+    BookingStatus.CONFIRMED: booking_pb2.BOOKING_STATUS_CONFIRMED,
+    BookingStatus.CANCELLED: booking_pb2.BOOKING_STATUS_CANCELLED,
+    BookingStatus.EXPIRED: booking_pb2.BOOKING_STATUS_EXPIRED,
+    BookingStatus.REFUNDED: booking_pb2.BOOKING_STATUS_REFUNDED,
+}
+TICKET_STATUS = {
+    TicketStatus.VALID: booking_pb2.TICKET_STATUS_VALID,
+    TicketStatus.VOID: booking_pb2.TICKET_STATUS_VOID,
+    TicketStatus.CHECKED_IN: booking_pb2.TICKET_STATUS_CHECKED_IN,
+}
+_REASON = {
+    CancellationReason.BY_BUYER: events_pb2.CANCELLATION_REASON_BY_BUYER,
+    CancellationReason.BY_ORGANIZER: events_pb2.CANCELLATION_REASON_BY_ORGANIZER,
+    CancellationReason.EVENT_CANCELLED: events_pb2.CANCELLATION_REASON_EVENT_CANCELLED,
+}
+
+
+def event_snapshot(event: Event) -> booking_pb2.EventSnapshot:
+    """Tell what a booking remembers of its event."""
+    return booking_pb2.EventSnapshot(
+        id=str(event.id),
+        name=event.name,
+        location=event.location,
+        timezone=event.timezone,
+        starts_at=_timestamp(event.starts_at),
+        ends_at=_timestamp(event.ends_at),
+        organizer_id=str(event.organizer_id),
+    )
+
+
+def booking_message(booking: Booking, event: Event) -> booking_pb2.Booking:
+    """Tell all of a booking, tickets included."""
+    snapshot = event_snapshot(event)
+    names = {item.ticket_type_id: item.ticket_type_name for item in booking.items}
+    return booking_pb2.Booking(
+        id=str(booking.id),
+        event_id=str(booking.event_id),
+        user_id=str(booking.user_id),
+        buyer_email=booking.buyer_email,
+        buyer_name=booking.buyer_name,
+        status=BOOKING_STATUS[booking.status],
+        items=[
+            booking_pb2.BookingItem(
+                ticket_type_id=str(item.ticket_type_id),
+                ticket_type_name=item.ticket_type_name,
+                quantity=item.quantity,
+                unit_price=item.unit_price,
+            )
+            for item in booking.items
+        ],
+        total=booking.total,
+        currency=booking.currency,
+        tickets=[
+            _ticket(
+                ticket,
+                booking_id=str(booking.id),
+                ticket_type_name=names[ticket.ticket_type_id],
+                holder_name=booking.buyer_name,
+                event=snapshot,
+            )
+            for ticket in booking.tickets
+        ],
+        created_at=_timestamp(booking.created_at),
+        expires_at=_timestamp(booking.expires_at),
+        version=booking.version,
+        confirmed_at=_timestamp(booking.confirmed_at),
+        closed_at=_timestamp(booking.closed_at),
+    )
+
+
+def ticket_message(found: TicketOfBooking) -> booking_pb2.Ticket:
+    """Tell what is printed on a ticket."""
+    return _ticket(
+        found.ticket,
+        booking_id=str(found.booking_id),
+        ticket_type_name=found.ticket_type_name,
+        holder_name=found.holder_name,
+        event=event_snapshot(found.event),
+    )
+
+
+def outbox_event(happened: BookingEvent, event: Event) -> OutboxEvent:
+    """Make the integration event of what happened to a booking."""
+    booking = happened.booking
+    message = booking_message(booking, event)
+    snapshot = event_snapshot(event)
+    payload: (
+        events_pb2.BookingHeld
+        | events_pb2.BookingConfirmed
+        | events_pb2.BookingCancelled
+        | events_pb2.BookingExpired
+    )
+    match happened:
+        case BookingHeld():
+            kind = event_types.BOOKING_HELD
+            payload = events_pb2.BookingHeld(booking=message, event=snapshot)
+        case BookingConfirmed():
+            kind = event_types.BOOKING_CONFIRMED
+            payload = events_pb2.BookingConfirmed(booking=message, event=snapshot)
+        case BookingCancelled(reason=reason):
+            kind = event_types.BOOKING_CANCELLED
+            payload = events_pb2.BookingCancelled(
+                booking=message, event=snapshot, reason=_REASON[reason]
+            )
+        case _:
+            kind = event_types.BOOKING_EXPIRED
+            payload = events_pb2.BookingExpired(booking=message, event=snapshot)
+    return OutboxEvent(
+        type=kind,
+        aggregate_id=booking.id,
+        aggregate_version=booking.version,
+        partition_id=booking.event_id,
+        payload=payload,
+        # The latest of what has happened to it.
+        occurred_at=booking.closed_at or booking.confirmed_at or booking.created_at,
+    )
+
+
+def _ticket(
+    ticket: Ticket,
+    *,
+    booking_id: str,
+    ticket_type_name: str,
+    holder_name: str,
+    event: booking_pb2.EventSnapshot,
+) -> booking_pb2.Ticket:
+    return booking_pb2.Ticket(
+        id=str(ticket.id),
+        booking_id=booking_id,
+        event_id=event.id,
+        ticket_type_id=str(ticket.ticket_type_id),
+        ticket_type_name=ticket_type_name,
+        code=ticket.code,
+        status=TICKET_STATUS[ticket.status],
+        holder_name=holder_name,
+        event=event,
+    )
+
+
+def _timestamp(when: datetime | None) -> Timestamp | None:
+    if when is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(when)
+    return stamp
