@@ -1,8 +1,11 @@
 """The fixtures every integration test relies on."""
 
+import smtplib
+
 import aio_pika
 import asyncpg
 import pytest
+from goticket_local.inbox.process import InboxProcess
 from goticket_testing.databases import Postgres
 from redis.asyncio import Redis
 
@@ -64,3 +67,16 @@ async def test_the_next_virtual_host_is_empty(amqp_url: str) -> None:
         channel = await connection.channel()
         with pytest.raises(aio_pika.exceptions.ChannelNotFoundEntity):
             await channel.get_queue("mine")
+
+
+def test_the_inbox_has_what_was_sent_to_it(smtp_inbox: InboxProcess) -> None:
+    with smtplib.SMTP(smtp_inbox.host, smtp_inbox.port) as client:
+        client.sendmail(
+            "a@goticket.example", "b@goticket.example", b"Subject: Hello\r\n\r\nYou\r\n"
+        )
+    (mail,) = smtp_inbox.messages("to:b@goticket.example")
+    assert smtp_inbox.message(mail["ID"])["Text"].strip() == "You"
+
+
+def test_the_inbox_of_the_next_test_is_empty(smtp_inbox: InboxProcess) -> None:
+    assert smtp_inbox.messages() == []

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from goticket_local import reaper, system
+from goticket_local.inbox.process import InboxProcess
+from goticket_local.ports import free_ports
 from goticket_local.servers.postgres import ACCOUNT, can_enter
 from redis import Redis
 
@@ -131,3 +133,19 @@ def redis_url(redis_server: RedisBackend) -> str:
     with Redis.from_url(url) as client:
         client.flushdb()
     return url
+
+
+@pytest.fixture(scope="session")
+def inbox_process(session_folder: Path) -> Iterator[InboxProcess]:
+    """The session's inbox."""
+    inbox = InboxProcess(*free_ports(2), run_dir=session_folder, log_dir=session_folder)
+    inbox.start()
+    yield inbox
+    inbox.stop()
+
+
+@pytest.fixture
+def smtp_inbox(inbox_process: InboxProcess) -> InboxProcess:
+    """An empty inbox: mails go to `.host` and `.port`, `.messages()` has what came."""
+    inbox_process.clear()
+    return inbox_process
