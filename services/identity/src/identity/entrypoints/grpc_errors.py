@@ -25,7 +25,7 @@ ERRORS = ErrorTable(
         UserNotFound: StatusCode.NOT_FOUND,
         Forbidden: StatusCode.PERMISSION_DENIED,
         LastAdmin: StatusCode.FAILED_PRECONDITION,
-        Busy: StatusCode.RESOURCE_EXHAUSTED,
+        Busy: StatusCode.UNAVAILABLE,
         Unavailable: StatusCode.UNAVAILABLE,
     },
 )
