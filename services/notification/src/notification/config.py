@@ -1,6 +1,9 @@
 """Settings of notification's processes, from environment variables named NOTIFICATION_…"""
 
-from email.headerregistry import Address, AddressHeader, HeaderRegistry
+from contextlib import suppress
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.utils import getaddresses
 from typing import Annotated, Self
 
 from goticket_platform.settings import ServiceSettings
@@ -16,11 +19,13 @@ def sender_address(text: str) -> Address:
     Raises:
         ValueError: it is not exactly one mailbox with a domain.
     """
-    if text.isprintable():
-        header = HeaderRegistry()("from", text)
-        addresses = header.addresses if isinstance(header, AddressHeader) else ()
-        if len(addresses) == 1 and addresses[0].username and addresses[0].domain:
-            return addresses[0]
+    mailboxes = getaddresses([text]) if text.isprintable() else []
+    if len(mailboxes) == 1:
+        name, spec = mailboxes[0]
+        with suppress(ValueError, IndexError, MessageError):
+            address = Address(display_name=name, addr_spec=spec)
+            if address.username and address.domain:
+                return address
     raise ValueError('must be a mailbox such as "GoTicket <tickets@goticket.example>"')
 
 

@@ -1,0 +1,71 @@
+"""The worker's settings."""
+
+import pytest
+from goticket_platform.settings import SettingsError, load
+from notification.config import WorkerSettings, sender_address
+from notification.mail_server import Tls
+
+COMPLETE = {
+    "NOTIFICATION_DATABASE_URL": "postgresql://notification@db/goticket",
+    "NOTIFICATION_AMQP_URL": "amqp://broker",
+    "NOTIFICATION_SMTP_HOST": "smtp.example",
+    "NOTIFICATION_SMTP_PORT": "587",
+    "NOTIFICATION_SENDER": "GoTicket <tickets@goticket.example>",
+    "NOTIFICATION_PUBLIC_URL": "https://goticket.example",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name, value in COMPLETE.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_connection_is_protected_unless_told_otherwise() -> None:
+    settings = load(WorkerSettings)
+
+    assert settings.smtp_tls is Tls.STARTTLS
+    assert sender_address(settings.sender).addr_spec == "tickets@goticket.example"
+
+
+def test_every_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in COMPLETE:
+        monkeypatch.delenv(name, raising=False)
+
+    with pytest.raises(SettingsError) as failure:
+        load(WorkerSettings)
+
+    assert all(name in str(failure.value) for name in COMPLETE)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NOTIFICATION_SENDER", "nobody"),
+        ("NOTIFICATION_SENDER", "a@b.example, c@d.example"),
+        ("NOTIFICATION_SENDER", "a@b.example\nBcc: eve@evil.example"),
+        ("NOTIFICATION_SMTP_PORT", "0"),
+        ("NOTIFICATION_SMTP_TLS", "perhaps"),
+        ("NOTIFICATION_PUBLIC_URL", "javascript:alert(1)"),
+        ("NOTIFICATION_SMTP_USERNAME", "half a login"),
+    ],
+)
+def test_a_wrong_value_ends_the_start(
+    environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    environment.setenv(name, value)
+
+    with pytest.raises(SettingsError):
+        load(WorkerSettings)
+
+
+def test_a_password_is_never_sent_in_the_clear(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("NOTIFICATION_SMTP_USERNAME", "goticket")
+    environment.setenv("NOTIFICATION_SMTP_PASSWORD", "secret")
+    assert "secret" not in repr(load(WorkerSettings))
+
+    environment.setenv("NOTIFICATION_SMTP_TLS", "none")
+    with pytest.raises(SettingsError, match="in the clear"):
+        load(WorkerSettings)

@@ -1,0 +1,231 @@
+"""Letters, parsed again as the buyer's mail program does."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.headerregistry import Address
+from email.message import EmailMessage
+from uuid import UUID
+
+import pypdfium2
+import pytest
+import zxingcpp
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from notification.bookings import Booking, Kind, Notice
+from notification.letters import Letter, Letterhead, Unaddressable, compose
+from notification.money import Money
+from notification.wording import plain
+
+NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
+EVENT_ID = UUID("0198c2f0-0000-7000-8000-000000000001")
+LETTERHEAD = Letterhead(
+    Address("GoTicket", "tickets", "goticket.example"), "https://goticket.example"
+)
+MakeBooking = Callable[..., Booking]
+
+
+def letter_about(booking: Booking, kind: Kind = Kind.TICKETS, reason: str = "") -> Letter:
+    return compose(LETTERHEAD, Notice(kind, booking, reason), EVENT_ID, NOW)
+
+
+def parsed(letter: Letter) -> EmailMessage:
+    message = message_from_bytes(letter.content, policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    assert not message.defects
+    return message
+
+
+def bodies(message: EmailMessage) -> tuple[str, str]:
+    text, html = message.get_body(("plain",)), message.get_body(("html",))
+    assert text is not None
+    assert html is not None
+    return text.get_content(), html.get_content()
+
+
+def attachments(message: EmailMessage) -> dict[str, EmailMessage]:
+    return {part.get_filename() or "": part for part in message.iter_attachments()}
+
+
+def test_tickets_come_as_one_pdf_per_admission_and_a_calendar_file(
+    make_booking: MakeBooking,
+) -> None:
+    booking = make_booking(tickets=12)
+
+    files = attachments(parsed(letter_about(booking)))
+
+    expected = [f"ticket-{number}.pdf" for number in range(1, 13)]
+    assert list(files) == [*expected, "event.ics"]
+    assert files["event.ics"].get_content_type() == "text/calendar"
+    assert files["event.ics"].get_param("method") == "PUBLISH"
+    for ticket in booking.tickets:
+        part = files[f"ticket-{ticket.number}.pdf"]
+        assert part.get_content_type() == "application/pdf"
+        document = pypdfium2.PdfDocument(part.get_content())
+        image = document[0].render(scale=2).to_pil()
+        document.close()
+        assert [found.text for found in zxingcpp.read_barcodes(image)] == [ticket.code]
+
+
+def test_the_letter_is_addressed_and_signed(make_booking: MakeBooking) -> None:
+    letter = letter_about(make_booking())
+    message = parsed(letter)
+
+    assert (letter.sender, letter.recipient) == ("tickets@goticket.example", "ada@buyers.example")
+    assert message["From"] == "GoTicket <tickets@goticket.example>"
+    assert message["To"] == "Ada Lovelace <ada@buyers.example>"
+    assert message["Subject"] == "Your tickets for Metallica Live"
+    assert message["Date"].datetime == NOW
+    assert message["Auto-Submitted"] == "auto-generated"
+
+
+def test_every_attempt_to_tell_one_event_has_the_same_message_id(
+    make_booking: MakeBooking,
+) -> None:
+    first, second = letter_about(make_booking()), letter_about(make_booking())
+
+    assert first.message_id == second.message_id == f"<{EVENT_ID}@goticket.example>"
+    assert parsed(first)["Message-ID"] == first.message_id
+
+
+def test_text_and_html_say_the_same(make_booking: MakeBooking) -> None:
+    booking = make_booking(tickets=2, price=Money(9800, "JPY"))
+
+    for body in bodies(parsed(letter_about(booking))):
+        for expected in (
+            "Ada Lovelace",
+            "Metallica Live",
+            "Saturday, 12 June 2027",
+            "19:30",
+            "Europe/Berlin, CEST, UTC+02:00",
+            "Olympiastadion, Berlin",
+            "General Admission",
+            "JPY 19,600",
+            "2 tickets",
+            str(booking.id),
+            "https://goticket.example",
+        ):
+            assert expected in body
+
+
+def test_html_loads_nothing_from_elsewhere(make_booking: MakeBooking) -> None:
+    for kind in Kind:
+        _, html = bodies(parsed(letter_about(make_booking(), kind)))
+        for forbidden in ("<img", "<script", "<link", "@import", "url(", "src="):
+            assert forbidden not in html
+
+
+def test_a_cancellation_gives_the_reason_and_withdraws_the_calendar_entry(
+    make_booking: MakeBooking,
+) -> None:
+    message = parsed(
+        letter_about(make_booking(), Kind.CANCELLATION, "The event has been called off.")
+    )
+
+    assert message["Subject"] == "Cancelled: your booking for Metallica Live"
+    assert all("The event has been called off." in body for body in bodies(message))
+    assert all("no longer valid" in body for body in bodies(message))
+    files = attachments(message)
+    assert list(files) == ["event.ics"]
+    assert files["event.ics"].get_param("method") == "CANCEL"
+    assert "METHOD:CANCEL" in files["event.ics"].get_content()
+
+
+def test_a_cancelled_hold_is_not_told_that_its_tickets_are_void(make_booking: MakeBooking) -> None:
+    message = parsed(letter_about(make_booking(was_confirmed=False), Kind.CANCELLATION))
+
+    assert all("No tickets had been issued" in body for body in bodies(message))
+
+
+def test_an_expired_hold_gets_a_short_letter(make_booking: MakeBooking) -> None:
+    message = parsed(letter_about(make_booking(was_confirmed=False), Kind.EXPIRY))
+
+    assert message["Subject"] == "Your reservation for Metallica Live has run out"
+    assert not attachments(message)
+    assert all("gone back on sale" in body for body in bodies(message))
+
+
+def test_html_in_names_is_shown_and_not_obeyed(make_booking: MakeBooking) -> None:
+    evil = '<script>alert("x")</script> & <b>'
+
+    text, html = bodies(parsed(letter_about(make_booking(name=evil, buyer=evil, place=evil))))
+
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert evil in text
+
+
+def test_template_syntax_in_names_is_not_run(make_booking: MakeBooking) -> None:
+    for body in bodies(parsed(letter_about(make_booking(name="{{ 7 * 7 }} {% raw %}")))):
+        assert "{{ 7 * 7 }} {% raw %}" in body
+
+
+def test_a_buyer_without_a_name_is_greeted_all_the_same(make_booking: MakeBooking) -> None:
+    message = parsed(letter_about(make_booking(buyer="")))
+
+    assert message["To"] == "ada@buyers.example"
+    assert bodies(message)[0].startswith("Hello,")
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(name=st.text(max_size=200), buyer=st.text(max_size=200))
+def test_no_name_can_add_or_break_a_header(
+    make_booking: MakeBooking, name: str, buyer: str
+) -> None:
+    booking = make_booking(name=plain(name), buyer=plain(buyer), tickets=1)
+
+    message = parsed(letter_about(booking, Kind.EXPIRY))
+
+    assert sorted(message.keys()) == [
+        "Auto-Submitted",
+        "Content-Type",
+        "Date",
+        "From",
+        "MIME-Version",
+        "Message-ID",
+        "Subject",
+        "To",
+    ]
+    (recipient,) = message["To"].addresses
+    assert recipient.addr_spec == "ada@buyers.example"
+
+
+@pytest.mark.parametrize(
+    ("email", "recipient", "international"),
+    [
+        ("ada@bücher.example", "ada@xn--bcher-kva.example", False),
+        ("ädä@buyers.example", "ädä@buyers.example", True),
+    ],
+)
+def test_international_addresses_are_written_as_the_wire_wants_them(
+    make_booking: MakeBooking, email: str, recipient: str, international: bool
+) -> None:
+    letter = letter_about(make_booking(email=email))
+
+    assert letter.recipient == recipient
+    assert letter.international is international
+    assert f"To: Ada Lovelace <{recipient}>\r\n" in letter.content.decode()
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        "nobody",
+        "@nowhere.example",
+        "a@",
+        "a b@c.example",
+        "a@b.example\r\nRCPT TO:<eve@evil.example>",
+        "ä b@c.example",
+        "a@b@c.example>",
+        "a@.example",
+        "x" * 400 + "@" + "y" * 70 + ".example",
+    ],
+)
+def test_a_malformed_address_is_no_address(make_booking: MakeBooking, email: str) -> None:
+    with pytest.raises(Unaddressable):
+        letter_about(make_booking(email=email))
