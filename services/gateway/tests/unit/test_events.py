@@ -1,0 +1,418 @@
+"""Events over HTTP."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from goticket.booking.v1 import booking_pb2
+from goticket.catalog.v1 import catalog_pb2 as pb
+from goticket_testing.scripted import Refusal, ScriptedBackends
+
+EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
+TYPE = "0197c0de-7a11-7b00-8a00-0000000000a1"
+OTHER_TYPE = "0197c0de-7a11-7b00-8a00-0000000000a2"
+USER = "0197c0de-7a11-7b00-8a00-0000000000d1"
+BODY: dict[str, Any] = {
+    "name": "Metallica Live",
+    "price": 25000,
+    "startAt": "2030-06-01T19:00:00+02:00",
+    "endAt": "2030-06-01T23:00:00+02:00",
+    "capacity": 1000,
+}
+
+Bearer = Callable[..., dict[str, str]]
+
+
+async def test_creating_an_event_answers_where_it_is_and_which_version(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
+) -> None:
+    backends.answers["CreateEvent"] = pb.CreateEventResponse(event=event)
+    answer = await client.post("/api/v1/events", json=BODY, headers=bearer("organizer"))
+    assert answer.status_code == 201
+    assert answer.headers["Location"] == f"/api/v1/events/{EVENT}"
+    assert answer.headers["ETag"] == '"3"'
+    assert answer.json() == {
+        "id": EVENT,
+        "name": "Metallica Live",
+        "description": "Loud",
+        "location": "Warsaw",
+        "price": 25000,
+        "currency": "EUR",
+        "capacity": 1000,
+        "availableSpots": 1000,
+        "startAt": "2030-06-01T17:00:00Z",
+        "endAt": "2030-06-01T21:00:00Z",
+        "timezone": "Europe/Warsaw",
+        "status": "published",
+        "organizerId": USER,
+        "version": 3,
+        "ticketTypes": [
+            {
+                "id": TYPE,
+                "name": "Golden circle",
+                "price": 45000,
+                "capacity": 200,
+                "maxPerBooking": 10,
+                "available": 200,
+            },
+            {
+                "id": OTHER_TYPE,
+                "name": "Standing",
+                "price": 25000,
+                "capacity": 800,
+                "maxPerBooking": 10,
+                "available": 800,
+            },
+        ],
+    }
+    asked: pb.CreateEventRequest = backends.asked("CreateEvent")
+    assert asked.actor.user_id == USER
+    assert asked.actor.roles == ["organizer", "user"]
+    assert asked.starts_at.ToJsonString() == "2030-06-01T17:00:00Z"
+    assert (asked.price, asked.capacity, list(asked.ticket_types)) == (25000, 1000, [])
+
+
+async def test_ticket_types_take_the_place_of_price_and_capacity(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
+) -> None:
+    backends.answers["CreateEvent"] = pb.CreateEventResponse(event=event)
+    kinds = [{"name": "A", "price": 1, "capacity": 2, "maxPerBooking": 3}]
+    body = BODY | {"ticketTypes": kinds, "status": "draft", "unknown": 1}
+    answer = await client.post("/api/v1/events", json=body, headers=bearer("admin"))
+    assert answer.status_code == 201
+    asked: pb.CreateEventRequest = backends.asked("CreateEvent")
+    assert not asked.HasField("price")
+    assert asked.status == pb.EVENT_STATUS_DRAFT
+    assert asked.ticket_types[0].max_per_booking == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"name": 7}, "name"),
+        ({"name": None}, "name"),
+        ({"name": "nul\x00"}, "name"),
+        ({"name": "half \ud83c of a pair"}, "name"),
+        ({"name": "x" * 201}, "name"),
+        ({"price": "25000"}, "price"),
+        ({"price": -1}, "price"),
+        ({"price": 1.5}, "price"),
+        ({"price": True}, "price"),
+        ({"price": 10**30}, "price"),
+        ({"price": None}, "price"),
+        ({"capacity": 0}, "capacity"),
+        ({"capacity": None}, "capacity"),
+        ({"startAt": "2030-06-01T19:00:00"}, "startAt"),
+        ({"startAt": "tomorrow"}, "startAt"),
+        ({"startAt": 1900000000}, "startAt"),
+        ({"startAt": "1900000000"}, "startAt"),
+        ({"startAt": "0001-01-01T00:00:00+14:00"}, "startAt"),
+        ({"startAt": "2030-02-30T00:00:00Z"}, "startAt"),
+        ({"currency": "EURO"}, "currency"),
+        ({"status": "sold"}, "status"),
+        ({"ticketTypes": {}}, "ticketTypes"),
+        ({"ticketTypes": [{"name": "A", "price": -1, "capacity": 1}]}, "ticketTypes[0].price"),
+        ({"ticketTypes": [{"price": 1, "capacity": 1}]}, "ticketTypes[0].name"),
+    ],
+)
+async def test_a_wrong_field_is_named(
+    client: httpx.AsyncClient,
+    backends: ScriptedBackends,
+    bearer: Bearer,
+    change: dict[str, Any],
+    field: str,
+) -> None:
+    import json  # what httpx would refuse to send, such as half a surrogate pair
+
+    answer = await client.post(
+        "/api/v1/events",
+        content=json.dumps(BODY | change),
+        headers=bearer("organizer") | {"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 422
+    assert answer.json()["error"] == "validation_failed"
+    assert [item["field"] for item in answer.json()["errors"]] == [field]
+    assert backends.never_asked("CreateEvent")
+
+
+async def test_names_may_hold_any_script_and_emoji(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
+) -> None:
+    event.name = "Żółć 音楽 🎸"
+    backends.answers["CreateEvent"] = pb.CreateEventResponse(event=event)
+    answer = await client.post(
+        "/api/v1/events", json=BODY | {"name": event.name}, headers=bearer("organizer")
+    )
+    assert answer.json()["name"] == event.name
+    assert backends.asked("CreateEvent").name == event.name
+
+
+async def test_what_the_catalog_finds_wrong_is_passed_on_field_by_field(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
+) -> None:
+    backends.answers["CreateEvent"] = Refusal(
+        grpc.StatusCode.INVALID_ARGUMENT, "validation_failed", endAt="must be after startAt"
+    )
+    answer = await client.post("/api/v1/events", json=BODY, headers=bearer("organizer"))
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"field": "endAt", "message": "must be after startAt"}]
+
+
+async def test_a_buyer_may_not_create_events_and_no_backend_is_asked(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
+) -> None:
+    answer = await client.post("/api/v1/events", json=BODY, headers=bearer())
+    assert answer.status_code == 403
+    assert answer.json()["error"] == "forbidden"
+    assert backends.never_asked("CreateEvent")
+
+
+async def test_an_event_is_read_with_what_is_left_of_it(
+    client: httpx.AsyncClient,
+    backends: ScriptedBackends,
+    event: pb.Event,
+    left: booking_pb2.EventAvailability,
+) -> None:
+    backends.answers["GetEvent"] = pb.GetEventResponse(event=event)
+    backends.answers["GetAvailability"] = booking_pb2.GetAvailabilityResponse(events=[left])
+    answer = await client.get(f"/api/v1/events/{EVENT}")
+    assert answer.status_code == 200
+    assert answer.headers["ETag"] == '"3"'
+    assert answer.json()["availableSpots"] == 97
+    assert [kind["available"] for kind in answer.json()["ticketTypes"]] == [7, 90]
+    assert not backends.asked("GetEvent").HasField("actor")
+
+
+async def test_a_token_on_a_public_read_tells_the_catalog_who_asks(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
+) -> None:
+    backends.answers["GetEvent"] = pb.GetEventResponse(event=event)
+    await client.get(f"/api/v1/events/{EVENT}", headers=bearer("organizer"))
+    assert backends.asked("GetEvent").actor.user_id == USER
+
+
+async def test_an_event_is_read_without_numbers_when_nobody_can_tell_them(
+    client: httpx.AsyncClient, backends: ScriptedBackends, event: pb.Event
+) -> None:
+    backends.answers["GetEvent"] = pb.GetEventResponse(event=event)
+    backends.answers["GetAvailability"] = Refusal(grpc.StatusCode.INTERNAL, "internal")
+    answer = await client.get(f"/api/v1/events/{EVENT}")
+    assert answer.status_code == 200
+    assert answer.json()["availableSpots"] is None
+    assert answer.json()["ticketTypes"][0]["available"] is None
+
+
+@pytest.mark.parametrize("event_id", ["1", "x" * 36, "%00", "..%2F", EVENT + "0", "🎸"])
+@pytest.mark.parametrize("suffix", ["", "/availability"])
+async def test_an_id_that_is_none_names_no_event(
+    client: httpx.AsyncClient, backends: ScriptedBackends, event_id: str, suffix: str
+) -> None:
+    answer = await client.get(f"/api/v1/events/{event_id}{suffix}")
+    assert answer.status_code == 404
+    assert answer.json()["error"] in {"event_not_found", "not_found"}
+    assert backends.never_asked()
+
+
+async def test_an_unknown_event_is_not_found(
+    client: httpx.AsyncClient, backends: ScriptedBackends
+) -> None:
+    backends.answers["GetEvent"] = Refusal(grpc.StatusCode.NOT_FOUND, "event_not_found")
+    for suffix in ("", "/availability"):
+        answer = await client.get(f"/api/v1/events/{EVENT}{suffix}")
+        assert (answer.status_code, answer.json()["error"]) == (404, "event_not_found")
+
+
+async def test_a_list_asks_for_the_availability_of_a_whole_page_at_once(
+    client: httpx.AsyncClient,
+    backends: ScriptedBackends,
+    event: pb.Event,
+    left: booking_pb2.EventAvailability,
+) -> None:
+    other = pb.Event()
+    other.CopyFrom(event)
+    other.id = TYPE
+    backends.answers["ListEvents"] = pb.ListEventsResponse(
+        events=[event, other], next_cursor="bmV4dA"
+    )
+    backends.answers["GetAvailability"] = booking_pb2.GetAvailabilityResponse(events=[left])
+    answer = await client.get(
+        "/api/v1/events?limit=2&cursor=YQ&q=rock&from=2030-01-01T00:00:00%2B01:00"
+        "&to=2031-01-01T00:00:00 01:00&location=Warsaw&status=cancelled&sort=-startAt"
+        f"&organizerId={USER}"
+    )
+    assert answer.status_code == 200
+    assert answer.json()["nextCursor"] == "bmV4dA"
+    assert [item["availableSpots"] for item in answer.json()["items"]] == [97, 1000]
+    assert backends.asked("GetAvailability").event_ids == [EVENT, TYPE]
+    asked: pb.ListEventsRequest = backends.asked("ListEvents")
+    assert (asked.limit, asked.cursor, asked.query, asked.location) == (2, "YQ", "rock", "Warsaw")
+    assert asked.status == pb.EVENT_STATUS_CANCELLED
+    assert asked.sort == pb.EVENT_SORT_STARTS_AT_DESC
+    assert asked.organizer_id == USER
+    assert getattr(asked, "from").ToJsonString() == "2029-12-31T23:00:00Z"
+    assert asked.to.ToJsonString() == "2030-12-31T23:00:00Z"
+
+
+async def test_the_last_page_has_no_next_cursor(
+    client: httpx.AsyncClient, backends: ScriptedBackends
+) -> None:
+    backends.answers["ListEvents"] = pb.ListEventsResponse()
+    answer = await client.get("/api/v1/events")
+    assert answer.json() == {"items": [], "nextCursor": None}
+    assert backends.never_asked("GetAvailability")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=many", "limit"),
+        (f"limit={10**30}", "limit"),
+        ("from=yesterday", "from"),
+        ("to=2030-01-01T00:00:00", "to"),
+        ("status=gone", "status"),
+        ("sort=price", "sort"),
+        ("q=%00", "q"),
+        ("cursor=%00", "cursor"),
+        ("organizerId=me", "organizerId"),
+    ],
+)
+async def test_a_wrong_query_parameter_is_named(
+    client: httpx.AsyncClient, backends: ScriptedBackends, query: str, field: str
+) -> None:
+    answer = await client.get(f"/api/v1/events?{query}")
+    assert answer.status_code == 422
+    assert [item["field"] for item in answer.json()["errors"]] == [field]
+    assert backends.never_asked()
+
+
+async def test_a_replacement_empties_what_it_leaves_out(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
+) -> None:
+    backends.answers["UpdateEvent"] = pb.UpdateEventResponse(event=event)
+    answer = await client.put(
+        f"/api/v1/events/{EVENT}", json=BODY, headers=bearer("organizer") | {"If-Match": '"2"'}
+    )
+    assert answer.status_code == 200
+    assert answer.headers["ETag"] == '"3"'
+    asked: pb.UpdateEventRequest = backends.asked("UpdateEvent")
+    assert (asked.event_id, asked.expected_version) == (EVENT, 2)
+    assert (asked.HasField("description"), asked.description) == (True, "")
+    assert (asked.HasField("currency"), asked.HasField("ticket_types")) == (False, False)
+    assert (asked.price, asked.capacity) == (25000, 1000)
+
+
+async def test_a_replacement_needs_every_field(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
+) -> None:
+    answer = await client.put(
+        f"/api/v1/events/{EVENT}", json={"price": 1}, headers=bearer("organizer")
+    )
+    assert answer.status_code == 422
+    fields = {item["field"] for item in answer.json()["errors"]}
+    assert fields == {"name", "startAt", "endAt"}
+
+
+async def test_a_change_leaves_out_what_it_does_not_name(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
+) -> None:
+    backends.answers["UpdateEvent"] = pb.UpdateEventResponse(event=event)
+    answer = await client.patch(
+        f"/api/v1/events/{EVENT}",
+        json={"status": "published", "location": None},
+        headers=bearer("organizer"),
+    )
+    assert answer.status_code == 200
+    asked: pb.UpdateEventRequest = backends.asked("UpdateEvent")
+    assert asked.status == pb.EVENT_STATUS_PUBLISHED
+    assert [field.name for field, _ in asked.ListFields()] == ["actor", "event_id", "status"]
+
+
+@pytest.mark.parametrize("tag", ['"2"', 'W/"2"'])
+async def test_if_match_travels_as_the_expected_version(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, tag: str
+) -> None:
+    stale = Refusal(grpc.StatusCode.ABORTED, "stale_version", "It has changed.")
+    backends.answers |= {"UpdateEvent": stale, "CancelEvent": stale}
+    headers = bearer("organizer") | {"If-Match": tag}
+    answers = [
+        await client.put(f"/api/v1/events/{EVENT}", json=BODY, headers=headers),
+        await client.delete(f"/api/v1/events/{EVENT}", headers=headers),
+    ]
+    for answer in answers:
+        assert (answer.status_code, answer.json()["error"]) == (412, "stale_version")
+        assert answer.json()["detail"] == "It has changed."
+    assert backends.asked("CancelEvent").expected_version == 2
+
+
+@pytest.mark.parametrize("tag", ["2", '"abc"', '"99999999999999999999"', '"9999999999999999999"'])
+async def test_a_tag_that_is_none_of_ours_matches_nothing(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, tag: str
+) -> None:
+    answer = await client.patch(
+        f"/api/v1/events/{EVENT}", json={}, headers=bearer("organizer") | {"If-Match": tag}
+    )
+    assert (answer.status_code, answer.json()["error"]) == (412, "stale_version")
+    assert backends.never_asked("UpdateEvent")
+
+
+async def test_a_star_matches_any_version(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
+) -> None:
+    backends.answers["UpdateEvent"] = pb.UpdateEventResponse(event=event)
+    headers = bearer("organizer") | {"If-Match": "*"}
+    await client.patch(f"/api/v1/events/{EVENT}", json={}, headers=headers)
+    assert not backends.asked("UpdateEvent").HasField("expected_version")
+
+
+async def test_cancelling_an_event_answers_nothing(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
+) -> None:
+    backends.answers["CancelEvent"] = pb.CancelEventResponse(event=event)
+    answer = await client.delete(f"/api/v1/events/{EVENT}", headers=bearer("organizer"))
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+async def test_shrinking_below_what_is_sold_is_a_conflict(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
+) -> None:
+    backends.answers["UpdateEvent"] = Refusal(
+        grpc.StatusCode.FAILED_PRECONDITION, "capacity_below_taken"
+    )
+    answer = await client.patch(
+        f"/api/v1/events/{EVENT}", json={"capacity": 1}, headers=bearer("organizer")
+    )
+    assert (answer.status_code, answer.json()["error"]) == (409, "capacity_below_taken")
+
+
+async def test_availability_comes_from_booking(
+    client: httpx.AsyncClient, backends: ScriptedBackends, left: booking_pb2.EventAvailability
+) -> None:
+    backends.answers["GetAvailability"] = booking_pb2.GetAvailabilityResponse(events=[left])
+    answer = await client.get(f"/api/v1/events/{EVENT}/availability")
+    assert answer.json() == {
+        "eventId": EVENT,
+        "available": 97,
+        "ticketTypes": [{"id": TYPE, "available": 7}, {"id": OTHER_TYPE, "available": 90}],
+    }
+    assert backends.never_asked("GetEvent")
+
+
+async def test_all_of_an_event_is_left_that_booking_has_not_heard_of(
+    client: httpx.AsyncClient, backends: ScriptedBackends, event: pb.Event
+) -> None:
+    backends.answers["GetEvent"] = pb.GetEventResponse(event=event)
+    answer = await client.get(f"/api/v1/events/{EVENT}/availability")
+    assert answer.json()["available"] == 1000
+
+
+async def test_availability_nobody_can_tell_is_unavailable(
+    client: httpx.AsyncClient, backends: ScriptedBackends
+) -> None:
+    backends.answers["GetAvailability"] = Refusal(grpc.StatusCode.UNAVAILABLE, "unavailable")
+    answer = await client.get(f"/api/v1/events/{EVENT}/availability")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
