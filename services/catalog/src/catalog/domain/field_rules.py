@@ -149,9 +149,9 @@ def checked_ticket_types(
     unclaimed = dict(existing)
     for index, draft in enumerate(drafts):
         prefix = f"ticketTypes[{index}]."
-        ticket_type_id = unclaimed.pop(draft.id, None) if draft.id else new_id()
+        ticket_type_id = unclaimed.pop(draft.id.lower(), None) if draft.id else new_id()
         if ticket_type_id is None:
-            again = draft.id in existing
+            again = draft.id.lower() in existing
             problems.add(f"{prefix}id", "is listed twice" if again else "is not of this event")
             ticket_type_id = new_id()
         ticket_type = checked_ticket_type(problems, draft, ticket_type_id, prefix)
