@@ -20,6 +20,9 @@ PACKAGES = sorted(
     for path in ROOT.glob(f"{pattern}/pyproject.toml")
 )
 SERVICES = [package for package in PACKAGES if package.parts[0] == "services"]
+LAYERED = [
+    package for package in SERVICES if (ROOT / package / "src" / package.name / "domain").is_dir()
+]
 
 # In pieces: this file is committed too.
 INDEX_HOSTS = [
@@ -98,6 +101,22 @@ def test_a_service_lists_what_it_imports_and_nothing_else(package: Path) -> None
     missing = {name: files for name, files in imported.items() if name not in listed}
     unused = listed - imported.keys() - USED_UNIMPORTED.keys()
     assert (missing, unused) == ({}, set())
+
+
+@pytest.mark.parametrize("layers", [("domain",), ("application", "domain")], ids=" ".join)
+@pytest.mark.parametrize("package", LAYERED, ids=str)
+def test_the_inner_layers_need_the_standard_library_and_each_other_alone(
+    package: Path, layers: tuple[str, ...]
+) -> None:
+    allowed = tuple(f"{package.name}.{layer}" for layer in layers)
+    foreign = [
+        f"{path.name}: {names[-1]}"
+        for path in (ROOT / package / "src" / package.name / layers[0]).rglob("*.py")
+        for names in _imports(ast.parse(path.read_text()))
+        if names[-1].partition(".")[0] not in sys.stdlib_module_names
+        and not names[0].startswith(allowed)
+    ]
+    assert foreign == []
 
 
 def _project(package: Path) -> dict[str, dict[str, list[str]]]:
