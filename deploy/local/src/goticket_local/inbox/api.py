@@ -4,11 +4,10 @@ from importlib import resources
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Response
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from pydantic import BaseModel
 
 from goticket_local.inbox.mailbox import Mail, Mailbox
-from goticket_local.inbox.message import Address, Part
 
 # What a mail brings along must neither run nor reach out.
 CONFINED = {
@@ -45,11 +44,11 @@ def create_app(mailbox: Mailbox) -> FastAPI:
 
 def _add_lists(app: FastAPI, mailbox: Mailbox) -> None:
     @app.get("/api/v1/messages")
-    async def messages(start: Start = 0, limit: Limit = 50) -> dict[str, Any]:
+    async def messages(start: Start = 0, limit: Limit = 50) -> JSONResponse:
         return _page(mailbox, mailbox.page(start, limit), start, len(mailbox))
 
     @app.get("/api/v1/search")
-    async def search(query: str, start: Start = 0, limit: Limit = 50) -> dict[str, Any]:
+    async def search(query: str, start: Start = 0, limit: Limit = 50) -> JSONResponse:
         found = mailbox.search(query)
         return _page(mailbox, found[start : start + limit], start, len(found))
 
@@ -64,7 +63,7 @@ def _add_message(app: FastAPI, mailbox: Mailbox) -> None:
     async def message(mail_id: str) -> dict[str, Any]:
         mail = _known(mailbox, mail_id)
         mail.read = True
-        return _message(mail)
+        return mail.details()
 
     @app.get("/api/v1/message/{mail_id}/headers")
     async def headers(mail_id: str) -> dict[str, list[str]]:
@@ -111,58 +110,14 @@ def _known(mailbox: Mailbox, mail_id: str) -> Mail:
     return mail
 
 
-def _page(mailbox: Mailbox, mails: list[Mail], start: int, matching: int) -> dict[str, Any]:
-    return {
+def _page(mailbox: Mailbox, mails: list[Mail], start: int, matching: int) -> JSONResponse:
+    page = {
         "total": len(mailbox),
         "unread": mailbox.unread,
         "count": len(mails),
         "messages_count": matching,
         "start": start,
         "tags": [],
-        "messages": [_summary(mail) for mail in mails],
+        "messages": [mail.summary() for mail in mails],
     }
-
-
-def _people(mail: Mail) -> dict[str, Any]:
-    parsed = mail.parsed
-    return {
-        "ID": mail.id,
-        "MessageID": parsed.message_id,
-        "From": parsed.sender.as_json(),
-        "To": _addresses(parsed.addresses("To")),
-        "Cc": _addresses(parsed.addresses("Cc")),
-        "Bcc": _addresses(parsed.blind_recipients),
-        "ReplyTo": _addresses(parsed.addresses("Reply-To")),
-        "Subject": parsed.subject,
-        "Tags": [],
-        "Size": len(mail.raw),
-    }
-
-
-def _summary(mail: Mail) -> dict[str, Any]:
-    return _people(mail) | {
-        "Read": mail.read,
-        "Created": mail.received_at.isoformat().replace("+00:00", "Z"),
-        "Attachments": len(mail.parsed.attachments),
-        "Snippet": mail.parsed.snippet,
-    }
-
-
-def _message(mail: Mail) -> dict[str, Any]:
-    parsed = mail.parsed
-    return _people(mail) | {
-        "ReturnPath": mail.sender,
-        "Date": (parsed.date or mail.received_at).isoformat(),
-        "Text": parsed.text,
-        "HTML": parsed.html,
-        "Attachments": _parts(parsed.attachments),
-        "Inline": _parts(parsed.inline),
-    }
-
-
-def _addresses(addresses: list[Address]) -> list[dict[str, str]]:
-    return [each.as_json() for each in addresses]
-
-
-def _parts(parts: list[Part]) -> list[dict[str, str | int]]:
-    return [each.as_json() for each in parts]
+    return JSONResponse(page)

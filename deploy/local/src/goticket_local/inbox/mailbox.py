@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
+from typing import Any
 
 from goticket_local.inbox.message import ParsedMessage
 
@@ -30,6 +31,46 @@ class Mail:
     def parsed(self) -> ParsedMessage:
         """What the bytes say."""
         return ParsedMessage(self.raw, self.recipients)
+
+    def summary(self) -> dict[str, Any]:
+        """What a list shows, in the API's words."""
+        return self._summary | {"Read": self.read}
+
+    def details(self) -> dict[str, Any]:
+        """All that is in it, in the API's words."""
+        parsed = self.parsed
+        return self._people | {
+            "ReturnPath": self.sender,
+            "Date": (parsed.date or self.received_at).isoformat(),
+            "Text": parsed.text,
+            "HTML": parsed.html,
+            "Attachments": [part.as_json() for part in parsed.attachments],
+            "Inline": [part.as_json() for part in parsed.inline],
+        }
+
+    @cached_property
+    def _people(self) -> dict[str, Any]:
+        parsed = self.parsed
+        return {
+            "ID": self.id,
+            "MessageID": parsed.message_id,
+            "From": parsed.sender.as_json(),
+            "To": [each.as_json() for each in parsed.addresses("To")],
+            "Cc": [each.as_json() for each in parsed.addresses("Cc")],
+            "Bcc": [each.as_json() for each in parsed.blind_recipients],
+            "ReplyTo": [each.as_json() for each in parsed.addresses("Reply-To")],
+            "Subject": parsed.subject,
+            "Tags": [],
+            "Size": len(self.raw),
+        }
+
+    @cached_property
+    def _summary(self) -> dict[str, Any]:
+        return self._people | {
+            "Created": self.received_at.isoformat().replace("+00:00", "Z"),
+            "Attachments": len(self.parsed.attachments),
+            "Snippet": self.parsed.snippet,
+        }
 
 
 class Mailbox:
