@@ -1,3 +1,3 @@
 """What every test of the workspace can use."""
 
-pytest_plugins = ["goticket_testing.plugin"]
+pytest_plugins = ["goticket_testing.plugin", "goticket_testing.spans"]
