@@ -1,11 +1,17 @@
-"""Bookings to write about."""
+"""Bookings to write about, and the events that tell of them."""
 
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from goticket.booking.v1 import booking_pb2 as pb
+from goticket.booking.v1 import events_pb2
+from goticket_platform.messaging.consumer import ReceivedEvent
 from notification.bookings import Booking, Event, Line, Ticket
 from notification.money import Money
 
@@ -50,6 +56,75 @@ def make_booking() -> BookingFactory:
             ),
             total=price.times(tickets),
             was_confirmed=was_confirmed,
+        )
+
+    return make
+
+
+@pytest.fixture
+def confirmed() -> Callable[..., events_pb2.BookingConfirmed]:
+    """A factory of payloads: a booking of some tickets has just been confirmed."""
+
+    def make(
+        tickets: int = 2,
+        *,
+        booking_id: str | None = None,
+        version: int = 4,
+        email: str = "ada@buyers.example",
+        name: str = "Ada\r\nLovelace",
+    ) -> events_pb2.BookingConfirmed:
+        event = pb.EventSnapshot(
+            id=str(uuid.uuid4()), name="Metallica Live", location="Berlin", timezone="Europe/Berlin"
+        )
+        event.starts_at.FromDatetime(START)
+        event.ends_at.FromDatetime(START + timedelta(hours=3))
+        booking = pb.Booking(
+            id=booking_id or str(uuid.uuid4()),
+            event_id=event.id,
+            buyer_email=email,
+            buyer_name=name,
+            status=pb.BOOKING_STATUS_CONFIRMED,
+            items=[
+                pb.BookingItem(
+                    ticket_type_id="t1", ticket_type_name="Floor", quantity=tickets, unit_price=2500
+                )
+            ],
+            total=2500 * tickets,
+            currency="EUR",
+            version=version,
+            tickets=[
+                pb.Ticket(
+                    id=str(uuid.uuid4()),
+                    code=f"code-{number}",
+                    ticket_type_id="t1",
+                    ticket_type_name="Floor",
+                    holder_name="Ada Lovelace",
+                )
+                for number in range(tickets)
+            ],
+        )
+        booking.confirmed_at.FromDatetime(START - timedelta(days=30))
+        return events_pb2.BookingConfirmed(booking=booking, event=event)
+
+    return make
+
+
+@pytest.fixture
+def received() -> Callable[..., ReceivedEvent]:
+    """A factory of events as they come from the queue."""
+
+    def make(kind: str, payload: Message | str, event_id: UUID | None = None) -> ReceivedEvent:
+        text = payload if isinstance(payload, str) else json_format.MessageToJson(payload)
+        return ReceivedEvent(
+            id=event_id or uuid.uuid4(),
+            type=kind,
+            source="/goticket/booking",
+            subject="booking",
+            version=1,
+            occurred_at=START,
+            payload=text,
+            headers={},
+            attempt=1,
         )
 
     return make

@@ -179,6 +179,9 @@ class MailServer:
         )
         try:
             await client.connect()
+            # The library says hello only when it must; what the server can do shows after.
+            if client.is_ehlo_or_helo_needed:
+                await client.ehlo()
         except BaseException:
             client.close()
             raise

@@ -1,12 +1,10 @@
 """Events of the booking service become notices."""
 
-import uuid
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from google.protobuf import json_format
-from google.protobuf.message import Message
-from goticket.booking.v1 import booking_pb2 as pb
 from goticket.booking.v1 import events_pb2
 from goticket_contracts import event_types
 from goticket_platform.messaging.consumer import Poison, ReceivedEvent
@@ -16,65 +14,13 @@ from notification.reading import read_notice
 
 START = datetime(2027, 6, 12, 17, 30, tzinfo=UTC)
 
-
-def snapshot(**changes: object) -> pb.EventSnapshot:
-    event = pb.EventSnapshot(
-        id=str(uuid.uuid4()), name="Metallica Live", location="Berlin", timezone="Europe/Berlin"
-    )
-    event.starts_at.FromDatetime(START)
-    event.ends_at.FromDatetime(START + timedelta(hours=3))
-    for name, value in changes.items():
-        setattr(event, name, value)
-    return event
+MakeConfirmed = Callable[..., events_pb2.BookingConfirmed]
+MakeReceived = Callable[..., ReceivedEvent]
 
 
-def confirmed(tickets: int = 2) -> events_pb2.BookingConfirmed:
-    event = snapshot()
-    booking = pb.Booking(
-        id=str(uuid.uuid4()),
-        event_id=event.id,
-        buyer_email="ada@buyers.example",
-        buyer_name="Ada\r\nLovelace",
-        status=pb.BOOKING_STATUS_CONFIRMED,
-        items=[
-            pb.BookingItem(
-                ticket_type_id="t1", ticket_type_name="Floor", quantity=tickets, unit_price=2500
-            )
-        ],
-        total=2500 * tickets,
-        currency="EUR",
-        version=4,
-        tickets=[
-            pb.Ticket(
-                id=str(uuid.uuid4()),
-                code=f"code-{number}",
-                ticket_type_id="t1",
-                ticket_type_name="Floor",
-                holder_name="Ada Lovelace",
-            )
-            for number in range(tickets)
-        ],
-    )
-    booking.confirmed_at.FromDatetime(START - timedelta(days=30))
-    return events_pb2.BookingConfirmed(booking=booking, event=event)
-
-
-def received(kind: str, payload: Message | str) -> ReceivedEvent:
-    text = payload if isinstance(payload, str) else json_format.MessageToJson(payload)
-    return ReceivedEvent(
-        id=uuid.uuid4(),
-        type=kind,
-        source="/goticket/booking",
-        subject="booking",
-        version=1,
-        occurred_at=START,
-        payload=text,
-        headers={},
-        attempt=1,
-    )
-
-
-def test_a_confirmation_becomes_tickets_numbered_in_order() -> None:
+def test_a_confirmation_becomes_tickets_numbered_in_order(
+    confirmed: MakeConfirmed, received: MakeReceived
+) -> None:
     payload = confirmed(tickets=3)
 
     notice = read_notice(received(event_types.BOOKING_CONFIRMED, payload))
@@ -90,7 +36,7 @@ def test_a_confirmation_becomes_tickets_numbered_in_order() -> None:
     assert {ticket.price for ticket in booking.tickets} == {Money(2500, "EUR")}
 
 
-def test_names_are_one_line_from_here_on() -> None:
+def test_names_are_one_line_from_here_on(confirmed: MakeConfirmed, received: MakeReceived) -> None:
     notice = read_notice(received(event_types.BOOKING_CONFIRMED, confirmed()))
 
     assert notice is not None
@@ -107,7 +53,10 @@ def test_names_are_one_line_from_here_on() -> None:
     ],
 )
 def test_a_cancellation_says_why(
-    reason: "events_pb2.CancellationReason.ValueType", text: str
+    confirmed: MakeConfirmed,
+    received: MakeReceived,
+    reason: "events_pb2.CancellationReason.ValueType",
+    text: str,
 ) -> None:
     source = confirmed()
     payload = events_pb2.BookingCancelled(booking=source.booking, event=source.event, reason=reason)
@@ -118,7 +67,7 @@ def test_a_cancellation_says_why(
     assert (notice.kind, notice.reason) == (Kind.CANCELLATION, text)
 
 
-def test_an_expiry_is_told() -> None:
+def test_an_expiry_is_told(confirmed: MakeConfirmed, received: MakeReceived) -> None:
     source = confirmed(tickets=0)
     source.booking.ClearField("confirmed_at")
     payload = events_pb2.BookingExpired(booking=source.booking, event=source.event)
@@ -133,11 +82,13 @@ def test_an_expiry_is_told() -> None:
 @pytest.mark.parametrize(
     "kind", [event_types.BOOKING_HELD, "goticket.booking.booking.refunded.v1", "whatever"]
 )
-def test_other_events_are_nothing_to_write_about(kind: str) -> None:
+def test_other_events_are_nothing_to_write_about(received: MakeReceived, kind: str) -> None:
     assert read_notice(received(kind, "not even JSON")) is None
 
 
-def test_a_zone_unknown_here_is_told_in_utc() -> None:
+def test_a_zone_unknown_here_is_told_in_utc(
+    confirmed: MakeConfirmed, received: MakeReceived
+) -> None:
     payload = confirmed()
     payload.event.timezone = "Mars/Olympus_Mons"
 
@@ -148,7 +99,9 @@ def test_a_zone_unknown_here_is_told_in_utc() -> None:
 
 
 @pytest.mark.parametrize("zone", ["", "../../etc/passwd", "/etc/passwd", "a\\b"])
-def test_a_zone_that_is_no_name_is_told_in_utc(zone: str) -> None:
+def test_a_zone_that_is_no_name_is_told_in_utc(
+    confirmed: MakeConfirmed, received: MakeReceived, zone: str
+) -> None:
     payload = confirmed()
     payload.event.timezone = zone
 
@@ -158,44 +111,46 @@ def test_a_zone_that_is_no_name_is_told_in_utc(zone: str) -> None:
     assert notice.booking.event.zone.key == "UTC"
 
 
-def test_a_field_of_a_later_release_is_skipped() -> None:
+def test_a_field_of_a_later_release_is_skipped(
+    confirmed: MakeConfirmed, received: MakeReceived
+) -> None:
     text = json_format.MessageToJson(confirmed()).replace("{", '{"fromTheFuture": 1,', 1)
 
     assert read_notice(received(event_types.BOOKING_CONFIRMED, text)) is not None
 
 
-def without_time() -> events_pb2.BookingConfirmed:
-    payload = confirmed()
+def lose_the_time(payload: events_pb2.BookingConfirmed) -> None:
     payload.event.ClearField("starts_at")
-    return payload
 
 
-def with_foreign_ticket() -> events_pb2.BookingConfirmed:
-    payload = confirmed()
-    payload.booking.tickets[0].ticket_type_id = "t9"
-    return payload
-
-
-def without_id() -> events_pb2.BookingConfirmed:
-    payload = confirmed()
+def lose_the_id(payload: events_pb2.BookingConfirmed) -> None:
     payload.booking.id = "7"
-    return payload
+
+
+def lose_the_tickets(payload: events_pb2.BookingConfirmed) -> None:
+    payload.booking.ClearField("tickets")
+
+
+def mix_up_the_ticket_types(payload: events_pb2.BookingConfirmed) -> None:
+    payload.booking.tickets[0].ticket_type_id = "t9"
 
 
 @pytest.mark.parametrize(
-    "payload",
-    [
-        "",
-        "not JSON",
-        "[]",
-        '{"booking": 7}',
-        "{}",
-        confirmed(tickets=0),
-        without_time(),
-        with_foreign_ticket(),
-        without_id(),
-    ],
+    "damage", [lose_the_time, lose_the_id, lose_the_tickets, mix_up_the_ticket_types]
 )
-def test_what_cannot_be_told_is_poison(payload: Message | str) -> None:
-    with pytest.raises(Poison):
+def test_a_booking_that_lacks_what_a_letter_needs_is_poison(
+    confirmed: MakeConfirmed,
+    received: MakeReceived,
+    damage: Callable[[events_pb2.BookingConfirmed], None],
+) -> None:
+    payload = confirmed()
+    damage(payload)
+
+    with pytest.raises(Poison, match="cannot be told"):
         read_notice(received(event_types.BOOKING_CONFIRMED, payload))
+
+
+@pytest.mark.parametrize("body", ["", "not JSON", "[]", '{"booking": 7}', "{}"])
+def test_what_is_no_booking_is_poison(received: MakeReceived, body: str) -> None:
+    with pytest.raises(Poison):
+        read_notice(received(event_types.BOOKING_CONFIRMED, body))
