@@ -21,7 +21,7 @@ CLOSE_SECONDS = 5.0
 HEARTBEAT_SECONDS = 15
 """A peer that says nothing for about three of these is taken for dead."""
 FIRST_BACKOFF_SECONDS = 0.2
-LONGEST_BACKOFF_SECONDS = 10.0
+LONGEST_BACKOFF_SECONDS = 5.0
 
 logger = get_logger(__name__)
 

@@ -1,0 +1,344 @@
+"""The consumer against a real broker."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+
+import asyncpg
+import pytest
+from aio_pika import Message
+from goticket_platform.lifecycle import Stop
+from goticket_platform.messaging.broker import open_channel
+from goticket_platform.messaging.consumer import Poison, ReceivedEvent, TryLater
+from goticket_platform.messaging.dead_letters import (
+    dead_letters_command,
+    list_dead_letters,
+    replay_dead_letters,
+)
+from goticket_platform.messaging.inbox import first_time
+from goticket_platform.telemetry import tracer
+from goticket_testing.backend import RabbitBackend
+from goticket_testing.messaging import (
+    EVENT_TYPE,
+    QUEUE,
+    SMALL,
+    Received,
+    a_consumer,
+    a_relay,
+    an_event,
+    append,
+    eventually,
+    running,
+)
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+
+class Failing(Received):
+    """A handler that fails its first `times` calls."""
+
+    def __init__(self, error: Callable[[], Exception], times: int) -> None:
+        super().__init__()
+        self.error = error
+        self.times = times
+
+    async def __call__(self, event: ReceivedEvent) -> None:
+        """Keep the event, then fail or not."""
+        await super().__call__(event)
+        if len(self.events) <= self.times:
+            raise self.error()
+
+
+async def test_a_failed_event_comes_back_until_it_succeeds(
+    pool: asyncpg.Pool, amqp_url: str
+) -> None:
+    handler = Failing(lambda: RuntimeError("not today"), times=2)
+    await append(pool, an_event())
+    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, handler).run):
+        await eventually(lambda: len(handler.events) == 3)
+    assert [event.attempt for event in handler.events] == [1, 2, 3]
+    assert len(handler.ids) == 1
+    assert handler.events[0].payload == handler.events[2].payload
+    assert await list_dead_letters(amqp_url, QUEUE, topology=SMALL) == []
+
+
+async def test_an_event_out_of_tries_is_dead_lettered_with_the_reason(
+    pool: asyncpg.Pool, amqp_url: str
+) -> None:
+    handler = Failing(lambda: RuntimeError("mail to jo@example.org bounced"), times=99)
+    await append(pool, an_event())
+    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, handler).run):
+        await eventually(lambda: has_dead_letters(amqp_url, 1))
+    assert [event.attempt for event in handler.events] == [1, 2, 3]
+    (letter,) = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
+    assert letter.id == str(handler.events[0].id)
+    assert letter.type == EVENT_TYPE
+    assert letter.reason == "gave up after 3 tries: RuntimeError: mail to <address> bounced"
+    assert letter.attempts == 3
+    assert letter.time
+
+
+async def test_poison_is_dead_lettered_at_once(pool: asyncpg.Pool, amqp_url: str) -> None:
+    handler = Failing(lambda: Poison("no such template"), times=1)
+    await append(pool, an_event())
+    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, handler).run):
+        await eventually(lambda: has_dead_letters(amqp_url, 1))
+        assert len(handler.events) == 1
+    (letter,) = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
+    assert letter.reason == "no such template"
+
+
+async def test_an_outage_uses_up_no_last_try(pool: asyncpg.Pool, amqp_url: str) -> None:
+    handler = Failing(lambda: TryLater("the mail server is down"), times=8)
+    await append(pool, an_event())
+    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, handler).run):
+        await eventually(lambda: len(handler.events) == 9)
+    assert await list_dead_letters(amqp_url, QUEUE, topology=SMALL) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "change", "reason"),
+    [
+        (b"\xff\xfe", {}, "not a readable event"),
+        (b"{}", {"cloudEvents:id": None}, "header 'cloudEvents:id' is missing"),
+        (b"{}", {"cloudEvents:id": "seven"}, "not a readable event"),
+        (b"{}", {"cloudEvents:specversion": "2.0"}, "CloudEvents 2.0"),
+        (b"{}", {"goticket:aggregateversion": "new"}, "not a readable event"),
+        (b"{}", {"cloudEvents:time": "noon"}, "not a readable event"),
+        (b"[1]", {}, "the body is no google.protobuf.Struct"),
+        (b"{", {}, "the body is no google.protobuf.Struct"),
+    ],
+)
+async def test_what_is_no_event_is_dead_lettered_and_the_next_one_handled(
+    amqp_url: str, body: bytes, change: dict[str, str | None], reason: str
+) -> None:
+    received = Received()
+
+    async def handle(event: ReceivedEvent) -> None:
+        event.parse(type(an_event().payload))
+        await received(event)
+
+    await publish(amqp_url, body, change)
+    good = await publish(amqp_url, b"{}", {})
+    async with running(a_consumer(amqp_url, handle).run):
+        await eventually(lambda: received.ids == {good})
+        await eventually(lambda: has_dead_letters(amqp_url, 1))
+    (letter,) = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
+    assert reason in letter.reason
+
+
+async def test_replayed_dead_letters_get_their_tries_anew(
+    pool: asyncpg.Pool, amqp_url: str
+) -> None:
+    broken = Failing(lambda: Poison("bug"), times=3)
+    await append(pool, an_event(), an_event(), an_event())
+    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, broken).run):
+        await eventually(lambda: has_dead_letters(amqp_url, 3))
+    assert await replay_dead_letters(amqp_url, QUEUE, limit=1, topology=SMALL) == 1
+    assert await replay_dead_letters(amqp_url, QUEUE, topology=SMALL) == 2
+    assert await replay_dead_letters(amqp_url, QUEUE, topology=SMALL) == 0
+    repaired = Received()
+    async with running(a_consumer(amqp_url, repaired).run):
+        await eventually(lambda: repaired.ids == broken.ids)
+    assert {event.attempt for event in repaired.events} == {1}
+    assert all("goticket:reason" not in event.headers for event in repaired.events)
+
+
+async def test_listing_dead_letters_again_and_again_loses_none(amqp_url: str) -> None:
+    event_id = await publish(amqp_url, b"{}", {}, to=QUEUE.dead_letters)
+    for _ in range(25):
+        letters = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
+        assert [letter.id for letter in letters] == [str(event_id)]
+
+
+async def test_the_command_lists_and_replays(
+    amqp_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event_id = await publish(amqp_url, b"{}", {}, to=QUEUE.dead_letters)
+
+    def command(*argv: str) -> int:
+        return dead_letters_command(argv, amqp_url, QUEUE, topology=SMALL)
+
+    assert await asyncio.to_thread(command, "list") == 0
+    assert str(event_id) in capsys.readouterr().out
+    assert await asyncio.to_thread(command, "replay", "--limit", "5") == 0
+    assert capsys.readouterr().out == "replayed 1\n"
+
+
+async def test_events_of_one_subject_are_handled_one_after_another(
+    pool: asyncpg.Pool, amqp_url: str
+) -> None:
+    busy: set[str] = set()
+    most_at_once = 0
+    received = Received()
+
+    async def handle(event: ReceivedEvent) -> None:
+        nonlocal most_at_once
+        assert event.subject not in busy
+        busy.add(event.subject)
+        most_at_once = max(most_at_once, len(busy))
+        await asyncio.sleep(0.005)
+        busy.remove(event.subject)
+        await received(event)
+
+    aggregates = [uuid.uuid4() for _ in range(5)]
+    for version in range(1, 9):
+        await append(pool, *(an_event(aggregate, version) for aggregate in aggregates))
+    async with running(a_relay(pool, amqp_url).run):
+        await eventually(lambda: is_relayed(pool))
+    async with running(a_consumer(amqp_url, handle, prefetch=20).run):
+        await eventually(lambda: len(received.ids) == 40)
+    for aggregate in aggregates:
+        assert received.versions(aggregate) == list(range(1, 9))
+    assert most_at_once > 1
+    assert len(received.events) == 40  # no assertion in the handler failed and was retried
+
+
+async def test_stopping_finishes_what_is_in_flight(pool: asyncpg.Pool, amqp_url: str) -> None:
+    started, go_on = asyncio.Event(), asyncio.Event()
+    finished = Received()
+
+    async def handle(event: ReceivedEvent) -> None:
+        started.set()
+        await go_on.wait()
+        await finished(event)
+
+    await publish(amqp_url, b"{}", {})
+    stop = Stop()
+    consuming = asyncio.create_task(a_consumer(amqp_url, handle).run(stop))
+    await asyncio.wait_for(started.wait(), 20)
+    stop.set()
+    await asyncio.sleep(0)
+    assert not consuming.done()
+    go_on.set()
+    await asyncio.wait_for(consuming, 20)
+    assert len(finished.events) == 1
+    assert await waiting(amqp_url, QUEUE.name) == 0  # it was acknowledged
+
+
+async def test_a_broker_restart_lets_the_handler_finish_and_the_event_come_again(
+    amqp_url: str, rabbitmq_server: RabbitBackend
+) -> None:
+    started, go_on = asyncio.Event(), asyncio.Event()
+    received = Received()
+
+    async def handle(event: ReceivedEvent) -> None:
+        started.set()
+        await go_on.wait()
+        await received(event)
+
+    event_id = await publish(amqp_url, b"{}", {})
+    async with running(a_consumer(amqp_url, handle).run):
+        await asyncio.wait_for(started.wait(), 20)
+        await asyncio.to_thread(rabbitmq_server.restart)
+        assert not received.events
+        go_on.set()
+        await eventually(lambda: len(received.events) == 2, 60)
+        assert received.ids == {event_id}
+        await eventually(lambda: is_drained(amqp_url))
+
+
+async def test_a_queue_deleted_under_its_consumer_is_declared_anew(amqp_url: str) -> None:
+    received = Received()
+    async with running(a_consumer(amqp_url, received).run):
+        await publish(amqp_url, b"{}", {})
+        await eventually(lambda: len(received.ids) == 1)
+        async with open_channel(amqp_url, SMALL, name="test") as (channel, _):
+            await channel.queue_delete(QUEUE.name)
+        await publish(amqp_url, b"{}", {})
+        await eventually(lambda: len(received.ids) == 2)
+
+
+async def test_concurrent_duplicates_take_effect_once(pool: asyncpg.Pool) -> None:
+    event_id = uuid.uuid4()
+    barrier = asyncio.Barrier(10)
+    effects = 0
+
+    async def handle() -> None:
+        nonlocal effects
+        async with pool.acquire() as connection:
+            await barrier.wait()
+            async with connection.transaction():
+                if await first_time(connection, "booking", "test", event_id):
+                    await asyncio.sleep(0.01)  # the others wait for this transaction's end
+                    effects += 1
+
+    await asyncio.gather(*(handle() for _ in range(10)))
+    assert effects == 1
+
+
+async def test_an_effect_rolled_back_leaves_the_event_new(pool: asyncpg.Pool) -> None:
+    event_id = uuid.uuid4()
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        assert await first_time(connection, "booking", "test", event_id)
+        await transaction.rollback()
+        assert await first_time(connection, "booking", "test", event_id)
+        assert not await first_time(connection, "booking", "test", event_id)
+        assert await first_time(connection, "booking", "another", event_id)
+
+
+async def test_one_trace_reaches_from_the_request_to_the_handler(
+    pool: asyncpg.Pool, amqp_url: str, spans: InMemorySpanExporter
+) -> None:
+    handled = asyncio.Event()
+
+    async def handle(_: ReceivedEvent) -> None:
+        with tracer.start_as_current_span("effect"):
+            handled.set()
+
+    with tracer.start_as_current_span("request"):
+        await append(pool, an_event())
+    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, handle).run):
+        await asyncio.wait_for(handled.wait(), 30)
+    by_name = {span.name: span for span in spans.get_finished_spans()}
+    chain = ["request", f"{SMALL.exchange} publish", f"{QUEUE.name} process", "effect"]
+    for earlier, later in zip(chain, chain[1:], strict=False):
+        parent = by_name[later].parent
+        assert parent is not None
+        assert by_name[earlier].context is not None
+        assert parent.span_id == by_name[earlier].context.span_id
+        assert parent.trace_id == by_name[earlier].context.trace_id
+
+
+async def publish(
+    amqp_url: str, body: bytes, change: dict[str, str | None], *, to: str = QUEUE.name
+) -> uuid.UUID:
+    """Put an event into a queue, with some headers changed or (None) left out."""
+    event_id = uuid.uuid4()
+    headers = {
+        "cloudEvents:specversion": "1.0",
+        "cloudEvents:id": str(event_id),
+        "cloudEvents:type": EVENT_TYPE,
+        "cloudEvents:source": "/test",
+        "cloudEvents:subject": str(uuid.uuid4()),
+        "cloudEvents:time": "2026-11-20T13:00:00+00:00",
+        "goticket:aggregateversion": "1",
+        **change,
+    }
+    message = Message(
+        body,
+        headers={name: value for name, value in headers.items() if value is not None},
+        message_id=str(event_id),
+    )
+    async with open_channel(amqp_url, SMALL, name="test") as (channel, _):
+        await channel.default_exchange.publish(message, to)
+    return event_id
+
+
+async def waiting(amqp_url: str, queue: str) -> int:
+    async with open_channel(amqp_url, SMALL, name="test") as (channel, _):
+        declared = await channel.declare_queue(queue, passive=True)
+        return declared.declaration_result.message_count or 0
+
+
+async def has_dead_letters(amqp_url: str, count: int) -> bool:
+    return await waiting(amqp_url, QUEUE.dead_letters) == count
+
+
+async def is_drained(amqp_url: str) -> bool:
+    return await waiting(amqp_url, QUEUE.name) == 0
+
+
+async def is_relayed(pool: asyncpg.Pool) -> bool:
+    return bool(await pool.fetchval("SELECT NOT EXISTS (SELECT FROM booking.outbox)"))
