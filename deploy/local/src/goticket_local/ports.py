@@ -1,8 +1,14 @@
 """Ports of the loopback interface: free ones, and who holds a busy one."""
 
+import random
 import socket
+from itertools import islice
 
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
+
+# Below the range that outgoing connections take their ports from, so that a server that was
+# stopped finds its port free when it starts again.
+CANDIDATES = range(20_000, 32_000)
 
 
 def free_port() -> int:
@@ -11,15 +17,9 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Several different free ports: all are held while the next is chosen."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Several different free ports."""
+    shuffled = random.SystemRandom().sample(CANDIDATES, len(CANDIDATES))
+    return list(islice((port for port in shuffled if not is_busy(port)), count))
 
 
 def is_busy(port: int) -> bool:

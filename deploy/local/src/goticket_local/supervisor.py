@@ -1,0 +1,61 @@
+"""Starts again what crashed: the local stand-in for an orchestrator."""
+
+import signal
+import sys
+import time
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+from goticket_local.process import Process
+from goticket_local.servers.base import plain_environment
+
+if TYPE_CHECKING:
+    from goticket_local.local import LocalSystem
+
+CHECK_SECONDS = 1.0
+# A process that keeps crashing is tried again after this long, not at once.
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+
+
+def supervisor(checkout: Path, run_dir: Path, log_dir: Path) -> Process:
+    """The supervisor of a checkout's system."""
+    return Process(
+        "supervisor",
+        [sys.executable, "-m", "goticket_local.supervisor", str(checkout)],
+        env=plain_environment(),
+        run_dir=run_dir,
+        log=log_dir / "supervisor.log",
+    )
+
+
+def supervise(system: "LocalSystem", stop: Event) -> None:
+    """Watch until asked to stop."""
+    pauses: dict[str, float] = {}
+    not_before: dict[str, float] = {}
+    watched = [*map(system.stack.process, system.stack.services), system.stack.inbox.process]
+    while not stop.wait(CHECK_SECONDS):
+        for process in watched:
+            if process.alive or time.monotonic() < not_before.get(process.name, 0.0):
+                continue
+            system.say(f"{process.name} has ended; starting it again")
+            pauses[process.name] = min(
+                pauses.get(process.name, FIRST_PAUSE_SECONDS / 2) * 2, LONGEST_PAUSE_SECONDS
+            )
+            not_before[process.name] = time.monotonic() + pauses[process.name]
+            process.start()
+
+
+def main() -> None:
+    """Run from the command line."""
+    from goticket_local.local import LocalSystem  # it starts us: each knows the other
+
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    system = LocalSystem(Path(sys.argv[1]), lambda text: print(text, flush=True))
+    supervise(system, stop)
+
+
+if __name__ == "__main__":
+    main()
