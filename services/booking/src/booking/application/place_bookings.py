@@ -86,9 +86,24 @@ async def place_bookings(
 async def _decide_all(
     event_id: UUID, requests: Sequence[BookingRequest], office: BoxOffice
 ) -> Sequence[Outcome]:
+    """Commit the batch; when one of its keys is stuck elsewhere, each request on its own."""
+    try:
+        return await _decide_together(event_id, requests, office)
+    except RequestInProgress as refusal:
+        if len(requests) == 1:
+            return [refusal]
+    return [
+        outcome
+        for request in requests
+        for outcome in await _decide_all(event_id, [request], office)
+    ]
+
+
+async def _decide_together(
+    event_id: UUID, requests: Sequence[BookingRequest], office: BoxOffice
+) -> Sequence[Outcome]:
     """Commit the batch, again when a key turns out to be taken by another event's commit."""
-    keys = {key for request in requests if (key := _key(request))}
-    with office.running.run(keys) as running_elsewhere:
+    with office.running.run(_keys(requests)) as running_elsewhere:
         try:
             try:
                 return await _commit(event_id, requests, office)
@@ -110,8 +125,8 @@ async def _commit(
             return [EventNotFound() for _ in requests]
         # The rows are locked: a retry of a request that is being answered by another
         # replica has waited for that commit and finds its answer here.
-        keys = {key for request in requests if (key := _key(request))}
-        batch = _Batch(office, stock, await transaction.find_answers(event_id, keys))
+        answers = await transaction.find_answers(event_id, _keys(requests))
+        batch = _Batch(office, stock, answers)
         outcomes = [batch.decide(request) for request in requests]
         if batch.placed:
             await transaction.add(batch.placed, batch.fingerprints, stock)
@@ -181,6 +196,10 @@ def fingerprint(event_id: UUID, request: BookingRequest) -> bytes:
 
 def _key(request: BookingRequest) -> RequestKey | None:
     return (request.buyer.user_id, request.key) if request.key is not None else None
+
+
+def _keys(requests: Sequence[BookingRequest]) -> set[RequestKey]:
+    return {key for request in requests if (key := _key(request))}
 
 
 def _wanted_types(requests: Sequence[BookingRequest]) -> set[UUID] | None:

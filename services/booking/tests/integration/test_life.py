@@ -1,0 +1,253 @@
+"""Confirm, cancel, expire on a real PostgreSQL, and all of them at once."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from booking.application.cancel_booking import cancel_booking
+from booking.application.confirm_booking import confirm_booking
+from booking.application.expire_holds import expire_holds
+from booking.application.ports import BookingOfEvent
+from booking.domain.actor import Actor
+from booking.domain.booking import Booking, BookingStatus, TicketStatus
+from booking.domain.errors import (
+    BookingClosed,
+    DomainError,
+    EventCancelled,
+    EventStarted,
+    Forbidden,
+    HoldExpired,
+)
+from booking.domain.event import EventStatus
+from booking.domain.placing import BookingRequest
+from booking.entrypoints.sweeper import Sweeper
+from goticket_platform.lifecycle import Stop
+
+if TYPE_CHECKING:
+    from services.booking.tests.integration.conftest import Hall, OpenReplica
+
+People = Callable[..., Actor]
+Wishes = Callable[..., BookingRequest]
+
+
+async def confirm(hall: "Hall", booking: Booking, actor: Actor) -> Booking:
+    found = await confirm_booking(
+        booking.id, actor, bookings=hall.bookings, issue=hall.office.issue, now=hall.clock
+    )
+    return found.booking
+
+
+async def cancel(hall: "Hall", booking: Booking, actor: Actor) -> Booking:
+    found = await cancel_booking(booking.id, actor, bookings=hall.bookings, now=hall.clock)
+    return found.booking
+
+
+async def read(hall: "Hall", booking: Booking) -> Booking:
+    found = await hall.bookings.find_booking(booking.id)
+    assert found is not None
+    return found.booking
+
+
+async def sweep(hall: "Hall") -> None:
+    await Sweeper(hall.bookings, hall.bookings, hall.catalog, hall.clock).sweep(Stop())
+
+
+async def test_confirming_moves_held_to_sold_and_issues_tickets_once(
+    hall: "Hall", wish: Wishes, person: People
+) -> None:
+    event = await hall.open_event(10, 10)
+    lines = [(offer.id, 2) for offer in event.offers]
+    held = await hall.book(event, wish(lines=lines, hold=True))
+    confirmed = await confirm(hall, held, person(1))
+    assert len(confirmed.tickets) == 4
+    assert confirmed.version == 2
+    assert await confirm(hall, held, person(1)) == confirmed == await read(hall, held)
+    assert await hall.counts(event) == [(0, 2), (0, 2)]
+    assert await hall.outbox("confirmed") == 1
+    await hall.must_add_up()
+
+
+async def test_a_hold_that_ran_out_is_refused_before_and_after_the_sweeper(
+    hall: "Hall", wish: Wishes, person: People
+) -> None:
+    event = await hall.open_event(10)
+    held = await hall.book(event, wish(2, hold=True))
+    hall.clock.advance(timedelta(minutes=10))
+    with pytest.raises(HoldExpired):
+        await confirm(hall, held, person(1))
+    assert await hall.counts(event) == [(2, 0)]
+    await sweep(hall)
+    await sweep(hall)
+    assert await hall.counts(event) == [(0, 0)]
+    with pytest.raises(HoldExpired):
+        await confirm(hall, held, person(1))
+    with pytest.raises(BookingClosed):
+        await cancel(hall, held, person(1))
+    expired = await read(hall, held)
+    assert (expired.status, expired.expires_at) == (BookingStatus.EXPIRED, None)
+    assert await hall.outbox("expired") == 1
+
+
+async def test_cancelling_voids_tickets_and_returns_stock_once(
+    hall: "Hall", wish: Wishes, person: People
+) -> None:
+    event = await hall.open_event(10)
+    booking = await hall.book(event, wish(3))
+    held = await hall.book(event, wish(2, hold=True))
+    cancelled = await cancel(hall, booking, person(1))
+    assert {ticket.status for ticket in cancelled.tickets} == {TicketStatus.VOID}
+    assert await cancel(hall, booking, person(1)) == cancelled == await read(hall, booking)
+    await cancel(hall, held, person(1))
+    assert await hall.counts(event) == [(0, 0)]
+    assert await hall.outbox("cancelled") == 2
+    await hall.must_add_up()
+
+
+async def test_who_may_cancel_and_until_when(hall: "Hall", wish: Wishes, person: People) -> None:
+    event = await hall.open_event(10)
+    organizer = replace(person(9, "organizer"), user_id=event.event.organizer_id)
+    first, second, third = [await hall.book(event, wish(1)) for _ in range(3)]
+    held = await hall.book(event, wish(1, hold=True))
+    with pytest.raises(Forbidden):
+        await cancel(hall, first, person(2, "organizer"))
+    hall.clock.time = event.event.starts_at
+    with pytest.raises(EventStarted):
+        await cancel(hall, first, person(1))
+    await cancel(hall, held, person(1))
+    await cancel(hall, second, organizer)
+    await cancel(hall, third, person(3, "admin"))
+    assert await hall.counts(event) == [(0, 1)]
+
+
+async def test_a_hold_of_a_cancelled_event_cannot_be_confirmed(
+    hall: "Hall", wish: Wishes, person: People
+) -> None:
+    event = await hall.open_event(10)
+    held = await hall.book(event, wish(1, hold=True))
+    gone = replace(event.event, version=2, status=EventStatus.CANCELLED)
+    await hall.change(replace(event, event=gone))
+    with pytest.raises(EventCancelled):
+        await confirm(hall, held, person(1))
+
+
+async def test_confirm_cancel_and_sweepers_at_once_leave_one_winner_per_hold(
+    hall: "Hall", wish: Wishes, person: People, open_replica: "OpenReplica"
+) -> None:
+    event = await hall.open_event(200)
+    held = [await hall.book(event, wish(1, hold=True)) for _ in range(60)]
+    replicas = [(await open_replica(8))[0] for _ in range(3)]
+    deadline = hall.clock.time + timedelta(minutes=10)
+    # Confirmers act just before the end, sweepers just after: both are entitled.
+    before, after = deadline - timedelta(microseconds=1), deadline
+    barrier = asyncio.Barrier(60 * 2 + 6)
+
+    async def at_once(work: Coroutine[object, object, object]) -> object:
+        await barrier.wait()
+        try:
+            return await work
+        except DomainError as refusal:
+            return refusal
+
+    actions = [
+        at_once(
+            confirm_booking(
+                hold.id,
+                person(1),
+                bookings=replicas[number % 3],
+                issue=hall.office.issue,
+                now=lambda: before,
+            )
+        )
+        for number, hold in enumerate(held)
+    ]
+    actions += [
+        at_once(
+            cancel_booking(hold.id, person(1), bookings=replicas[number % 3], now=lambda: after)
+        )
+        for number, hold in enumerate(held)
+    ]
+    actions += [
+        at_once(expire_holds(event.event.id, bookings=replicas[number % 3], now=lambda: after))
+        for number in range(6)
+    ]
+    results = await asyncio.gather(*actions)
+    unexpected = [
+        result
+        for result in results
+        if not isinstance(result, BookingOfEvent | int | HoldExpired | BookingClosed)
+    ]
+    assert unexpected == []
+    final = [(await read(hall, hold)).status for hold in held]
+    assert BookingStatus.HELD not in final
+    assert await hall.counts(event) == [(0, final.count(BookingStatus.CONFIRMED))]
+    # Each closed booking said so once.
+    assert await hall.outbox("cancelled") == final.count(BookingStatus.CANCELLED)
+    assert await hall.outbox("expired") == final.count(BookingStatus.EXPIRED)
+    await hall.must_add_up()
+
+
+async def test_several_sweepers_return_the_stock_of_each_hold_once(
+    hall: "Hall", wish: Wishes, person: People, open_replica: "OpenReplica"
+) -> None:
+    events = [await hall.open_event(1000, max_per_booking=100) for _ in range(3)]
+    for event in events:
+        await hall.ask(event, *(wish(2, hold=True, buyer=person(n)) for n in range(1, 301)))
+        await hall.book(event, wish(5))
+    hall.clock.advance(timedelta(hours=1))
+    sweepers = [
+        Sweeper((await open_replica(3))[0], hall.bookings, hall.catalog, hall.clock)
+        for _ in range(4)
+    ]
+    sweepers = [replace(one, duties=one.bookings) for one in sweepers]  # type: ignore[arg-type]  # one object, both ports
+    while await hall.bookings.events_with_due_holds(hall.clock()):
+        await asyncio.gather(*(one.sweep(Stop()) for one in sweepers))
+    for event in events:
+        assert await hall.counts(event) == [(0, 5)]
+    assert await hall.outbox("expired") == 900
+    await hall.must_add_up()
+
+
+async def test_concurrent_cancellations_return_the_stock_once(
+    hall: "Hall", wish: Wishes, person: People
+) -> None:
+    event = await hall.open_event(10)
+    booking = await hall.book(event, wish(4))
+    answers = await asyncio.gather(*(cancel(hall, booking, person(1)) for _ in range(20)))
+    assert len(set(answers)) == 1
+    assert await hall.counts(event) == [(0, 0)]
+    assert await hall.outbox("cancelled") == 1
+
+
+async def test_booking_confirming_cancelling_and_sweeping_never_deadlock(
+    hall: "Hall", wish: Wishes, person: People
+) -> None:
+    event = await hall.open_event(30, 30, 30)
+    types = [offer.id for offer in event.offers]
+    failures: list[BaseException] = []
+
+    async def visitor(number: int) -> None:
+        order = [types[(number + step) % 3] for step in range(3)][: 1 + number % 3]
+        if number % 2:
+            order.reverse()
+        for turn in range(4):
+            request = wish(
+                buyer=person(number), lines=[(one, 1) for one in order], hold=bool(turn % 2)
+            )
+            [outcome] = await hall.ask(event, request)
+            if isinstance(outcome, DomainError):
+                await expire_holds(event.event.id, bookings=hall.bookings, now=hall.clock)
+                continue
+            if outcome.booking.status is BookingStatus.HELD and number % 4:
+                await confirm(hall, outcome.booking, person(number))
+            if number % 5:
+                await cancel(hall, outcome.booking, person(number))
+
+    results = await asyncio.gather(
+        *(visitor(number) for number in range(1, 31)), return_exceptions=True
+    )
+    failures += [result for result in results if isinstance(result, BaseException)]
+    assert failures == []
+    await hall.must_add_up()
