@@ -184,6 +184,18 @@ async def test_a_draft_is_seen_by_its_organizer_admins_and_services_only(
         assert (await refusal(call(catalog.UpdateEvent, edit))).code == "event_not_found"
 
 
+async def test_a_draft_that_was_cancelled_stays_private(catalog: "Catalog") -> None:
+    draft = await created(catalog, status=pb.EVENT_STATUS_DRAFT)
+    event = await created(catalog)
+    for id_ in (draft.id, event.id):
+        await call(catalog.CancelEvent, pb.CancelEventRequest(actor=ORGANIZER, event_id=id_))
+
+    request = pb.GetEventRequest(event_id=draft.id, actor=RIVAL)
+    assert (await refusal(call(catalog.GetEvent, request))).code == "event_not_found"
+    cancelled = pb.ListEventsRequest(status=pb.EVENT_STATUS_CANCELLED)
+    assert [item.id for item in (await call(catalog.ListEvents, cancelled)).events] == [event.id]
+
+
 async def test_drafts_are_listed_for_their_organizer_and_for_admins(catalog: "Catalog") -> None:
     draft = await created(catalog, status=pb.EVENT_STATUS_DRAFT)
     await created(catalog)

@@ -64,6 +64,7 @@ def an_event(name: str, *, day: int = 1, location: str = "", description: str = 
         version=1,
         created_at=NOW + timedelta(minutes=day),
         updated_at=NOW,
+        published_at=NOW,
     )
 
 
@@ -179,7 +180,7 @@ async def test_wildcards_in_a_location_are_plain_characters(events: PostgresEven
 
 
 async def test_a_list_keeps_to_its_status_and_organizer(events: PostgresEvents) -> None:
-    draft = replace(an_event("Draft"), status=EventStatus.DRAFT)
+    draft = replace(an_event("Draft"), status=EventStatus.DRAFT, published_at=None)
     foreign = replace(an_event("Foreign"), organizer_id=UUID(int=8))
     await publish(events, foreign, an_event("Own", day=2))
     await events.save(EventUpdated(draft))
@@ -246,11 +247,12 @@ async def crowded(pool: asyncpg.Pool) -> AsyncIterator["Connection"]:
                 1,
                 NOW + timedelta(seconds=number),
                 NOW,
+                NOW,
             )
         )
     columns = (
         "id organizer_id name description location currency timezone starts_at ends_at"
-        " status version created_at updated_at"
+        " status version created_at updated_at published_at"
     )
     async with pool.acquire() as connection:
         await connection.copy_records_to_table(
@@ -290,7 +292,7 @@ async def test_every_list_and_search_is_served_by_its_index(
             (listing(sort=sort), {index}),
             (listing(sort=sort, cursor=cursor), {index}),
             (listing(EventFilter(organizer_id=UUID(int=3)), sort), {"events_organizer_idx"}),
-            (listing(EventFilter(location="an"), sort), {index}),
+            (listing(EventFilter(location="banban"), sort), {"events_location_trigram_idx"}),
         ]
     cases += [
         (listing(soon), {"events_status_starts_at_idx"}),
@@ -312,14 +314,15 @@ async def test_every_list_and_search_is_served_by_its_index(
             assert not missing, f"{wanted}\n{plan}"
 
 
-async def test_a_rare_place_is_found_by_its_trigrams(crowded: "Connection") -> None:
+async def test_two_letters_of_a_place_are_looked_for_in_the_order_of_the_list(
+    crowded: "Connection",
+) -> None:
     for sort in TIME_SORTS:
-        rare = listing(EventFilter(location="banban"), sort)
-        sql, values = page_statement(QUERIES["page_of_events"], rare)
+        common = listing(EventFilter(location="an"), sort)
+        sql, values = page_statement(QUERIES["page_of_events"], common)
         for_this_place, for_any = await plans_of(crowded, sql, list(values))
-        assert "events_location_trigram_idx" in for_this_place
-        # Not knowing the place, the planner may as well walk the time index until it
-        # has met enough of them: right for a big city, and never a whole table.
+        # Two letters have no trigram, but soon enough of them turn up.
+        assert TIME_INDEXES[sort] in for_this_place
         assert "Seq Scan" not in for_any
 
 

@@ -47,6 +47,7 @@ def an_event() -> Event:
         version=1,
         created_at=NOW,
         updated_at=NOW,
+        published_at=NOW,
     )
 
 

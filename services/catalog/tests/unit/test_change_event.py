@@ -25,7 +25,7 @@ from catalog.domain.event import (
 )
 from catalog.domain.field_rules import TicketTypeDraft
 from catalog.domain.update_event import EventEdit, update
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
@@ -278,6 +278,7 @@ EDITS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(edit=EDITS, status=st.sampled_from(EventStatus), several=st.booleans())
 def test_every_accepted_change_is_one_valid_version_on_and_repeating_it_is_none(
     edit: EventEdit, status: EventStatus, several: bool
@@ -309,6 +310,7 @@ def test_every_accepted_change_is_one_valid_version_on_and_repeating_it_is_none(
     assert update(after, again, LATER, uuid4) is None
 
 
+@settings(deadline=None)
 @given(edit=EDITS)
 def test_what_shrinks_is_exactly_what_a_buyer_could_lose(edit: EventEdit) -> None:
     event = an_event(STANDING, SEATED)

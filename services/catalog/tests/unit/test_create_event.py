@@ -12,7 +12,7 @@ from catalog.domain.currencies import KNOWN_CURRENCIES
 from catalog.domain.errors import InvalidEvent, NotAllowed
 from catalog.domain.event import EventPublished, EventStatus, EventUpdated
 from catalog.domain.field_rules import END_OF_TIME, TicketTypeDraft
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
@@ -145,6 +145,7 @@ def test_currencies_are_alphabetic_codes_that_people_pay_in() -> None:
     assert all(len(code) == 3 and code.isalpha() and code.isupper() for code in KNOWN_CURRENCIES)
 
 
+@settings(deadline=None)
 @given(name=st.text(), description=st.text(), location=st.text())
 def test_whatever_text_is_accepted_can_be_stored_and_sent(
     name: str, description: str, location: str
@@ -166,6 +167,7 @@ def counting() -> Callable[[], UUID]:
     return lambda: UUID(int=next(numbers))
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.builds(

@@ -235,6 +235,17 @@ async def test_a_list_of_drafts_is_narrowed_to_the_actors_own(world: World) -> N
     assert asked == [ORGANIZER.user_id, UUID(int=8)]
 
 
+async def test_a_list_of_cancelled_events_leaves_out_what_was_never_published(
+    world: World,
+) -> None:
+    cancelled = checked_listing(EventFilter(status=EventStatus.CANCELLED), None, 20, "")
+    own = replace(cancelled, filter=replace(cancelled.filter, organizer_id=ORGANIZER.user_id))
+    for listing, actor in [(cancelled, None), (own, None), (own, ORGANIZER), (cancelled, ADMIN)]:
+        await list_events(listing, actor, events=world.events)
+    narrowed = [listing.filter.once_published for listing in world.events.listings]
+    assert narrowed == [True, True, False, False]
+
+
 def test_a_list_is_sorted_by_relevance_only_when_there_is_a_query() -> None:
     assert checked_listing(EventFilter(query=" x "), None, 20, "").sort is EventSort.RELEVANCE
     assert checked_listing(EventFilter(query=" "), None, 20, "").sort is EventSort.STARTS_AT_ASC

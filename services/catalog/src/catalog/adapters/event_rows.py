@@ -30,4 +30,5 @@ def event_of(row: asyncpg.Record) -> Event:
         version=row["version"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        published_at=row["published_at"],
     )

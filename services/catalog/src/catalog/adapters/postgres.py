@@ -86,6 +86,8 @@ async def _write(connection: "PoolConnectionProxy[asyncpg.Record]", event: Event
         details.ends_at,
         event.status,
         event.version,
+        event.updated_at,
+        event.published_at,
     )
     if event.version == 1:
         await connection.execute(
@@ -94,12 +96,9 @@ async def _write(connection: "PoolConnectionProxy[asyncpg.Record]", event: Event
             event.organizer_id,
             *fields,
             event.created_at,
-            event.updated_at,
         )
     else:
-        updated = await connection.fetchval(
-            QUERIES["update_event"], event.id, *fields, event.updated_at
-        )
+        updated = await connection.fetchval(QUERIES["update_event"], event.id, *fields)
         if updated is None:
             raise StaleVersion
         await connection.execute(QUERIES["delete_ticket_types"], event.id)

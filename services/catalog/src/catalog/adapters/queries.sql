@@ -4,6 +4,7 @@
 -- Some events with their ticket types; ids of no event are left out.
 SELECT e.id, e.organizer_id, e.name, e.description, e.location, e.currency, e.timezone,
        e.starts_at, e.ends_at, e.status, e.version, e.created_at, e.updated_at,
+       e.published_at,
        (SELECT json_agg(json_build_array(t.id, t.name, t.price, t.capacity, t.max_per_booking)
                         ORDER BY t.position)
         FROM catalog.ticket_types t WHERE t.event_id = e.id) AS ticket_types
@@ -15,6 +16,7 @@ WHERE e.id = ANY ($1::uuid[])
 WITH found AS {materialized} (
     SELECT e.id, e.organizer_id, e.name, e.description, e.location, e.currency, e.timezone,
            e.starts_at, e.ends_at, e.status, e.version, e.created_at, e.updated_at,
+       e.published_at,
            {score} AS score
     FROM catalog.events e
     WHERE {filter}
@@ -32,14 +34,14 @@ ORDER BY {order}
 -- A new event, without its ticket types.
 INSERT INTO catalog.events
     (id, organizer_id, name, description, location, currency, timezone,
-     starts_at, ends_at, status, version, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+     starts_at, ends_at, status, version, updated_at, published_at, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 
 -- name: update_event
 -- The next version of an event; no row when another change came first.
 UPDATE catalog.events
 SET name = $2, description = $3, location = $4, currency = $5, timezone = $6,
-    starts_at = $7, ends_at = $8, status = $9, version = $10, updated_at = $11
+    starts_at = $7, ends_at = $8, status = $9, version = $10, updated_at = $11, published_at = $12
 WHERE id = $1 AND version = $10 - 1
 RETURNING id
 

@@ -70,6 +70,7 @@ def create(
         version=1,
         created_at=now,
         updated_at=now,
+        published_at=now if new.status is EventStatus.PUBLISHED else None,
     )
     return EventPublished(event) if new.status is EventStatus.PUBLISHED else EventUpdated(event)
 

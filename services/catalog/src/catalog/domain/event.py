@@ -51,7 +51,10 @@ class EventDetails:
 
 @dataclass(frozen=True)
 class Event:
-    """Something people can get tickets for; `version` grows by one with every change."""
+    """Something people can get tickets for; `version` grows by one with every change.
+
+    `published_at` is None until it first goes on sale.
+    """
 
     id: UUID
     organizer_id: UUID
@@ -61,10 +64,14 @@ class Event:
     version: int
     created_at: datetime
     updated_at: datetime
+    published_at: datetime | None
 
     def visible_to(self, actor: Actor | None) -> bool:
-        """Tell whether `actor` (None: the public) may see it: drafts are private."""
-        if self.status is not EventStatus.DRAFT:
+        """Tell whether `actor` (None: the public) may see it.
+
+        What was never published is private: a draft, and a draft that was cancelled.
+        """
+        if self.published_at is not None:
             return True
         return actor is not None and (actor.is_admin or actor.user_id == self.organizer_id)
 
@@ -72,7 +79,7 @@ class Event:
         """Check that `actor` may change it and knows its present version (None: skips that).
 
         Raises:
-            EventNotFound: it is somebody else's draft.
+            EventNotFound: it is somebody else's and was never published.
             NotAllowed: it is neither the actor's own nor is the actor an admin.
             StaleVersion: it has changed since `expected_version`.
         """
@@ -121,6 +128,7 @@ class Event:
             status=status or self.status,
             version=self.version + 1,
             updated_at=now,
+            published_at=now if status is EventStatus.PUBLISHED else self.published_at,
         )
 
 

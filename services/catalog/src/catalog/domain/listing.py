@@ -31,7 +31,7 @@ class EventFilter:
 
     `starts_from` is inclusive, `starts_before` exclusive. `location` is contained in
     the event's, any case. `query` matches words, and near misses of them, in name,
-    place and description.
+    place and description. `once_published` leaves out drafts that were cancelled.
     """
 
     status: EventStatus = EventStatus.PUBLISHED
@@ -40,6 +40,7 @@ class EventFilter:
     starts_from: datetime | None = None
     starts_before: datetime | None = None
     organizer_id: UUID | None = None
+    once_published: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,17 +76,17 @@ def checked_listing(
 def seen_by(actor: Actor | None, listing: EventListing) -> EventListing | None:
     """Narrow a listing to what `actor` may see; None when that is nothing.
 
-    Only drafts are private: an admin sees all, anybody else their own.
+    What was never published is private: an admin sees all of it, anybody else their own.
     """
-    if listing.filter.status is not EventStatus.DRAFT:
+    wanted = listing.filter
+    own = actor is not None and wanted.organizer_id == actor.user_id
+    if wanted.status is EventStatus.PUBLISHED or own or (actor is not None and actor.is_admin):
         return listing
-    if actor is None:
+    if wanted.status is EventStatus.CANCELLED:
+        return replace(listing, filter=replace(wanted, once_published=True))
+    if actor is None or wanted.organizer_id is not None:
         return None
-    if actor.is_admin:
-        return listing
-    if listing.filter.organizer_id not in {None, actor.user_id}:
-        return None
-    return replace(listing, filter=replace(listing.filter, organizer_id=actor.user_id))
+    return replace(listing, filter=replace(wanted, organizer_id=actor.user_id))
 
 
 def check_batch(event_ids: int) -> None:

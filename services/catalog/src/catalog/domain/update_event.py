@@ -85,7 +85,7 @@ def _edited_details(
     wanted = replace(event.details, **new_values)
     moved = wanted.starts_at != event.details.starts_at
     details = checked_details(problems, wanted, not_before=now if moved else None)
-    if details.currency != event.details.currency and event.status is not EventStatus.DRAFT:
+    if details.currency != event.details.currency and event.published_at is not None:
         problems.add("currency", "cannot change once the event has been published")
     return details
 

@@ -13,13 +13,15 @@ CREATE TABLE catalog.events (
     version bigint NOT NULL CHECK (version >= 1),
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
+    published_at timestamptz,            -- NULL: was never on sale, so is private
     -- 'simple' neither stems nor drops stop words: names of artists are no English text.
     document tsvector NOT NULL GENERATED ALWAYS AS (
         setweight(to_tsvector('simple', name), 'A')
         || setweight(to_tsvector('simple', location), 'B')
         || setweight(to_tsvector('simple', description), 'C')
     ) STORED,
-    CONSTRAINT events_end_after_start CHECK (ends_at > starts_at)
+    CONSTRAINT events_end_after_start CHECK (ends_at > starts_at),
+    CONSTRAINT events_published_since CHECK (status <> 'published' OR published_at IS NOT NULL)
 );
 
 -- One index for each order of a list, read in either direction.
