@@ -17,6 +17,7 @@ from goticket_testing import backend
 from goticket_testing.backend import RabbitBackend, RedisBackend, ServerSource, running
 from goticket_testing.databases import DatabaseFactory, Postgres
 from goticket_testing.native import NativeSource
+from goticket_testing.stack import StackUnderTest
 
 CHOICE = pytest.StashKey[str]()
 STARTED = pytest.StashKey[list[str]]()
@@ -149,3 +150,29 @@ def smtp_inbox(inbox_process: InboxProcess) -> InboxProcess:
     """An empty inbox: mails go to `.host` and `.port`, `.messages()` has what came."""
     inbox_process.clear()
     return inbox_process
+
+
+@pytest.fixture(scope="session")
+def stack_session(
+    session_folder: Path,
+    postgres_server: Postgres,
+    redis_server: RedisBackend,
+    rabbitmq_server: RabbitBackend,
+) -> Iterator[StackUnderTest]:
+    """The whole system, started once."""
+    stack = StackUnderTest(session_folder / "stack", postgres_server, redis_server, rabbitmq_server)
+    try:
+        stack.set_up()
+        yield stack
+    finally:
+        late = stack.stop()
+    # Stopping in time is part of what every process promises.
+    assert late == []
+
+
+@pytest.fixture
+def stack(stack_session: StackUnderTest) -> Iterator[StackUnderTest]:
+    """The whole system, whole and with an empty inbox; what a test breaks is mended after it."""
+    stack_session.inbox.clear()
+    yield stack_session
+    stack_session.heal()

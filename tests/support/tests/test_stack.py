@@ -1,0 +1,38 @@
+"""The system as tests get it."""
+
+import subprocess
+
+import httpx
+from goticket_local.tour import session
+from goticket_testing.stack import StackUnderTest
+
+
+def test_every_process_of_the_system_is_ready(stack: StackUnderTest) -> None:
+    assert [name for name in stack.services if not stack.ready(name)] == []
+    assert httpx.get(f"{stack.base_url}/readyz").status_code == 200
+
+
+def test_a_killed_process_can_be_started_again(stack: StackUnderTest) -> None:
+    before = stack.process("booking relay").pid
+    stack.kill("booking relay")
+    assert not stack.process("booking relay").alive
+    stack.start("booking relay")
+    assert stack.process("booking relay").pid != before
+
+
+def test_what_a_test_breaks_is_whole_again_for_the_next(stack: StackUnderTest) -> None:
+    assert all(stack.process(name).alive for name in stack.services)
+    stack.kill("gateway serve")
+    stack.redis.kill()
+    stack.heal()
+    assert httpx.get(f"{stack.base_url}/readyz").status_code == 200
+
+
+def test_the_session_that_make_up_prints_ends_with_a_mail_in_the_inbox(
+    stack: StackUnderTest,
+) -> None:
+    script = session(stack.base_url, stack.inbox.url)
+    done = subprocess.run(["bash", "-e", "-c", script], capture_output=True, text=True, check=True)
+    assert '"status": "confirmed"' in done.stdout
+    assert '"available": 998' in done.stdout
+    assert done.stdout.endswith("Your tickets for Metallica Live\n")
