@@ -138,7 +138,8 @@ async def test_it_says_how_its_migrations_stand(database: DatabaseFactory) -> No
     settings = {"CATALOG_DATABASE_URL": await database("catalog")}
     async with process("migrate", "status", settings=settings) as running:
         said, _ = await running.communicate()
-    assert (running.returncode, said.decode()) == (0, "applied  0001_events\n")
+    assert running.returncode == 0
+    assert "applied  0001_events" in said.decode().splitlines()
 
 
 async def test_an_unknown_command_gets_the_usage() -> None:

@@ -78,7 +78,7 @@ def page_statement(template: str, listing: EventListing) -> tuple[str, Sequence[
         # Search results are materialized: rather than trust its guess of how few match,
         # the planner would walk a whole time index and compare every row it meets.
         materialized="MATERIALIZED" if listing.filter.query else "NOT MATERIALIZED",
-        score=values.fill(f"{_SCORE}", listing.filter.query) if by_relevance else "0::float8",
+        score=values.fill(_SCORE, listing.filter.query) if by_relevance else "0::float8",
         filter=" AND ".join(_conditions(values, listing.filter)),
         after=values.fill(order.after, *_key(listing)) if listing.cursor else "true",
         order=order.sql,
