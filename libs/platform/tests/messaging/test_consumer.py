@@ -1,12 +1,14 @@
 """The consumer against a real broker."""
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import Callable
 
 import asyncpg
 import pytest
-from aio_pika import Message
+from aio_pika import Message, connect
+from aio_pika.exceptions import ChannelNotFoundEntity
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.broker import open_channel
 from goticket_platform.messaging.consumer import Poison, ReceivedEvent, TryLater
@@ -242,8 +244,9 @@ async def test_a_queue_deleted_under_its_consumer_is_declared_anew(amqp_url: str
     async with running(a_consumer(amqp_url, received).run):
         await publish(amqp_url, b"{}", {})
         await eventually(lambda: len(received.ids) == 1)
-        async with open_channel(amqp_url, SMALL, name="test") as (channel, _):
-            await channel.queue_delete(QUEUE.name)
+        async with await connect(amqp_url) as connection:
+            await (await connection.channel()).queue_delete(QUEUE.name)
+        await eventually(lambda: exists(amqp_url, QUEUE.name))
         await publish(amqp_url, b"{}", {})
         await eventually(lambda: len(received.ids) == 2)
 
@@ -293,7 +296,7 @@ async def test_one_trace_reaches_from_the_request_to_the_handler(
         await asyncio.wait_for(handled.wait(), 30)
     by_name = {span.name: span for span in spans.get_finished_spans()}
     chain = ["request", f"{SMALL.exchange} publish", f"{QUEUE.name} process", "effect"]
-    for earlier, later in zip(chain, chain[1:], strict=False):
+    for earlier, later in itertools.pairwise(chain):
         parent = by_name[later].parent
         assert parent is not None
         assert by_name[earlier].context is not None
@@ -324,6 +327,16 @@ async def publish(
     async with open_channel(amqp_url, SMALL, name="test") as (channel, _):
         await channel.default_exchange.publish(message, to)
     return event_id
+
+
+async def exists(amqp_url: str, queue: str) -> bool:
+    async with await connect(amqp_url) as connection:
+        channel = await connection.channel()
+        try:
+            await channel.declare_queue(queue, passive=True)
+        except ChannelNotFoundEntity:
+            return False
+    return True
 
 
 async def waiting(amqp_url: str, queue: str) -> int:

@@ -8,11 +8,15 @@ import uuid
 from pathlib import Path
 
 import asyncpg
+import httpx
 from aio_pika import connect
+from goticket_local.ports import free_port
+from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.broker import NotConnected, open_channel
 from goticket_platform.messaging.cloudevents import PublishedEvent, event_message
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.messaging.relay import Relay
+from goticket_platform.messaging.relay_process import run_relay
 from goticket_testing.backend import RabbitBackend
 from goticket_testing.databases import Postgres
 from goticket_testing.messaging import (
@@ -266,3 +270,36 @@ async def start_relay_process(dsn: str, amqp_url: str) -> asyncio.subprocess.Pro
     return await asyncio.create_subprocess_exec(
         sys.executable, program, env={**os.environ, "TEST_DSN": dsn, "TEST_AMQP_URL": amqp_url}
     )
+
+
+async def test_the_relay_process_tells_when_it_is_ready_and_how_much_waits(
+    dsn: str, pool: asyncpg.Pool, amqp_url: str, rabbitmq_server: RabbitBackend
+) -> None:
+    port = free_port()
+
+    async def relay(stop: Stop) -> None:
+        await run_relay(
+            dsn=dsn,
+            amqp_url=amqp_url,
+            schema="booking",
+            source="/goticket/booking",
+            metrics_listen=f"127.0.0.1:{port}",
+            stop=stop,
+        )
+
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as probe, running(relay):
+        await eventually(lambda: answers(probe, "/readyz", 200))
+        await append(pool, an_event())
+        await eventually(lambda: is_empty(pool))
+        metrics = (await probe.get("/metrics")).text
+        assert 'goticket_outbox_published_total{schema="booking"}' in metrics
+        await asyncio.to_thread(rabbitmq_server.stop)
+        await eventually(lambda: answers(probe, "/readyz", 503))
+        assert (await probe.get("/livez")).status_code == 200
+
+
+async def answers(probe: httpx.AsyncClient, path: str, status: int) -> bool:
+    try:
+        return (await probe.get(path)).status_code == status
+    except httpx.TransportError:
+        return False

@@ -80,7 +80,7 @@ async def open_channel(
                 await connection.close()
 
 
-async def keep_connected(stop: Stop, session: Callable[[Backoff], Awaitable[None]]) -> None:
+async def keep_connected(stop: Stop, session: Callable[[Backoff], Awaitable[object]]) -> None:
     """Run `session` again and again until `stop`, backing off after each loss.
 
     The session calls `reset` on the back-off once it has achieved something.

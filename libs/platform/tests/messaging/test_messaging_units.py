@@ -1,0 +1,144 @@
+"""Decisions of the messaging package that need no server."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+from goticket_contracts.event_types import PAYLOADS
+from goticket_contracts.topology import RETRY_SECONDS, TOPOLOGY, QueueSpec
+from goticket_platform.lifecycle import Stop
+from goticket_platform.messaging.broker import Backoff, BrokerLost, keep_connected
+from goticket_platform.messaging.cloudevents import Poison
+from goticket_platform.messaging.failures import TryLater, describe, judge
+from goticket_platform.messaging.keyed_locks import KeyedLocks
+from goticket_platform.messaging.statements import statements
+
+QUEUE = QueueSpec("q", (), retry_seconds=(1, 5, 30))
+
+
+def test_each_failure_waits_longer_until_tries_are_used_up() -> None:
+    error = RuntimeError("x")
+    verdicts = [judge(QUEUE, attempt, error) for attempt in (1, 2, 3, 4)]
+    assert [verdict.queue for verdict in verdicts] == [
+        "q.retry.1s",
+        "q.retry.5s",
+        "q.retry.30s",
+        "q.dead",
+    ]
+    assert [verdict.attempt for verdict in verdicts] == [2, 3, 4, 4]
+    assert [verdict.final for verdict in verdicts] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TryLater("the mail server is down"),
+        ConnectionRefusedError("the mail server is down"),
+        asyncpg.CannotConnectNowError("starting up"),
+        asyncpg.AdminShutdownError("shutting down"),
+    ],
+)
+def test_an_outage_is_waited_out_on_the_last_rung(error: Exception) -> None:
+    verdict = judge(QUEUE, 4, error)
+    assert (verdict.queue, verdict.final) == ("q.retry.30s", False)
+    assert judge(QUEUE, verdict.attempt, error) == verdict
+    assert judge(QUEUE, 3, RuntimeError()).final is False
+
+
+def test_a_queue_without_retries_dead_letters_at_once() -> None:
+    assert judge(QueueSpec("q", (), retry_seconds=()), 1, RuntimeError("x")).queue == "q.dead"
+
+
+def test_a_reason_names_the_error_and_no_address() -> None:
+    error = RuntimeError("550 <jo@example.org>: no such\n user")
+    assert describe(error) == "RuntimeError: 550 <<address>>: no such user"
+    assert describe(Poison("why")) == "why"
+    assert len(describe(RuntimeError("x" * 5000))) == 300
+
+
+def test_back_off_grows_to_its_bound_and_begins_anew_after_a_success() -> None:
+    backoff = Backoff()
+    waits = [backoff.next_wait() for _ in range(10)]
+    assert waits[0] <= 0.2
+    assert 2.5 <= waits[-1] <= 5
+    backoff.reset()
+    assert backoff.next_wait() <= 0.2
+
+
+async def test_a_stop_interrupts_the_back_off() -> None:
+    stop = Stop()
+
+    async def session(backoff: Backoff) -> None:
+        for _ in range(20):
+            backoff.next_wait()
+        asyncio.get_running_loop().call_soon(stop.set)
+        raise BrokerLost
+
+    await asyncio.wait_for(keep_connected(stop, session), 2)
+
+
+async def test_a_cancelled_future_of_the_client_is_a_loss_not_an_end() -> None:
+    stop = Stop()
+    calls = 0
+
+    async def session(_: Backoff) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            stop.set()
+            return
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    await keep_connected(stop, session)
+    assert calls == 2
+
+
+async def test_cancelling_the_loop_ends_it() -> None:
+    task = asyncio.create_task(keep_connected(Stop(), lambda _: asyncio.Event().wait()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_keyed_locks_serve_in_order_and_leave_nothing_behind() -> None:
+    locks = KeyedLocks()
+    order: list[int] = []
+
+    async def work(number: int) -> None:
+        async with locks.hold("key"):
+            await asyncio.sleep(0)
+            order.append(number)
+
+    await asyncio.gather(*(work(number) for number in range(5)))
+    assert order == list(range(5))
+    assert not locks._locks
+    assert not locks._interested
+
+
+@pytest.mark.parametrize("schema", ["", "Booking", "a-b", 'x"; DROP TABLE y', "a.b"])
+def test_only_a_plain_name_becomes_part_of_sql(schema: str) -> None:
+    with pytest.raises(ValueError, match="not a schema name"):
+        statements(schema)
+
+
+def test_retries_begin_after_a_second_and_grow() -> None:
+    assert list(RETRY_SECONDS) == sorted(RETRY_SECONDS)
+    assert list(TOPOLOGY.queues[0].retry_queues) == [
+        "booking.catalog-events.retry.1s",
+        "booking.catalog-events.retry.5s",
+        "booking.catalog-events.retry.30s",
+        "booking.catalog-events.retry.120s",
+        "booking.catalog-events.retry.600s",
+    ]
+
+
+def test_every_event_type_names_its_payload() -> None:
+    for kind, payload in PAYLOADS.items():
+        _, service, aggregate, verb, version = kind.split(".")
+        assert payload.DESCRIPTOR.full_name == (
+            f"goticket.{service}.{version}.{aggregate.capitalize()}{verb.capitalize()}"
+        )

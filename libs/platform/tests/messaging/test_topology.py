@@ -1,0 +1,53 @@
+"""The declared topology against a real broker."""
+
+import asyncio
+
+import pytest
+from aio_pika import Message, connect
+from goticket_contracts.topology import TOPOLOGY, QueueSpec, Topology
+from goticket_platform.messaging.broker import open_channel
+from goticket_platform.messaging.topology import TopologyMismatch
+from goticket_testing.messaging import QUEUE, SMALL
+
+
+async def test_declaring_the_whole_topology_twice_is_harmless(amqp_url: str) -> None:
+    for _ in range(2):
+        async with open_channel(amqp_url, TOPOLOGY, name="test"):
+            pass
+
+
+async def test_many_may_declare_at_once(amqp_url: str) -> None:
+    async def declare() -> None:
+        async with open_channel(amqp_url, SMALL, name="test"):
+            pass
+
+    await asyncio.gather(*(declare() for _ in range(6)))
+
+
+async def test_a_queue_with_other_settings_is_named(amqp_url: str) -> None:
+    async with await connect(amqp_url) as connection:
+        channel = await connection.channel()
+        await channel.declare_queue(QUEUE.name, durable=True)
+    with pytest.raises(TopologyMismatch, match=r"queue 'test\.events' exists with other settings"):
+        async with open_channel(amqp_url, SMALL, name="test"):
+            pass
+
+
+async def test_a_message_its_consumers_never_answer_ends_among_the_dead_letters(
+    amqp_url: str,
+) -> None:
+    """The broker counts deliveries; what kills its consumer each time is kept, not dropped."""
+    topology = Topology("test.exchange", "test.log", (QueueSpec("test.deadly", ()),))
+    (queue,) = topology.queues
+    async with open_channel(amqp_url, topology, name="test") as (channel, _):
+        work = await channel.get_queue(queue.name, ensure=False)
+        dead = await channel.get_queue(queue.dead_letters, ensure=False)
+        await channel.default_exchange.publish(Message(b"{}"), queue.name)
+        for _ in range(101):
+            message = await work.get()
+            assert message is not None
+            await message.nack(requeue=True)
+        async with asyncio.timeout(20):
+            while (letter := await dead.get(fail=False)) is None:
+                await asyncio.sleep(0.02)
+    assert letter.headers["x-first-death-reason"] == "delivery_limit"
