@@ -1,5 +1,7 @@
 """The ASGI application, from the parts that bootstrap (or a test) hands it."""
 
+import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,24 +71,26 @@ def create_app(
 
 
 def _document_once(app: FastAPI) -> None:
-    document: dict[str, Any] = build_document(app)
-    app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way
+    @functools.cache
+    def document() -> dict[str, Any]:
+        return build_document(app)
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
 
 
 def _answer_wrong_methods(app: FastAPI) -> None:
     """Make 405 name every method of the address, where Starlette names the first route's."""
-    paths = [
-        (compile_path(path)[0], [method.upper() for method in item])
-        for path, item in app.openapi()["paths"].items()
-    ]
+
+    @functools.cache
+    def paths() -> list[tuple[re.Pattern[str], list[str]]]:
+        documented = app.openapi()["paths"].items()
+        return [
+            (compile_path(path)[0], [name.upper() for name in item]) for path, item in documented
+        ]
 
     async def answer(request: Request, error: Exception) -> JSONResponse:
-        allowed = [
-            method
-            for pattern, methods in paths
-            if pattern.match(request.scope["path"])
-            for method in methods
-        ]
+        path = request.scope["path"]
+        allowed = [name for pattern, names in paths() if pattern.match(path) for name in names]
         given = error.headers if isinstance(error, HTTPException) else None
         headers = {"Allow": ", ".join(allowed)} if allowed else dict(given or {})
         return problem_response(request.scope, Problem("method_not_allowed", headers=headers))

@@ -56,4 +56,5 @@ async def run_gateway(settings: GatewaySettings, stop: Stop) -> None:
             cors_origins=settings.origins,
             public_metrics=settings.public_metrics,
         )
+        app.openapi()  # built now, so that no request waits for it
         await serve(app, bound, parts.health, stop)

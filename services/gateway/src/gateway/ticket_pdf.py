@@ -16,7 +16,7 @@ _FAINT = (107, 114, 128)
 
 def render_ticket(ticket: pb.Ticket) -> bytes:
     """Draw the event, its time in its own zone, the holder and the QR code on A5."""
-    pdf = FPDF(format="A5")
+    pdf = FPDF(format=(148, 210))
     # The page count is never printed; a holder named "{nb}" keeps that name.
     pdf.alias_nb_pages(None)  # type: ignore[arg-type]  # its documented way to turn this off
     pdf.core_fonts_encoding = "cp1252"
