@@ -4,15 +4,15 @@ import subprocess
 
 import httpx
 from goticket_local.tour import session
-from goticket_testing.stack import StackUnderTest
+from goticket_testing.stack import RunningStack
 
 
-def test_every_process_of_the_system_is_ready(stack: StackUnderTest) -> None:
+def test_every_process_of_the_system_is_ready(stack: RunningStack) -> None:
     assert [name for name in stack.services if not stack.ready(name)] == []
     assert httpx.get(f"{stack.base_url}/readyz").status_code == 200
 
 
-def test_a_killed_process_can_be_started_again(stack: StackUnderTest) -> None:
+def test_a_killed_process_can_be_started_again(stack: RunningStack) -> None:
     before = stack.process("booking relay").pid
     stack.kill("booking relay")
     assert not stack.process("booking relay").alive
@@ -20,8 +20,12 @@ def test_a_killed_process_can_be_started_again(stack: StackUnderTest) -> None:
     assert stack.process("booking relay").pid != before
 
 
-def test_what_a_test_breaks_is_whole_again_for_the_next(stack: StackUnderTest) -> None:
-    assert all(stack.process(name).alive for name in stack.services)
+def test_a_process_stops_in_order_when_told(stack: RunningStack) -> None:
+    assert stack.stop("booking sweeper") == 0
+    stack.start("booking sweeper")
+
+
+def test_what_a_test_breaks_can_be_made_whole_again(stack: RunningStack) -> None:
     stack.kill("gateway serve")
     stack.redis.kill()
     stack.heal()
@@ -29,7 +33,7 @@ def test_what_a_test_breaks_is_whole_again_for_the_next(stack: StackUnderTest) -
 
 
 def test_the_session_that_make_up_prints_ends_with_a_mail_in_the_inbox(
-    stack: StackUnderTest,
+    stack: RunningStack,
 ) -> None:
     script = session(stack.base_url, stack.inbox.url)
     done = subprocess.run(["bash", "-e", "-c", script], capture_output=True, text=True, check=True)

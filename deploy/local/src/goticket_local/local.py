@@ -143,7 +143,7 @@ class LocalSystem:
         else:
             self.say("Stopping ...")
             self.supervisor.stop()
-            for name in self.stack.stop():
+            for name in self.stack.stop_all():
                 self.say(f"{name} had to be killed.")
             at_once(*(server.stop for server in self.servers))
             self.say("Stopped.")

@@ -84,6 +84,8 @@ class Process:
         self.user = user
         self.stop_signal = stop_signal
         self.pid_file = run_dir / f"{name.replace(' ', '-')}.pid"
+        self.exit_code: int | None = None
+        """How it ended, as `subprocess` tells it; known only to whoever started it."""
         self._child: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -169,7 +171,7 @@ class Process:
 
     def _forget(self) -> None:
         if self._child is not None:
-            self._child.wait()  # it has ended: this only collects it
+            self.exit_code = self._child.wait()  # it has ended: this only collects it
             self._child = None
         self.pid_file.unlink(missing_ok=True)
 

@@ -17,7 +17,7 @@ from goticket_testing import backend
 from goticket_testing.backend import RabbitBackend, RedisBackend, ServerSource, running
 from goticket_testing.databases import DatabaseFactory, Postgres
 from goticket_testing.native import NativeSource
-from goticket_testing.stack import StackUnderTest
+from goticket_testing.stack import RunningStack
 
 CHOICE = pytest.StashKey[str]()
 STARTED = pytest.StashKey[list[str]]()
@@ -153,26 +153,20 @@ def smtp_inbox(inbox_process: InboxProcess) -> InboxProcess:
 
 
 @pytest.fixture(scope="session")
-def stack_session(
+def stack(
     session_folder: Path,
     postgres_server: Postgres,
     redis_server: RedisBackend,
     rabbitmq_server: RabbitBackend,
-) -> Iterator[StackUnderTest]:
-    """The whole system, started once."""
-    stack = StackUnderTest(session_folder / "stack", postgres_server, redis_server, rabbitmq_server)
+) -> Iterator[RunningStack]:
+    """The whole system, started once; a test that breaks it calls `heal` in the end."""
+    running_stack = RunningStack(
+        session_folder / "stack", postgres_server, redis_server, rabbitmq_server
+    )
     try:
-        stack.set_up()
-        yield stack
+        running_stack.set_up()
+        yield running_stack
     finally:
-        late = stack.stop()
+        late = running_stack.stop_all()
     # Stopping in time is part of what every process promises.
     assert late == []
-
-
-@pytest.fixture
-def stack(stack_session: StackUnderTest) -> Iterator[StackUnderTest]:
-    """The whole system, whole and with an empty inbox; what a test breaks is mended after it."""
-    stack_session.inbox.clear()
-    yield stack_session
-    stack_session.heal()

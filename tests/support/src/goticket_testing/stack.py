@@ -15,7 +15,7 @@ DATABASE = "goticket"
 VHOST = "goticket"
 
 
-class StackUnderTest(Stack):
+class RunningStack(Stack):
     """The system, wired as `make up` wires it, with the handles of its servers.
 
     `base_url` is the gateway, `inbox` has the mails, `process("booking relay")`,
@@ -45,6 +45,15 @@ class StackUnderTest(Stack):
     def amqp_url(self) -> str:
         """The broker, as the system's processes see it."""
         return self.wiring.amqp_url
+
+    @property
+    def inbox_url(self) -> str:
+        """The inbox's page and API."""
+        return self.inbox.url
+
+    def environment(self, name: str) -> dict[str, str]:
+        """The settings of one process, such as "identity serve"."""
+        return self.services[name].environment
 
     def database_url(self, role: str) -> str:
         """The database, as a service's role."""

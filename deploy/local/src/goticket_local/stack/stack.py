@@ -76,13 +76,14 @@ class Stack:
         """Send a process a signal; after SIGKILL it is gone."""
         self._processes[name].kill(sig)
 
-    def stop(self, *names: str) -> list[str]:
-        """Stop processes in order (all, and the inbox, without names).
+    def stop(self, name: str) -> int | None:
+        """Stop a process in order; returns its exit status where it was started from here."""
+        process = self._processes[name]
+        process.stop(STOP_SECONDS)
+        return process.exit_code
 
-        Returns the names of those that had to be killed.
-        """
-        if names:
-            return _stop_all(self._processes[name] for name in names)
+    def stop_all(self) -> list[str]:
+        """Stop every process and the inbox; returns the names of those that had to be killed."""
         # The gateway first: what it has accepted is still answered by the others.
         late = _stop_all([self._processes["gateway serve"]])
         late += _stop_all(self._processes.values())
