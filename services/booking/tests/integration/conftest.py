@@ -227,7 +227,6 @@ class OpenReplica:
     async def __call__(
         self,
         size: int = 10,
-        availability: Availability | None = None,
         lock_timeout_ms: int = 20_000,
     ) -> tuple[PostgresBookings, asyncpg.Pool]:
         pool = await open_pool(

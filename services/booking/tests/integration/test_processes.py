@@ -1,0 +1,135 @@
+"""Booking's processes: messages through a real broker, and a graceful end."""
+
+import asyncio
+import base64
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from booking.bootstrap import run_relay, run_worker
+from booking.config import RelaySettings, WorkerSettings
+from goticket.catalog.v1 import catalog_pb2, events_pb2
+from goticket_contracts import event_types
+from goticket_contracts.topology import BOOKING_CATALOG_EVENTS
+from goticket_platform.lifecycle import Stop
+from goticket_platform.messaging.dead_letters import list_dead_letters
+from goticket_platform.messaging.outbox import Outbox, OutboxEvent
+from goticket_testing.databases import DatabaseFactory
+
+if TYPE_CHECKING:
+    from services.booking.tests.integration.conftest import Hall
+
+DEADLINE_SECONDS = 30
+
+
+@asynccontextmanager
+async def relay_and_worker(dsn: str, amqp_url: str, redis_url: str) -> AsyncIterator[None]:
+    stop = Stop()
+    relay = RelaySettings(database_url=dsn, amqp_url=amqp_url)
+    worker = WorkerSettings(database_url=dsn, amqp_url=amqp_url, redis_url=redis_url)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(run_relay(relay, stop))
+        tasks.create_task(run_worker(worker, stop))
+        yield
+        stop.set()
+
+
+async def publish(hall: "Hall", event: catalog_pb2.Event) -> None:
+    """Let the relay of this schema send a message of the catalog."""
+    message = OutboxEvent(
+        type=event_types.EVENT_PUBLISHED,
+        aggregate_id=hall.announce().event.id,
+        aggregate_version=event.version,
+        partition_id=hall.announce().event.id,
+        payload=events_pb2.EventPublished(event=event),
+        occurred_at=datetime.now(UTC),
+    )
+    async with hall.pool.acquire() as connection:
+        await Outbox("booking").append(connection, [message])
+
+
+async def test_the_worker_follows_the_catalog_and_sets_poison_aside(
+    hall: "Hall", amqp_url: str, redis_url: str
+) -> None:
+    catalog = hall.announce(7)
+    message = catalog_pb2.Event(
+        id=str(catalog.event.id),
+        organizer_id=str(catalog.event.organizer_id),
+        name="Metallica Live",
+        currency="EUR",
+        timezone="Europe/Warsaw",
+        status=catalog_pb2.EVENT_STATUS_PUBLISHED,
+        version=1,
+        ticket_types=[
+            catalog_pb2.TicketType(
+                id=str(catalog.offers[0].id), name="A", price=1, capacity=7, max_per_booking=10
+            )
+        ],
+    )
+    message.starts_at.FromDatetime(catalog.event.starts_at)
+    message.ends_at.FromDatetime(catalog.event.ends_at)
+    poison = catalog_pb2.Event(id="nonsense", version=1)
+    async with relay_and_worker(hall.dsn, amqp_url, redis_url), asyncio.timeout(DEADLINE_SECONDS):
+        await publish(hall, poison)
+        await publish(hall, message)
+        while not await hall.bookings.find_stocks([catalog.event.id]):
+            await asyncio.sleep(0.02)
+        while not (dead := await list_dead_letters(amqp_url, BOOKING_CATALOG_EVENTS)):
+            await asyncio.sleep(0.02)
+    [stock] = await hall.bookings.find_stocks([catalog.event.id])
+    expected = replace(catalog.event, location="")
+    assert stock.event == expected
+    assert [kind.available for kind in stock.on_offer] == [7]
+    assert "not an event" in dead[0].reason
+
+
+@pytest.mark.parametrize("command", ["serve", "relay", "worker", "sweeper"])
+async def test_a_process_starts_without_its_neighbours_and_ends_in_order(
+    command: str, database: DatabaseFactory
+) -> None:
+    settings = {
+        "BOOKING_DATABASE_URL": await database("booking"),
+        "BOOKING_REDIS_URL": "redis://127.0.0.1:1/0",
+        "BOOKING_AMQP_URL": "amqp://127.0.0.1:1/",
+        "BOOKING_CATALOG_TARGET": "127.0.0.1:1",
+        "BOOKING_GRPC_LISTEN": "127.0.0.1:0",
+        "BOOKING_TICKET_KEY": base64.b64encode(bytes(32)).decode(),
+    }
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("booking"),
+        command,
+        env=os.environ | settings,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        log = b""
+        while b'"ops"' not in log:
+            line = await process.stderr.readline()
+            assert line, log
+            log += line
+        process.send_signal(signal.SIGTERM)
+        rest = await process.stderr.read()
+        assert await process.wait() == 0, rest
+    assert b"Traceback" not in log + rest
+
+
+async def test_a_process_that_lacks_settings_names_them() -> None:
+    bare = {key: value for key, value in os.environ.items() if not key.startswith("BOOKING_")}
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("booking"),
+        "serve",
+        env=bare,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert b"BOOKING_DATABASE_URL: is not set" in errors
+    assert b"BOOKING_TICKET_KEY: is not set" in errors

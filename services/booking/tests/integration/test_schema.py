@@ -1,0 +1,87 @@
+"""The schema booking: its way up and down, its indexes, and who may enter."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from booking.adapters.postgres.transaction import QUERIES
+from goticket_platform.migrations import migrate_down, migrate_up, migration_status
+from goticket_testing.databases import DatabaseFactory
+
+PACKAGE = "booking.migrations"
+INSERTS_ONLY = {"add_bookings", "add_items", "add_tickets", "add_keys"}
+"""Plain inserts of arrays: they read no table."""
+
+
+@pytest.fixture
+async def connection(database: DatabaseFactory) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(await database("booking"))
+    yield connection
+    await connection.close()
+
+
+async def test_migrations_go_up_down_and_up_again(database: DatabaseFactory) -> None:
+    dsn = await database("booking")
+    count = len(await migration_status(dsn, PACKAGE))
+    assert await migrate_up(dsn, PACKAGE) == []
+    taken_back = await migrate_down(dsn, PACKAGE, count)
+    assert len(taken_back) == count
+    connection = await asyncpg.connect(dsn)
+    left = await connection.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'booking'::regnamespace"
+        " AND relkind = 'r' AND relname <> 'schema_migrations'"
+    )
+    await connection.close()
+    assert left == []
+    assert await migrate_up(dsn, PACKAGE) == taken_back[::-1]
+
+
+async def test_every_table_of_bookings_carries_the_event(connection: asyncpg.Connection) -> None:
+    rows = await connection.fetch(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'booking'"
+        " EXCEPT SELECT table_name FROM information_schema.columns"
+        " WHERE table_schema = 'booking' AND column_name = 'event_id'"
+    )
+    assert [row["table_name"] for row in rows] == ["schema_migrations"]
+
+
+@pytest.mark.parametrize("schema", ["identity", "catalog", "notification"])
+async def test_the_role_cannot_enter_another_services_schema(
+    connection: asyncpg.Connection, schema: str
+) -> None:
+    assert await connection.fetchval("SELECT current_user") == "booking"
+    for statement in (f"CREATE TABLE {schema}.x ()", f"TABLE {schema}.x"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+
+
+def scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every node of a plan that reads a table."""
+    found = [plan] if "Relation Name" in plan and plan["Node Type"] != "ModifyTable" else []
+    for child in plan.get("Plans", ()):
+        found += scans(child)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(set(QUERIES) - INSERTS_ONLY))
+async def test_an_index_serves_every_query(connection: asyncpg.Connection, name: str) -> None:
+    statement = await connection.prepare(QUERIES[name])
+    arguments = [parameter.name for parameter in statement.get_parameters()]
+    # Sequential scans cost as much as on a table that has outgrown the memory.
+    await connection.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
+    nulls = ", ".join(f"NULL::{kind}" for kind in arguments)
+    types = ", ".join(arguments)
+    await connection.execute(f"PREPARE q ({types}) AS {QUERIES[name]}")
+    text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE q ({nulls})")
+    [explained] = json.loads(text)
+    reads = [node for node in scans(explained["Plan"]) if node["Node Type"] != "Function Scan"]
+    if not name.startswith(("follow_event", "save_ticket_types")):  # these read by conflict
+        assert reads
+    for node in reads:
+        assert "Seq Scan" not in node["Node Type"], node
+        # Either the index finds the rows, or it is one that holds nothing else.
+        found = "Index Cond" in node or "Recheck Cond" in node
+        assert found or re.search(r"_(closing|due|resync)_idx$", node.get("Index Name", "")), node
