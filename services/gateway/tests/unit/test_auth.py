@@ -93,7 +93,7 @@ async def test_a_tampered_token_is_invalid(client: httpx.AsyncClient, token: Tok
     forged = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     for bad in (f"{head}.{forged}.{signature}", f"{head}.{body}.", "a.b.c", "x" * 5000, "{}", "é"):
         answer = await client.get(
-            "/api/v1/users/me", headers={"Authorization": f"Bearer {bad}".encode()}
+            "/api/v1/users/me", headers={b"Authorization": f"Bearer {bad}".encode()}
         )
         assert (answer.status_code, answer.json()["error"]) == (401, "token_invalid")
 
@@ -103,7 +103,7 @@ async def test_other_algorithms_are_invalid(
 ) -> None:
     claims = jwt.decode(token(), options={"verify_signature": False})
     headers = {"kid": jwks["keys"][0]["kid"]}
-    unsigned = jwt.encode(claims, None, "none", headers)
+    unsigned = jwt.encode(claims, "", "none", headers)
     # The public key used as a shared secret: the classic confusion.
     confused = jwt.encode(claims, jwks["keys"][0]["x"], "HS256", headers)
     stranger = jwt.encode(claims, Ed25519PrivateKey.generate(), "EdDSA", headers)

@@ -1,6 +1,6 @@
 """Scripted gRPC services: real servers on loopback that answer what a test told them to."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +40,7 @@ class _AsTheySay(ErrorTable):
         return error.status if isinstance(error, Refusal) else None
 
 
-Answer = Message | Exception | Callable[[Any], Message]
+Answer = Message | Exception | Callable[[Any], Message | Awaitable[Message]]
 
 
 @dataclass
@@ -93,6 +93,9 @@ class ScriptedBackends:
             scripted = self.answers[name]
             if isinstance(scripted, Exception):
                 raise scripted
-            return scripted if isinstance(scripted, Message) else scripted(request)
+            if isinstance(scripted, Message):
+                return scripted
+            made = scripted(request)
+            return made if isinstance(made, Message) else await made
 
         return answer

@@ -1,0 +1,200 @@
+"""The gateway as a process of its own: it starts, works through real sockets, and stops well."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from goticket.catalog.v1 import catalog_pb2 as pb
+from goticket_testing.scripted import ScriptedBackends
+
+DEADLINE = 30.0
+
+Bearer = Callable[..., dict[str, str]]
+
+
+class Process:
+    """A running `gateway serve` and what it logs."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+
+    async def logged(self, count: int = 1, **wanted: str) -> list[dict[str, Any]]:
+        """Wait for `count` lines that have these members (any value for "")."""
+        assert self.process.stderr
+        while len(found := [line for line in self.lines if _fits(line, wanted)]) < count:
+            line = await asyncio.wait_for(self.process.stderr.readline(), DEADLINE)
+            assert line, self.lines
+            self.lines.append(json.loads(line))
+        return found
+
+    async def url(self) -> str:
+        """Wait until it listens; return where."""
+        (line,) = await self.logged(event="listening", http="")
+        return f"http://{line['http']}"
+
+    async def ended(self) -> int:
+        """Read the log to its end and return the exit status."""
+        assert self.process.stderr
+        async with asyncio.timeout(DEADLINE):
+            async for line in self.process.stderr:
+                self.lines.append(json.loads(line))
+            return await self.process.wait()
+
+
+def _fits(line: dict[str, Any], wanted: dict[str, str]) -> bool:
+    return all(name in line and value in {"", line[name]} for name, value in wanted.items())
+
+
+@asynccontextmanager
+async def running(backends: ScriptedBackends, **settings: str) -> AsyncIterator[Process]:
+    usual = {
+        "GATEWAY_LISTEN": "127.0.0.1:0",
+        "GATEWAY_IDENTITY_TARGET": backends.target,
+        "GATEWAY_CATALOG_TARGET": backends.target,
+        "GATEWAY_BOOKING_TARGET": backends.target,
+        "GATEWAY_REDIS_URL": "redis://127.0.0.1:1/0",
+        "GATEWAY_ISSUER": "https://goticket.test",
+        "GATEWAY_AUDIENCE": "goticket",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gateway.cli",
+        "serve",
+        env={**os.environ, **usual, **settings},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield Process(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+class SlowCatalog:
+    """Answers ListEvents once it is let go, and tells when it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def answer(self, _request: pb.ListEventsRequest) -> pb.ListEventsResponse:
+        self.asked.set()
+        await self.let_go.wait()
+        return pb.ListEventsResponse()
+
+
+async def test_on_sigterm_requests_in_flight_are_finished_and_new_ones_refused(
+    backends: ScriptedBackends,
+) -> None:
+    slow = SlowCatalog()
+    backends.answers["ListEvents"] = slow.answer
+    async with running(backends) as gateway, httpx.AsyncClient() as client:
+        url = await gateway.url()
+        in_flight = asyncio.create_task(client.get(f"{url}/api/v1/events"))
+        await asyncio.wait_for(slow.asked.wait(), DEADLINE)
+        gateway.process.send_signal(signal.SIGTERM)
+        await gateway.logged(event="stopping")
+        await _until_refused(url)
+        slow.let_go.set()
+        answer = await asyncio.wait_for(in_flight, DEADLINE)
+        assert (answer.status_code, answer.json()["items"]) == (200, [])
+        assert await gateway.ended() == 0
+        assert gateway.lines[-1]["event"] == "stopped"
+
+
+async def _until_refused(url: str) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            try:
+                async with httpx.AsyncClient() as fresh:
+                    await fresh.get(f"{url}/livez")
+            except httpx.TransportError:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_a_large_body_gets_its_answer_over_a_real_socket(
+    backends: ScriptedBackends, bearer: Bearer
+) -> None:
+    async with running(backends) as gateway, httpx.AsyncClient() as client:
+        url = f"{await gateway.url()}/api/v1/events"
+        headers = bearer("organizer") | {"Content-Type": "application/json"}
+        for body in (b"x" * 10_000_000, _pieces(10_000)):
+            answer = await client.post(url, content=body, headers=headers)
+            assert (answer.status_code, answer.json()["error"]) == (413, "body_too_large")
+        assert (await client.get(url.replace("api/v1/events", "health"))).status_code == 200
+
+
+async def _pieces(count: int) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield b" " * 1000
+
+
+async def test_backends_that_come_back_are_found_again(backends: ScriptedBackends) -> None:
+    late = ScriptedBackends(answers=backends.answers)
+    late.answers["ListEvents"] = pb.ListEventsResponse()
+    async with late.serving():
+        pass  # a port that was free a moment ago
+    target = late.target
+    settings = {"GATEWAY_CATALOG_TARGET": target}
+    async with running(backends, **settings) as gateway, httpx.AsyncClient() as client:
+        url = f"{await gateway.url()}/api/v1/events"
+        answer = await client.get(url)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        async with late.serving(target), asyncio.timeout(DEADLINE):
+            while (await client.get(url)).status_code != 200:
+                await asyncio.sleep(0.1)
+
+
+async def test_several_workers_share_the_port_and_stop_together(
+    backends: ScriptedBackends,
+) -> None:
+    async with running(backends, GATEWAY_WORKERS="2") as gateway:
+        lines = await gateway.logged(2, event="listening", http="")
+        (address,) = {line["http"] for line in lines}
+        for _ in range(10):
+            async with httpx.AsyncClient() as client:
+                assert (await client.get(f"http://{address}/health")).status_code == 200
+        gateway.process.send_signal(signal.SIGTERM)
+        assert await gateway.ended() == 0
+        assert len(await gateway.logged(3, event="stopped")) == 3
+
+
+async def test_the_operations_port_has_metrics_and_readiness(backends: ScriptedBackends) -> None:
+    async with running(backends) as gateway, httpx.AsyncClient() as client:
+        url = await gateway.url()
+        (line,) = await gateway.logged(event="listening", ops="")
+        await client.get(f"{url}/health")
+        assert (await client.get(f"{url}/metrics")).status_code == 404
+        metrics = await client.get(f"http://{line['ops']}/metrics")
+        assert "goticket_http_requests_total" in metrics.text
+        assert (await client.get(f"http://{line['ops']}/readyz")).status_code == 200
+
+
+@pytest.mark.parametrize("taken", ["1", "2"])
+async def test_what_is_missing_is_named_and_nothing_starts(
+    backends: ScriptedBackends, taken: str
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gateway.cli",
+        "serve",
+        env={name: value for name, value in os.environ.items() if "GATEWAY" not in name}
+        | {"GATEWAY_LISTEN": "nonsense", "GATEWAY_WORKERS": taken},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), DEADLINE)
+    assert process.returncode == 1
+    for name in ("GATEWAY_IDENTITY_TARGET", "GATEWAY_REDIS_URL", "GATEWAY_LISTEN"):
+        assert name in errors.decode()
