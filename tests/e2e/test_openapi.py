@@ -1,5 +1,7 @@
 """Schemathesis reads the OpenAPI document and throws what it allows, and what it forbids, at us."""
 
+from typing import Any
+
 import httpx
 import pytest
 import schemathesis
@@ -59,7 +61,7 @@ schema = schemathesis.pytest.from_fixture("openapi")
     suppress_health_check=list(HealthCheck),
 )
 def test_no_answer_is_undocumented_or_a_failure_of_ours(
-    case: schemathesis.Case, administrator: Person
+    case: "schemathesis.Case[Any]", administrator: Person
 ) -> None:
     case.call_and_validate(headers=administrator.headers, checks=CHECKS)
 
@@ -72,7 +74,7 @@ def test_no_answer_is_undocumented_or_a_failure_of_ours(
     suppress_health_check=list(HealthCheck),
 )
 def test_nor_is_one_about_things_that_exist(
-    case: schemathesis.Case, administrator: Person, known: dict[str, str]
+    case: "schemathesis.Case[Any]", administrator: Person, known: dict[str, str]
 ) -> None:
     names = set(case.path_parameters or {})
     for name in names & set(known):

@@ -4,6 +4,7 @@ import base64
 import email
 import email.policy
 from email.message import EmailMessage
+from uuid import UUID
 
 import httpx
 import icalendar
@@ -17,13 +18,15 @@ def unpadded(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def verify(code: str, keys: Json) -> bytes:
-    """Check a ticket code as an offline scanner does; return its payload."""
-    _, kid, payload, signature = code.split(".")
-    key = next(key for key in keys["keys"] if key["kid"] == kid)
+def verify(code: str, keys: Json) -> tuple[UUID, UUID]:
+    """Check a ticket code as an offline scanner does; return its ticket and event id."""
+    prefix, _, body = code.rpartition(".")
+    key = next(key for key in keys["keys"] if key["kid"] == prefix.removeprefix("GT1."))
     public = Ed25519PublicKey.from_public_bytes(unpadded(key["x"]))
-    public.verify(unpadded(signature), code.rpartition(".")[0].encode())
-    return unpadded(payload)
+    raw = base64.b32decode(body + "=" * (-len(body) % 8))
+    claims, signature = raw[:32], raw[32:]
+    public.verify(signature, f"{prefix}.".encode() + claims)
+    return UUID(bytes=claims[:16]), UUID(bytes=claims[16:])
 
 
 def parsed(raw: bytes) -> EmailMessage:
@@ -33,9 +36,10 @@ def parsed(raw: bytes) -> EmailMessage:
 
 
 def attachments(message: EmailMessage, kind: str) -> list[bytes]:
-    return [
+    payloads = (
         part.get_payload(decode=True) for part in message.walk() if part.get_content_type() == kind
-    ]
+    )
+    return [payload for payload in payloads if isinstance(payload, bytes)]
 
 
 def qr_codes(pdf: bytes) -> list[str]:
@@ -77,7 +81,8 @@ async def test_a_buyer_gets_an_email_whose_ticket_scans(
     assert sorted(scanned) == sorted(codes)
 
     keys = (await api.get("/.well-known/ticket-keys.json")).json()
-    assert all(verify(code, keys) for code in scanned)
+    admissions = {verify(code, keys) for code in scanned}
+    assert admissions == {(UUID(ticket["id"]), UUID(event["id"])) for ticket in booking["tickets"]}
     [calendar] = attachments(message, "text/calendar")
     [entry] = icalendar.Calendar.from_ical(calendar).walk("VEVENT")
     assert entry["SUMMARY"] == "Metallica Live"
