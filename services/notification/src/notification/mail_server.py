@@ -27,6 +27,9 @@ FRESH_SECONDS = 15.0
 QUIT_SECONDS = 2.0
 
 _PERMANENT = range(500, 600)
+# RFC 1870, section 6.1: the server says so before it sees the letter. Anything else
+# it says about the sender is about us.
+_TOO_BIG = 552
 
 SECONDS = Histogram("goticket_notification_smtp_seconds", "Time to hand over a letter", ["outcome"])
 
@@ -123,6 +126,10 @@ class MailServer:
             raise _verdict(error.recipients[0]) from error
         except aiosmtplib.SMTPDataError as error:
             raise _verdict(error) from error
+        except aiosmtplib.SMTPSenderRefused as error:
+            if error.code == _TOO_BIG:
+                raise _verdict(error) from error
+            raise Unavailable(f"{error.code} {error.message}") from error
         except (aiosmtplib.SMTPException, OSError, ssl.CertificateError) as error:
             raise Unavailable(f"{type(error).__name__}: {error}") from error
         except ValueError as error:  # an address that cannot be said on the wire

@@ -19,7 +19,7 @@ LOGIN = (b"goticket", b"correct horse")
 
 
 class MailExchange:
-    """An SMTP server on loopback. What is queued in `rcpt` and `data` is answered first."""
+    """An SMTP server on loopback. What is queued in `mail`, `rcpt` and `data` is answered first."""
 
     def __init__(self) -> None:
         self.host = "127.0.0.1"
@@ -27,6 +27,7 @@ class MailExchange:
         self.connections = 0
         self.logins = 0
         self.messages: list[EmailMessage] = []
+        self.mail: deque[str] = deque()
         self.rcpt: deque[str] = deque()
         self.data: deque[str] = deque()
         self.asked = asyncio.Event()
@@ -78,6 +79,15 @@ class MailExchange:
         success = (data.login, data.password) == LOGIN
         self.logins += success
         return AuthResult(success=success, handled=False)
+
+    async def handle_MAIL(  # noqa: N802 - the name is aiosmtpd's
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: object
+    ) -> str:
+        """Answer as told, or take the sender."""
+        answer = self.mail.popleft() if self.mail else OK
+        if answer.startswith("250"):
+            envelope.mail_from = address
+        return answer
 
     async def handle_RCPT(  # noqa: N802 - the name is aiosmtpd's
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: object

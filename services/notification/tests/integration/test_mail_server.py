@@ -156,6 +156,26 @@ async def test_what_the_server_says_decides_whether_to_try_again(
     assert exchange.connections == 1, "a refusal is no reason to hang up"
 
 
+async def test_a_letter_larger_than_the_server_takes_is_refused(exchange: MailExchange) -> None:
+    exchange.options["data_size_limit"] = 50
+    await exchange.start()
+    server = MailServer(plain_account(exchange))
+
+    with pytest.raises(Refused, match="552"):
+        await server.send(letter())
+    await server.close()
+
+
+async def test_a_server_that_does_not_want_our_sender_is_for_later(exchange: MailExchange) -> None:
+    exchange.mail.append("550 5.7.1 Sender not allowed")
+    await exchange.start()
+    server = MailServer(plain_account(exchange))
+
+    with pytest.raises(Unavailable, match="not allowed"):
+        await server.send(letter())
+    await server.close()
+
+
 async def test_without_a_server_sending_is_for_later(exchange: MailExchange) -> None:
     await exchange.start()
     exchange.stop()
