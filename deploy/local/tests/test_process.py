@@ -1,0 +1,159 @@
+"""Processes that outlive their starter, and pid files that never name a stranger."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from goticket_local.process import Identity, Process, StartFailed, wait_until
+from goticket_local.reaper import attach
+from goticket_local.servers.base import plain_environment
+
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("deaf", flush=True)
+time.sleep(600)
+"""
+SESSION = """
+import os, signal, sys
+from pathlib import Path
+from goticket_local import reaper
+from goticket_local.process import Process
+folder = Path(sys.argv[1])
+watch = reaper.attach(folder)
+orphan = Process(
+    "orphan", ["sleep", "600"], env=os.environ, run_dir=folder / "run", log=folder / "log"
+)
+orphan.start()
+print(orphan.pid, watch.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+PARENT = "import subprocess; print('parent', flush=True); subprocess.run(['sleep', '600'])"
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator["Processes"]:
+    started = Processes(tmp_path)
+    yield started
+    for process in started.made:
+        process.kill()
+
+
+class Processes:
+    """Makes processes in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.made: list[Process] = []
+
+    def make(self, *argv: str, name: str = "some service") -> Process:
+        process = Process(
+            name,
+            argv,
+            env=plain_environment(),
+            run_dir=self.folder / "run",
+            log=self.folder / f"{name}.log",
+        )
+        self.made.append(process)
+        return process
+
+    def python(self, program: str) -> Process:
+        return self.make(sys.executable, "-c", program)
+
+
+def said(process: Process, word: str) -> bool:
+    return wait_until(lambda: word in process.log_tail(), 20)
+
+
+def test_a_process_is_found_again_by_its_pid_file(processes: Processes) -> None:
+    process = processes.make("sleep", "600")
+    process.start()
+    again = processes.make("sleep", "600")
+    assert again.pid == process.pid
+    again.start()
+    assert again.pid == process.pid
+    assert Process.at(process.pid_file).alive
+
+
+def test_a_pid_file_of_a_recycled_pid_names_nobody(processes: Processes) -> None:
+    process = processes.make("sleep", "600")
+    mine = Identity.of(os.getpid())
+    assert mine is not None
+    process.pid_file.parent.mkdir()
+    # Our own pid, but started at another time: what a recycled pid looks like.
+    process.pid_file.write_text(str(Identity(mine.pid, mine.started - 1, mine.boot)))
+    assert not process.alive
+    process.kill(signal.SIGTERM)  # had it reached us, this test would not go on
+    process.stop()
+    assert not process.pid_file.exists()
+
+
+@pytest.mark.parametrize("content", ["", "17", "seventeen 1 2", "1 2 3 4"])
+def test_a_damaged_pid_file_names_nobody(processes: Processes, content: str) -> None:
+    process = processes.make("sleep", "600")
+    process.pid_file.parent.mkdir()
+    process.pid_file.write_text(content)
+    assert process.pid is None
+
+
+def test_a_process_that_ignores_the_request_is_killed_after_the_grace(
+    processes: Processes,
+) -> None:
+    process = processes.python(STUBBORN)
+    process.start()
+    assert said(process, "deaf")
+    assert process.stop(grace_seconds=0.2) is False
+    assert not process.alive
+    assert process.exit_code == -signal.SIGKILL
+
+
+def test_a_process_that_ends_when_asked_says_how(processes: Processes) -> None:
+    process = processes.make("sleep", "600")
+    process.start()
+    assert process.stop() is True
+    assert process.exit_code == -signal.SIGTERM
+
+
+def test_a_kill_reaches_the_children_too(processes: Processes) -> None:
+    process = processes.python(PARENT)
+    process.start()
+    assert said(process, "parent")
+
+    def children() -> list[str]:
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        return listed.split()
+
+    assert wait_until(lambda: len(children()) == 1, 20)
+    (child,) = children()
+    process.kill()
+    assert Identity.of(int(child)) is None
+
+
+def test_a_program_that_is_not_there_is_an_error_at_once(processes: Processes) -> None:
+    with pytest.raises((StartFailed, FileNotFoundError)):
+        processes.make("/no/such/program").start()
+
+
+def test_what_a_killed_session_leaves_is_reaped(tmp_path: Path) -> None:
+    folder = tmp_path / "session"
+    done = subprocess.run(
+        [sys.executable, "-c", SESSION, str(folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    orphan, watch = map(int, done.stdout.split())
+    assert wait_until(lambda: Identity.of(orphan) is None, 30)
+    assert wait_until(lambda: Identity.of(watch) is None, 30)
+    assert not folder.exists()
+
+
+def test_a_session_that_ends_in_order_leaves_no_reaper(tmp_path: Path) -> None:
+    folder = tmp_path / "session"
+    folder.mkdir()
+    with attach(folder) as reaper:
+        assert Identity.of(reaper.pid) is not None
+    assert Identity.of(reaper.pid) is None
+    assert not folder.exists()
