@@ -121,15 +121,34 @@ async def test_a_process_starts_without_its_neighbours_and_ends_in_order(
     assert b"Traceback" not in log + rest
 
 
-async def test_a_process_that_lacks_settings_names_them() -> None:
-    bare = {key: value for key, value in os.environ.items() if not key.startswith("BOOKING_")}
+async def test_a_process_that_lacks_settings_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("BOOKING_")]:
+        monkeypatch.delenv(name)
+    code, output = await run("serve")
+    assert code == 1
+    assert "BOOKING_DATABASE_URL: is not set" in output
+    assert "BOOKING_TICKET_KEY: is not set" in output
+
+
+async def run(*arguments: str, **settings: str) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("booking"),
-        "serve",
-        env=bare,
-        stderr=asyncio.subprocess.PIPE,
+        *arguments,
+        env=os.environ | settings,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
-    _, errors = await process.communicate()
-    assert process.returncode == 1
-    assert b"BOOKING_DATABASE_URL: is not set" in errors
-    assert b"BOOKING_TICKET_KEY: is not set" in errors
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
+
+
+async def test_the_command_line_migrates_and_lists_dead_letters(
+    database: DatabaseFactory, amqp_url: str
+) -> None:
+    dsn = await database("booking")
+    code, output = await run("migrate", "status", BOOKING_DATABASE_URL=dsn)
+    assert (code, output) == (0, "applied  0001_booking\n")
+    assert await run("dead-letters", "list", BOOKING_AMQP_URL=amqp_url) == (0, "")
+    code, output = await run("nonsense")
+    assert code == 2
+    assert output.startswith("usage: booking serve")

@@ -10,12 +10,14 @@ from uuid import UUID
 
 from goticket_platform.lifecycle import Stop
 from goticket_platform.logs import get_logger
+from goticket_platform.postgres import is_transient
 from prometheus_client import Counter
 
 from booking.application.close_cancelled_event import FROM_THE_START, close_cancelled_event
 from booking.application.expire_holds import expire_holds
 from booking.application.ports import Bookings, Catalog, Clock, Duties
 from booking.application.resync_events import resync_events
+from booking.domain.errors import DomainError
 
 PAUSE_SECONDS = 1.0
 EXPIRE, CLOSE, RESYNC = "expire_holds", "close_cancelled_events", "resync_events"
@@ -51,10 +53,13 @@ class Sweeper:
     async def _attempt(self, duty: str, work: Awaitable[None]) -> None:
         try:
             await work
-        except Exception:
+        except Exception as error:
             # Whatever it is, the holds of everybody else must still end: next round.
             FAILURES.labels(duty).inc()
-            logger.exception("duty failed", duty=duty)
+            if isinstance(error, DomainError) or is_transient(error):
+                logger.warning("duty has to wait", duty=duty, error=type(error).__name__)
+            else:
+                logger.exception("duty failed", duty=duty)
 
     async def _expire_holds(self, stop: Stop) -> None:
         for event_id in await self.duties.events_with_due_holds(self.now()):

@@ -1,0 +1,94 @@
+"""Availability in a real Redis: never older than what is shown, never in a booking's way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from booking.adapters.availability import RedisAvailability
+from booking.adapters.postgres.bookings import PostgresBookings
+from booking.application.place_bookings import Placed
+from booking.domain.placing import BookingRequest
+from booking.domain.stock import EventStock
+from goticket_platform.messaging.outbox import OutboxNotifier
+from redis.asyncio import Redis
+
+if TYPE_CHECKING:
+    from services.booking.tests.integration.conftest import Hall
+
+Wishes = Callable[..., BookingRequest]
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url, decode_responses=True) as redis:
+        yield redis
+
+
+async def shown(redis: Redis, event_id: UUID) -> dict[str, str]:
+    found = await redis.hgetall(f"goticket:availability:{{{event_id}}}")
+    return {str(field): str(value) for field, value in found.items()}
+
+
+async def stock_of(hall: "Hall", event_id: UUID) -> EventStock:
+    [stock] = await hall.bookings.find_stocks([event_id])
+    return stock
+
+
+async def test_an_older_stock_never_replaces_a_newer_one(
+    hall: "Hall", wish: Wishes, redis: Redis
+) -> None:
+    availability = RedisAvailability(redis)
+    event = await hall.open_event(10, 20)
+    first, second = (str(offer.id) for offer in event.offers)
+    old = await stock_of(hall, event.event.id)
+    await hall.ask(event, wish(lines=[(event.offers[0].id, 3)]))
+    new = await stock_of(hall, event.event.id)
+    await availability.show([new])
+    await availability.show([old])
+    assert await shown(redis, event.event.id) == {
+        "order": f"{first},{second}",
+        first: "2:7",
+        second: "1:20",
+    }
+
+
+async def test_a_redis_that_has_forgotten_the_script_is_told_again(
+    hall: "Hall", redis: Redis
+) -> None:
+    availability = RedisAvailability(redis)
+    event = await hall.open_event(10)
+    stock = await stock_of(hall, event.event.id)
+    await availability.show([stock])
+    await redis.script_flush()
+    await redis.flushdb()
+    await availability.show([stock])
+    assert await shown(redis, event.event.id)
+
+
+@pytest.mark.parametrize("behaviour", ["refuses", "hangs"])
+async def test_a_booking_succeeds_whatever_redis_does(
+    behaviour: str, hall: "Hall", wish: Wishes
+) -> None:
+    gone = asyncio.Event()
+
+    async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await gone.wait()
+        writer.close()
+
+    event = await hall.open_event(10)
+    listener = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = 1 if behaviour == "refuses" else listener.sockets[0].getsockname()[1]
+    notifier = OutboxNotifier(hall.pool, "booking")
+    async with Redis.from_url(f"redis://127.0.0.1:{port}/0") as redis:
+        bookings = PostgresBookings(hall.pool, notifier, RedisAvailability(redis))
+        office = hall.another_office(bookings)
+        outcomes = await hall.ask(event, wish(1), office=office)
+        outcomes += await hall.ask(event, wish(1), office=office)
+    gone.set()
+    listener.close()
+    await listener.wait_closed()
+    await notifier.close()
+    assert all(isinstance(outcome, Placed) for outcome in outcomes)
+    assert await hall.counts(event) == [(0, 2)]
