@@ -9,7 +9,6 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractExchange
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from goticket_contracts.topology import Topology
-from yarl import URL
 
 from goticket_platform.lifecycle import Stop
 from goticket_platform.logs import get_logger
@@ -17,7 +16,7 @@ from goticket_platform.messaging.topology import TopologyMismatch, declare_topol
 from goticket_platform.postgres import is_transient
 
 CONNECT_SECONDS = 5.0
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
 HEARTBEAT_SECONDS = 15
 """A peer that says nothing for about three of these is taken for dead."""
 FIRST_BACKOFF_SECONDS = 0.2
@@ -64,11 +63,11 @@ async def open_channel(
     back, while here a loss must end what is in progress, to begin again in order.
     `name` shows in the broker's list of connections.
     """
-    url = URL(amqp_url)
-    if "heartbeat" not in url.query:
-        url = url.update_query(heartbeat=HEARTBEAT_SECONDS)
     connection = await aio_pika.connect(
-        url, timeout=CONNECT_SECONDS, client_properties={"connection_name": name}
+        amqp_url,
+        timeout=CONNECT_SECONDS,
+        heartbeat=HEARTBEAT_SECONDS,
+        client_properties={"connection_name": name},
     )
     try:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)

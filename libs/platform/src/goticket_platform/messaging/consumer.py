@@ -12,7 +12,6 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from goticket_contracts.event_types import PAYLOADS
 from goticket_contracts.topology import TOPOLOGY, QueueSpec, Topology
 from opentelemetry.trace import SpanKind, Status, StatusCode
-from pamqp.commands import Basic
 from prometheus_client import Counter, Gauge, Histogram
 
 from goticket_platform.lifecycle import Stop
@@ -105,7 +104,7 @@ class Consumer:
                 await subscription.until(stop)
             finally:
                 self._connected = False
-                await subscription.drain()
+                await subscription.drain(stop)
 
 
 class _Subscription:
@@ -148,23 +147,27 @@ class _Subscription:
         queue = await self._channel.get_queue(self._queue.name, ensure=False)
         await queue.cancel(self._tag)
 
-    async def drain(self) -> None:
+    async def drain(self, stop: Stop) -> None:
         """Let handlers in flight finish, even when their answer can no longer be sent.
 
-        Cutting one short could repeat what it has already told the world. What
-        outlasts DRAIN_SECONDS is cancelled; the broker delivers it again.
+        Cutting one short could repeat what it has already told the world. What goes on
+        DRAIN_SECONDS after `stop` is cancelled; the broker delivers it again.
         """
         self._draining = True
-        if self._deliveries:
-            await asyncio.wait(self._deliveries, timeout=DRAIN_SECONDS)
-        for delivery in (remaining := set(self._deliveries)):
-            delivery.cancel()
-        await asyncio.gather(*remaining, return_exceptions=True)
+        if not self._deliveries:
+            return
+        grace = asyncio.create_task(_grace(stop))
+        finished = asyncio.create_task(asyncio.wait(self._deliveries))
+        await asyncio.wait((grace, finished), return_when=asyncio.FIRST_COMPLETED)
+        leftovers = [grace, finished, *self._deliveries]
+        for task in leftovers:
+            task.cancel()
+        await asyncio.gather(*leftovers, return_exceptions=True)
 
     def _on_closed(self, _: object, error: BaseException | None) -> None:
         self._break(BrokerLost(f"the channel was closed: {error!r}"))
 
-    def _on_cancelled(self, _: Basic.Cancel) -> None:
+    def _on_cancelled(self, _: object) -> None:
         self._break(BrokerLost("the broker cancelled the consumer"))
 
     def _break(self, error: Exception) -> None:
@@ -264,3 +267,8 @@ class _Subscription:
         else:
             await message.ack()
         HANDLED.labels(self._queue.name, kind, outcome).inc()
+
+
+async def _grace(stop: Stop) -> None:
+    await stop.wait()
+    await asyncio.sleep(DRAIN_SECONDS)

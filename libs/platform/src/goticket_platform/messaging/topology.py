@@ -7,12 +7,15 @@ the oldest that can do this.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from aio_pika import ExchangeType
-from aio_pika.abc import AbstractChannel, AbstractExchange
+from aio_pika.abc import AbstractChannel, AbstractExchange, HeadersType
 from aio_pika.exceptions import ChannelPreconditionFailed
 from goticket_contracts.topology import QueueSpec, Topology
-from pamqp.common import FieldTable
+
+Arguments: TypeAlias = HeadersType
+"""Of a queue: an AMQP field table, as headers are."""
 
 DECLARE_SECONDS = 30.0
 """How long one declaration may take; a new quorum queue elects a leader first."""
@@ -28,7 +31,7 @@ gets there goes to the dead-letter queue, never away.
 KEEP_DELIVERY_LIMIT = 1_000_000
 """For dead letters, where looking at a message counts as a delivery: in effect none."""
 
-EVENT_LOG_ARGUMENTS: FieldTable = {
+EVENT_LOG_ARGUMENTS: Arguments = {
     "x-queue-type": "stream",
     "x-max-age": "7D",
     # A second bound, so that a busy week cannot fill the broker's disk.
@@ -44,7 +47,7 @@ class TopologyMismatch(Exception):
 @dataclass(frozen=True)
 class _Queue:
     name: str
-    arguments: FieldTable
+    arguments: Arguments
     bindings: tuple[str, ...] = field(default=())
 
 
@@ -111,7 +114,7 @@ def _dead_letters(spec: QueueSpec) -> _Queue:
     )
 
 
-def _quorum(*, dead_letter_to: str) -> FieldTable:
+def _quorum(*, dead_letter_to: str) -> Arguments:
     """Arguments of a quorum queue that hands on, through the default exchange, what leaves it."""
     return {
         "x-queue-type": "quorum",
