@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from goticket_local import reaper, system
-from goticket_local.ports import free_port, free_ports, holder, is_busy
+from goticket_local.ports import described, free_port, free_ports, is_busy, listener
 from goticket_local.process import Identity, StartFailed
 from goticket_local.servers import PostgresServer, RabbitPorts, RabbitServer, RedisServer
 from goticket_local.servers.base import Server
@@ -157,7 +157,7 @@ def test_a_busy_port_is_told_with_who_holds_it() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         assert is_busy(port)
-        assert f"pid {os.getpid()}" in (holder(port) or "")
+        assert f"pid {os.getpid()}" in described(listener(port))
 
 
 def test_free_ports_are_all_different() -> None:

@@ -36,6 +36,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 _logs(local, arguments.name, follow=arguments.follow)
     except (PortsBusy, CannotInstall, StartFailed, Refused, subprocess.CalledProcessError) as error:
         print(_reason(error), file=sys.stderr)
+        if any(process.alive for process in local.processes()):
+            print(
+                "\nWhat did start still runs: make logs shows it, make down stops it.",
+                file=sys.stderr,
+            )
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

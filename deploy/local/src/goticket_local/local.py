@@ -3,12 +3,14 @@
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cached_property
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
+
 from goticket_local import system
-from goticket_local.ports import holder, is_busy
+from goticket_local.ports import described, is_busy, listener
 from goticket_local.process import Process
 from goticket_local.servers import PostgresServer, RabbitPorts, RabbitServer, RedisServer
 from goticket_local.servers.base import Server
@@ -42,8 +44,9 @@ class LocalSystem:
 
     @cached_property
     def ports(self) -> Ports:
-        """Those it was started with, or those it would be started with."""
-        return Ports.load(self.folder / "ports.json") or Ports.chosen()
+        """Those it runs on, or those it would be started on."""
+        runs = any(process.alive for process in self.processes())
+        return (Ports.load(self.folder / "ports.json") if runs else None) or Ports.chosen()
 
     @cached_property
     def secrets(self) -> Secrets:
@@ -160,15 +163,17 @@ class LocalSystem:
 
     def check_ports(self) -> None:
         """Raise `PortsBusy` naming each port that another program holds."""
-        if self.ours_alive():
-            return
-        busy = [(name, port) for name, port in self.ports.named().items() if is_busy(port)]
-        if busy:
-            raise PortsBusy("\n".join(_complaint(name, port) for name, port in busy))
-
-    def ours_alive(self) -> bool:
-        """Whether any of our processes runs: then our ports are ours."""
-        return any(process.alive for process in self.processes())
+        ours = {process.pid for process in self.processes()} - {None}
+        complaints = []
+        for name, port in self.ports.named().items():
+            if not is_busy(port):
+                continue
+            by = listener(port)
+            if ours and (by is None or _belongs(by, ours)):
+                continue
+            complaints.append(_complaint(name, port, described(by) if by else ""))
+        if complaints:
+            raise PortsBusy("\n".join(complaints))
 
     def _make_folders(self) -> None:
         # Only we may look around in it; PostgreSQL's account, where it differs, may pass.
@@ -185,8 +190,15 @@ class LocalSystem:
         self.stack.migrate()
 
 
-def _complaint(name: str, port: int) -> str:
-    by = holder(port)
+def _belongs(process: psutil.Process, ours: Collection[int | None]) -> bool:
+    """Whether a process is one of ours or was started by one of ours."""
+    try:
+        return process.pid in ours or any(each.pid in ours for each in process.parents())
+    except psutil.NoSuchProcess:
+        return True  # it has just ended: not in the way any more
+
+
+def _complaint(name: str, port: int, by: str) -> str:
     return (
         f"Port {port} ({name.replace('_', ' ')}) is busy{f': {by}' if by else ''}. "
         f"Stop that program, or choose another port: {variable(name)}=<port> make up"

@@ -34,8 +34,8 @@ def is_busy(port: int) -> bool:
     return False
 
 
-def holder(port: int) -> str | None:
-    """Name and pid of the process that listens on the port, where we may see it."""
+def listener(port: int) -> psutil.Process | None:
+    """The process that listens on the port, where we may see it."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.AccessDenied:
@@ -44,7 +44,15 @@ def holder(port: int) -> str | None:
         listens = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
         if listens and connection.pid:
             try:
-                return f"{psutil.Process(connection.pid).name()}, pid {connection.pid}"
+                return psutil.Process(connection.pid)
             except psutil.NoSuchProcess:
                 return None
     return None
+
+
+def described(process: psutil.Process) -> str:
+    """Name and pid, for a message."""
+    try:
+        return f"{process.name()}, pid {process.pid}"
+    except psutil.NoSuchProcess:
+        return "a process that has just ended"

@@ -158,7 +158,12 @@ def _engine_answers() -> bool:
 
 
 def _images_available() -> bool:
-    missing = [image for image in IMAGES.values() if not _present(image)]
+    from testcontainers.core.config import testcontainers_config  # only where an engine answers
+
+    needed = [*IMAGES.values()]
+    if not testcontainers_config.ryuk_disabled:
+        needed.append(testcontainers_config.ryuk_image)  # removes what a killed session leaves
+    missing = [image for image in needed if not _present(image)]
     patience = PULL_SECONDS if programs.missing_packages() else PULL_SECONDS_WITH_ALTERNATIVE
     return all(_quietly(["docker", "pull", "--quiet", image], patience) for image in missing)
 
