@@ -127,6 +127,8 @@ def _operations(document: dict[str, Any]) -> Iterable[dict[str, Any]]:
 
 def _complete(operation: dict[str, Any]) -> None:
     """Add what any operation of its shape may answer."""
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _never_null(parameter["schema"])
     responses = operation["responses"]
     if "application/json" in responses.get("422", {}).get("content", {}):
         del responses["422"]  # FastAPI's own form, which we never send
@@ -140,6 +142,15 @@ def _complete(operation: dict[str, Any]) -> None:
     for code in codes:
         _add_problem(responses, code, as_text=True)
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Drop FastAPI's null from an optional parameter: one can be left out, never null."""
+    rest = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
+    if len(rest) != 1:
+        return schema
+    only: dict[str, Any] = rest[0]
+    return {key: value for key, value in schema.items() if key != "anyOf"} | only
 
 
 def without_null_types(document: dict[str, Any]) -> dict[str, Any]:

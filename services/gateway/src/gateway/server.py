@@ -14,6 +14,9 @@ from starlette.types import ASGIApp
 
 DRAIN_SECONDS = 15
 """How long requests in flight may take once the gateway stops; inside the process's grace."""
+LINGER_SECONDS = 0.5
+"""How long open connections are still read after the port is closed: uvicorn would cut off a
+request that has arrived but was not looked at yet."""
 KEEP_ALIVE_SECONDS = 65
 """Longer than load balancers keep idle connections (60 s), so that they close first."""
 
@@ -21,7 +24,7 @@ logger = get_logger(__name__)
 
 
 class _Server(uvicorn.Server):
-    """Tells when it serves, and leaves signals to the lifecycle."""
+    """Tells when it serves, stops in two steps, and leaves signals to the lifecycle."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -31,6 +34,11 @@ class _Server(uvicorn.Server):
         """Start to accept connections."""
         await super().startup(sockets)
         self._on_started()
+
+    def close_port(self) -> None:
+        """Take no new connections; keep those that are open."""
+        for listener in self.servers:
+            listener.close()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -93,6 +101,9 @@ async def serve(app: ASGIApp, bound: socket.socket, health: Health, stop: Stop) 
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     health.ready = False
-    server.should_exit = True
     stopping.cancel()
+    if not serving.done():
+        server.close_port()
+        await asyncio.wait({serving}, timeout=LINGER_SECONDS)
+    server.should_exit = True
     await serving

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -13,8 +12,9 @@ from fastapi import FastAPI
 from gateway.middleware import middleware_stack
 from gateway.middleware.access_log import REQUESTS
 from goticket.catalog.v1 import catalog_pb2 as pb
+from goticket.identity.v1 import identity_pb2
 from goticket_testing.scripted import ScriptedBackends
-from opentelemetry import trace
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 from starlette.responses import Response, StreamingResponse
 
@@ -219,16 +219,28 @@ async def test_answers_of_the_api_are_not_cached_framed_or_sniffed(
 
 
 async def test_the_trace_of_the_caller_goes_on_in_the_backend(
-    client: httpx.AsyncClient, backends: ScriptedBackends
+    client: httpx.AsyncClient, backends: ScriptedBackends, spans: InMemorySpanExporter
 ) -> None:
-    if not hasattr(trace.get_tracer_provider(), "add_span_processor"):
-        from opentelemetry.sdk.trace import TracerProvider
-
-        trace.set_tracer_provider(TracerProvider())
-    logging.getLogger("opentelemetry").setLevel(logging.ERROR)
     backends.answers["ListEvents"] = pb.ListEventsResponse()
     parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    await client.get(EVENTS, headers={"traceparent": parent})
+    await client.get(f"{EVENTS}?q=rock", headers={"traceparent": parent})
     travelled = backends.metadata["ListEvents"]["traceparent"]
     assert travelled.split("-")[1] == parent.split("-")[1]
-    assert travelled != parent
+    (server,) = [span for span in spans.get_finished_spans() if span.name == f"GET {EVENTS}"]
+    assert server.parent is not None
+    assert format(server.parent.span_id, "016x") == parent.split("-")[2]
+    assert server.attributes is not None
+    assert server.attributes["http.route"] == EVENTS
+
+
+async def test_an_address_that_is_looked_up_stays_out_of_the_trace(
+    client: httpx.AsyncClient,
+    backends: ScriptedBackends,
+    bearer: Bearer,
+    spans: InMemorySpanExporter,
+) -> None:
+    backends.answers["FindUser"] = identity_pb2.FindUserResponse()
+    await client.get("/api/v1/users?email=ada%40goticket.test", headers=bearer("admin"))
+    seen = [str(dict(span.attributes or {})) for span in spans.get_finished_spans()]
+    assert any("/api/v1/users" in text for text in seen)
+    assert not any("ada" in text for text in seen)

@@ -41,6 +41,7 @@ OfStatus = Annotated[BookingStatus | None, Query(alias="status")]
             "sold_out",
             "event_cancelled",
             "event_over",
+            "event_started",
             "request_in_progress",
             "unknown_ticket_type",
             "max_per_booking_exceeded",

@@ -19,6 +19,8 @@ from pydantic.alias_generators import to_camel
 
 MAX_INT64 = 2**63 - 1
 MAX_INT32 = 2**31 - 1
+MAX_INTEGER = 2**53 - 1
+"""The largest integer that every reader of JSON holds exactly (RFC 8259, section 6)."""
 
 ItemT = TypeVar("ItemT")
 
@@ -87,7 +89,7 @@ QueryInstant = Annotated[Instant, BeforeValidator(_with_plus_sign)]
 
 Email = Annotated[
     Text,
-    StringConstraints(max_length=254),
+    StringConstraints(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$"),
     Field(examples=["ada@example.com"], json_schema_extra={"format": "email"}),
 ]
 EmailOut = Annotated[str, Field(examples=["ada@example.com"])]
@@ -95,8 +97,8 @@ Id = Annotated[
     str,
     Field(examples=["0197c0de-7a11-7b00-8a00-000000000001"], json_schema_extra={"format": "uuid"}),
 ]
-Money = Annotated[int, Field(strict=True, ge=0, le=MAX_INT64, description="Minor units (cents).")]
-Count = Annotated[int, Field(strict=True, ge=1, le=MAX_INT64)]
+Money = Annotated[int, Field(strict=True, ge=0, le=MAX_INTEGER, description="Minor units (cents).")]
+Count = Annotated[int, Field(strict=True, ge=1, le=MAX_INTEGER)]
 Currency = Annotated[
     Text, Field(min_length=3, max_length=3, examples=["EUR"], description="ISO 4217.")
 ]
