@@ -94,8 +94,9 @@ async def _deliver(
         return Status.SUPERSEDED
     # Tickets take milliseconds each; a thread keeps the loop free for the others.
     letter = await asyncio.to_thread(compose, letterhead, notice, delivery.event_id, now)
-    await post.send(letter)
+    # Written first: between the mail server's yes and the commit nothing else is to be done.
     await record(connection, delivery, Status.SENT)
+    await post.send(letter)
     return Status.SENT
 
 
