@@ -16,6 +16,8 @@ from redis.retry import Retry
 
 REDIS_SECONDS = 0.05
 """How long Redis may take; booking answers in less than a stalled cache."""
+REDIS_CONNECTIONS = 64
+"""A crowd shares these; who waits for one longer than REDIS_SECONDS asks booking."""
 BREAK_SECONDS = 1.0
 """How long Redis is left alone after it failed, so that a dead one costs requests nothing."""
 
@@ -44,13 +46,16 @@ UNPROVISIONED = Left({})
 
 def open_redis(url: str) -> redis.Redis:
     """Return a client that gives up after REDIS_SECONDS and never tries twice."""
-    return redis.Redis.from_url(
+    pool = redis.BlockingConnectionPool.from_url(
         url,
+        max_connections=REDIS_CONNECTIONS,
+        timeout=REDIS_SECONDS,
         decode_responses=True,
         socket_timeout=REDIS_SECONDS,
         socket_connect_timeout=REDIS_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
+    return redis.Redis.from_pool(pool)
 
 
 class Availability:

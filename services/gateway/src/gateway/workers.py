@@ -37,6 +37,8 @@ async def run_workers(settings: GatewaySettings, stop: Stop) -> None:
         )
         for number in range(settings.workers)
     ]
+    for worker in workers:
+        logger.info("worker started", pid=worker.pid)
     ends = [asyncio.create_task(worker.wait()) for worker in workers]
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({*ends, stopping}, return_when=asyncio.FIRST_COMPLETED)

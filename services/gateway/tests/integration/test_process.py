@@ -170,6 +170,16 @@ async def test_several_workers_share_the_port_and_stop_together(
         assert len(await gateway.logged(3, event="stopped")) == 3
 
 
+async def test_when_a_worker_dies_the_whole_process_ends_for_its_supervisor_to_see(
+    backends: ScriptedBackends,
+) -> None:
+    async with running(backends, GATEWAY_WORKERS="2") as gateway:
+        await gateway.logged(2, event="listening", http="")
+        victim, _ = await gateway.logged(2, event="worker started")
+        os.kill(victim["pid"], signal.SIGKILL)
+        assert await gateway.ended() == 1
+
+
 async def test_the_operations_port_has_metrics_and_readiness(backends: ScriptedBackends) -> None:
     async with running(backends) as gateway, httpx.AsyncClient() as client:
         url = await gateway.url()
