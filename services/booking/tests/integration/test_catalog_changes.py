@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
 from booking.application.apply_event import apply_event
 from booking.application.close_cancelled_event import close_cancelled_event
@@ -130,6 +131,35 @@ async def test_a_crowd_in_front_of_an_unknown_event_asks_the_catalog_once(
     assert all(isinstance(outcome, Placed) for [outcome] in outcomes)
     # One flight; a second one can only start for buyers who looked before it landed.
     assert hall.catalog.asked <= 2
+
+
+@pytest.mark.parametrize("name_the_type", [True, False])
+async def test_a_type_that_appears_while_the_stock_is_being_locked_is_locked_too(
+    name_the_type: bool, hall: "Hall", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = hall.announce(10)
+    wanted = {event.offers[0].id} if name_the_type else None
+    async with hall.bookings.transaction() as transaction:
+        connection = transaction._connection
+        fetch = connection.fetch
+
+        async def fetch_late(query: str, *arguments: object) -> list[asyncpg.Record]:
+            found = await fetch(query, *arguments)
+            monkeypatch.setattr(transaction, "_connection", connection)
+            await apply_event(event, bookings=hall.bookings)
+            return found
+
+        class LateConnection:
+            """Lets the event arrive after the first statement."""
+
+            fetch = staticmethod(fetch_late)
+
+        monkeypatch.setattr(transaction, "_connection", LateConnection)
+        stock = await transaction.lock_stock(event.event.id, wanted)
+        assert stock is not None
+        assert [kind.available for kind in stock.on_offer] == [10]
+        blocked = await hall.pool.fetch("SELECT FROM booking.inventory FOR UPDATE SKIP LOCKED")
+        assert blocked == []
 
 
 async def test_a_shrink_is_all_or_nothing_and_stops_at_what_is_taken(

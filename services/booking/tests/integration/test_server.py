@@ -1,5 +1,6 @@
 """The booking server through a real gRPC channel, with Redis and a tiny real catalog server."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from goticket.common.v1.common_pb2 import Actor
 from goticket_platform.ids import new_id
 from goticket_platform.rpc.client import call, open_channel
 from goticket_platform.rpc.errors import RemoteError
-from goticket_testing.databases import DatabaseFactory
+from goticket_testing.databases import DatabaseFactory, Postgres
 from redis.asyncio import Redis
 
 if TYPE_CHECKING:
@@ -303,6 +304,22 @@ async def test_an_unknown_event_while_the_catalog_is_down_is_unavailable(
     error = await refusal(booking.CreateBooking, create(unknown))
     assert (error.status, error.code) == (grpc.StatusCode.UNAVAILABLE, "unavailable")
     await call(booking.CreateBooking, create(known))
+
+
+async def test_a_database_that_restarts_is_prompt_refusals_and_then_business_as_usual(
+    booking: "Booking", catalog: TinyCatalog, postgres_server: Postgres
+) -> None:
+    event = catalog.add(50)
+    await asyncio.gather(*(call(booking.CreateBooking, create(event)) for _ in range(10)))
+    await asyncio.to_thread(postgres_server.stop)
+    try:
+        for _ in range(5):
+            error = await refusal(booking.CreateBooking, create(event))
+            assert (error.status, error.code) == (grpc.StatusCode.UNAVAILABLE, "unavailable")
+    finally:
+        await asyncio.to_thread(postgres_server.start)
+    for _ in range(5):
+        await call(booking.CreateBooking, create(event))
 
 
 async def test_availability_is_told_and_shown_in_redis(

@@ -1,4 +1,6 @@
 -- Every statement of booking. Lock order: bookings, event, inventory, idempotency keys.
+-- Columns of tables are named, never `*`: a migration that adds one must not change the
+-- result of a statement that running servers have prepared.
 
 -- name: lock_inventory
 -- Lock ticket types in id order; a null list means all of the event.
@@ -10,15 +12,19 @@ FOR UPDATE
 
 -- name: stocks
 -- Events with all their ticket types; a row per type, at least one per event.
-SELECT e.*, i.ticket_type_id, i.position, i.name AS ticket_type_name, i.price, i.capacity,
-       i.held, i.sold, i.max_per_booking, i.stock_version, i.active
+SELECT e.event_id, e.organizer_id, e.name, e.location,
+       e.timezone, e.starts_at, e.ends_at, e.currency, e.status, e.version,
+       e.resync_after, i.ticket_type_id, i.position, i.name AS ticket_type_name, i.price,
+       i.capacity, i.held, i.sold, i.max_per_booking, i.stock_version, i.active
 FROM booking.events AS e
 LEFT JOIN booking.inventory AS i ON i.event_id = e.event_id
 WHERE e.event_id = ANY ($1::uuid[])
 
 -- name: event
 -- One event.
-SELECT * FROM booking.events WHERE event_id = $1
+SELECT event_id, organizer_id, name, location, timezone, starts_at, ends_at, currency, status,
+       version
+FROM booking.events WHERE event_id = $1
 
 -- name: lock_event
 -- Lock an event against others who follow or shrink it.
@@ -149,11 +155,16 @@ WHERE event_id = $1 AND booking_id = ANY ($2::uuid[])
 
 -- name: lock_booking
 -- Lock one booking.
-SELECT * FROM booking.bookings WHERE event_id = $1 AND id = $2 FOR UPDATE
+SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
+       expires_at, confirmed_at, closed_at
+FROM booking.bookings
+WHERE event_id = $1 AND id = $2
+FOR UPDATE
 
 -- name: claim_due_holds
 -- Lock holds of an event that have run out and that nobody else has locked.
-SELECT *
+SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
+       expires_at, confirmed_at, closed_at
 FROM booking.bookings
 WHERE event_id = $1 AND status = 'held' AND expires_at <= $2
 ORDER BY expires_at
@@ -162,7 +173,8 @@ FOR UPDATE SKIP LOCKED
 
 -- name: claim_open_bookings
 -- Lock an event's next open bookings that nobody else has locked.
-SELECT *
+SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
+       expires_at, confirmed_at, closed_at
 FROM booking.bookings
 WHERE event_id = $1 AND id > $2 AND status IN ('held', 'confirmed')
 ORDER BY id
@@ -171,7 +183,9 @@ FOR UPDATE SKIP LOCKED
 
 -- name: bookings_of_event
 -- Some bookings of one event by id.
-SELECT * FROM booking.bookings WHERE event_id = $1 AND id = ANY ($2::uuid[])
+SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
+       expires_at, confirmed_at, closed_at
+FROM booking.bookings WHERE event_id = $1 AND id = ANY ($2::uuid[])
 
 -- name: items
 -- The lines of bookings, in the order asked for.
@@ -189,15 +203,20 @@ ORDER BY t.booking_id, t.id
 
 -- name: events
 -- Some events.
-SELECT * FROM booking.events WHERE event_id = ANY ($1::uuid[])
+SELECT event_id, organizer_id, name, location, timezone, starts_at, ends_at, currency, status,
+       version
+FROM booking.events WHERE event_id = ANY ($1::uuid[])
 
 -- name: booking
 -- One booking, whatever its event.
-SELECT * FROM booking.bookings WHERE id = $1
+SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
+       expires_at, confirmed_at, closed_at
+FROM booking.bookings WHERE id = $1
 
 -- name: bookings_of_user
 -- A page of a user's bookings, newest first.
-SELECT *
+SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
+       expires_at, confirmed_at, closed_at
 FROM booking.bookings
 WHERE user_id = $1
   AND id < $2
@@ -208,7 +227,8 @@ LIMIT $5
 
 -- name: bookings_of_all
 -- A page of everybody's bookings for an event, newest first.
-SELECT *
+SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
+       expires_at, confirmed_at, closed_at
 FROM booking.bookings
 WHERE event_id = $1
   AND id < $2
@@ -219,7 +239,8 @@ LIMIT $4
 -- name: ticket
 -- One ticket with what is printed on it.
 SELECT t.id AS ticket_id, t.booking_id, t.user_id, t.ticket_type_id, t.code,
-       t.status AS ticket_status, b.buyer_name, i.ticket_type_name, e.*
+       t.status AS ticket_status, b.buyer_name, i.ticket_type_name, e.event_id, e.organizer_id, e.name, e.location,
+       e.timezone, e.starts_at, e.ends_at, e.currency, e.status, e.version
 FROM booking.tickets AS t
 JOIN booking.bookings AS b ON b.event_id = t.event_id AND b.id = t.booking_id
 JOIN booking.booking_items AS i
@@ -232,7 +253,8 @@ WHERE t.id = $1
 -- name: tickets_of_user
 -- A page of a user's tickets with what is printed on them, newest first.
 SELECT t.id AS ticket_id, t.booking_id, t.user_id, t.ticket_type_id, t.code,
-       t.status AS ticket_status, b.buyer_name, i.ticket_type_name, e.*
+       t.status AS ticket_status, b.buyer_name, i.ticket_type_name, e.event_id, e.organizer_id, e.name, e.location,
+       e.timezone, e.starts_at, e.ends_at, e.currency, e.status, e.version
 FROM booking.tickets AS t
 JOIN booking.bookings AS b ON b.event_id = t.event_id AND b.id = t.booking_id
 JOIN booking.booking_items AS i

@@ -62,17 +62,18 @@ class PostgresTransaction:
     ) -> EventStock | None:
         """See the port. The second statement's snapshot is taken after the locks are held."""
         wanted = None if ticket_type_ids is None else list(ticket_type_ids)
-        locked = await self._connection.fetch(QUERIES["lock_inventory"], event_id, wanted)
-        stocks = stocks_of(await self._connection.fetch(QUERIES["stocks"], [event_id]))
-        if not stocks:
-            return None
-        [stock] = stocks
-        # A wanted type that was added between the two statements is not locked: it
-        # does not exist yet for this transaction.
-        locked_ids = {row["ticket_type_id"] for row in locked}
-        for type_id in set(stock.ticket_types if wanted is None else wanted) - locked_ids:
-            stock.ticket_types.pop(type_id, None)
-        return stock
+        while True:
+            rows = await self._connection.fetch(QUERIES["lock_inventory"], event_id, wanted)
+            locked = {row["ticket_type_id"] for row in rows}
+            stocks = stocks_of(await self._connection.fetch(QUERIES["stocks"], [event_id]))
+            if not stocks:
+                return None
+            [stock] = stocks
+            known = stock.ticket_types.keys()
+            if (known if wanted is None else known & set(wanted)) <= locked:
+                return stock
+            # A ticket type was added between the two statements, and its row is not
+            # locked: go back for it.
 
     async def find_answers(
         self, event_id: UUID, keys: Collection[RequestKey]
