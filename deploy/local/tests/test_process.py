@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from goticket_local.process import Identity, Process, StartFailed, wait_until
 from goticket_local.reaper import attach
 from goticket_local.servers.base import plain_environment
+from goticket_local.supervisor import supervise
 
 STUBBORN = """
 import signal, time
@@ -157,3 +159,21 @@ def test_a_session_that_ends_in_order_leaves_no_reaper(tmp_path: Path) -> None:
         assert Identity.of(reaper.pid) is not None
     assert Identity.of(reaper.pid) is None
     assert not folder.exists()
+
+
+def test_a_crashed_process_is_started_again(processes: Processes) -> None:
+    process = processes.make("sleep", "600")
+    process.start()
+    crashed = process.pid
+    assert crashed is not None
+    said: list[str] = []
+    stop = Event()
+    watch = Thread(target=supervise, args=([process], said.append, stop))
+    watch.start()
+    try:
+        os.kill(crashed, signal.SIGKILL)
+        assert wait_until(lambda: process.pid not in {None, crashed}, 20)
+        assert said == ["some service has ended; starting it again"]
+    finally:
+        stop.set()
+        watch.join()

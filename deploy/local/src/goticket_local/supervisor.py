@@ -3,15 +3,12 @@
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
 
 from goticket_local.process import Process
 from goticket_local.servers.base import plain_environment
-
-if TYPE_CHECKING:
-    from goticket_local.local import LocalSystem
 
 CHECK_SECONDS = 1.0
 # A process that keeps crashing is tried again after this long, not at once.
@@ -30,16 +27,15 @@ def supervisor(checkout: Path, run_dir: Path, log_dir: Path) -> Process:
     )
 
 
-def supervise(system: "LocalSystem", stop: Event) -> None:
-    """Watch until asked to stop."""
+def supervise(watched: Sequence[Process], say: Callable[[str], None], stop: Event) -> None:
+    """Watch processes until asked to stop."""
     pauses: dict[str, float] = {}
     not_before: dict[str, float] = {}
-    watched = [*map(system.stack.process, system.stack.services), system.stack.inbox.process]
     while not stop.wait(CHECK_SECONDS):
         for process in watched:
             if process.alive or time.monotonic() < not_before.get(process.name, 0.0):
                 continue
-            system.say(f"{process.name} has ended; starting it again")
+            say(f"{process.name} has ended; starting it again")
             pauses[process.name] = min(
                 pauses.get(process.name, FIRST_PAUSE_SECONDS / 2) * 2, LONGEST_PAUSE_SECONDS
             )
@@ -54,7 +50,8 @@ def main() -> None:
     stop = Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     system = LocalSystem(Path(sys.argv[1]), lambda text: print(text, flush=True))
-    supervise(system, stop)
+    stack = system.stack
+    supervise([*map(stack.process, stack.services), stack.inbox.process], system.say, stop)
 
 
 if __name__ == "__main__":
