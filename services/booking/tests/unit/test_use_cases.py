@@ -1,0 +1,340 @@
+"""The use cases over a small in-memory store: who may, what is retried, what is told."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from booking.application.cancel_booking import cancel_booking
+from booking.application.confirm_booking import confirm_booking
+from booking.application.get_booking import get_booking
+from booking.application.get_ticket import get_ticket
+from booking.application.list_bookings import list_bookings
+from booking.application.place_bookings import BoxOffice, Outcome, Placed, place_bookings
+from booking.application.ports import (
+    Answer,
+    BookingOfEvent,
+    KeyTaken,
+    RequestKey,
+    TicketOfBooking,
+)
+from booking.application.provision_event import ProvisionEvent
+from booking.application.running_keys import RunningKeys
+from booking.domain.actor import Actor
+from booking.domain.booking import (
+    Booking,
+    BookingCancelled,
+    BookingConfirmed,
+    BookingEvent,
+    BookingHeld,
+    BookingStatus,
+    CancellationReason,
+    TicketStub,
+)
+from booking.domain.errors import (
+    BookingNotFound,
+    Busy,
+    CatalogUnavailable,
+    DomainError,
+    Forbidden,
+    IdempotencyKeyReused,
+    RequestInProgress,
+    TicketNotFound,
+)
+from booking.domain.event import CatalogEvent, Event, EventStatus
+from booking.domain.placing import BookingRequest, Line
+from booking.domain.stock import EventStock, TicketTypeStock
+
+NOW = datetime(2030, 6, 1, 12, 0, tzinfo=UTC)
+ORGANIZER_ID = UUID(int=7)
+EVENT = Event(
+    UUID(int=2),
+    ORGANIZER_ID,
+    "E",
+    "",
+    "UTC",
+    NOW + timedelta(days=1),
+    NOW + timedelta(days=2),
+    "EUR",
+    EventStatus.PUBLISHED,
+    version=1,
+)
+
+
+def person(number: int, *roles: str) -> Actor:
+    return Actor(UUID(int=number), f"p{number}@example.com", f"P{number}", frozenset(roles))
+
+
+BUYER, STRANGER, ADMIN = person(1), person(5), person(6, "admin")
+ORGANIZER = person(7, "organizer")
+
+
+def wish(quantity: int = 1, *, hold: bool = False, key: str | None = None) -> BookingRequest:
+    return BookingRequest(BUYER, (Line(None, quantity),), hold, key)
+
+
+@dataclass
+class Memory:
+    """One event's bookings; commits by replacing, fails as the test has scripted."""
+
+    stock: EventStock = field(
+        default_factory=lambda: EventStock(
+            EVENT, {UUID(int=9): TicketTypeStock(UUID(int=9), 0, "T", 100, 10, 10)}
+        )
+    )
+    bookings: dict[UUID, Booking] = field(default_factory=dict)
+    answers: dict[RequestKey, Answer] = field(default_factory=dict)
+    happened: list[BookingEvent] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
+    """Raised by the next transactions that add bookings, one each."""
+    stuck_keys: set[str] = field(default_factory=set)
+    on_failure: dict[RequestKey, Answer] = field(default_factory=dict)
+    """What another transaction has committed by then."""
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["MemoryTransaction"]:
+        yield MemoryTransaction(self)
+
+    async def find_booking(self, booking_id: UUID) -> BookingOfEvent | None:
+        booking = self.bookings.get(booking_id)
+        return BookingOfEvent(booking, EVENT) if booking else None
+
+    async def find_event(self, event_id: UUID) -> Event | None:
+        return EVENT if event_id == EVENT.id else None
+
+    async def list_bookings(
+        self,
+        *,
+        user_id: UUID | None,
+        event_id: UUID | None,
+        status: BookingStatus | None,
+        before: UUID | None,
+        limit: int,
+    ) -> list[BookingOfEvent]:
+        return [
+            BookingOfEvent(booking, EVENT)
+            for booking in self.bookings.values()
+            if user_id in (None, booking.user_id)
+        ]
+
+    async def find_ticket(self, ticket_id: UUID) -> TicketOfBooking | None:
+        for booking in self.bookings.values():
+            for ticket in booking.tickets:
+                if ticket.id == ticket_id:
+                    return TicketOfBooking(ticket, booking.id, booking.user_id, "T", "P1", EVENT)
+        return None
+
+    async def list_tickets(
+        self, user_id: UUID, before: UUID | None, limit: int
+    ) -> list[TicketOfBooking]:
+        raise NotImplementedError
+
+
+class MemoryTransaction:
+    """What placing, confirming and cancelling need of a transaction."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def lock_booking(self, event_id: UUID, booking_id: UUID) -> Booking:
+        return self._memory.bookings[booking_id]
+
+    async def lock_stock(
+        self, event_id: UUID, ticket_type_ids: Collection[UUID] | None
+    ) -> EventStock | None:
+        kinds = {kind.id: replace(kind) for kind in self._memory.stock.ticket_types.values()}
+        return EventStock(EVENT, kinds) if event_id == EVENT.id else None
+
+    async def find_answers(
+        self, event_id: UUID, keys: Collection[RequestKey]
+    ) -> dict[RequestKey, Answer]:
+        return {key: self._memory.answers[key] for key in keys if key in self._memory.answers}
+
+    async def add(
+        self,
+        placed: Sequence[BookingHeld | BookingConfirmed],
+        fingerprints: Mapping[UUID, tuple[str, bytes]],
+        stock: EventStock,
+    ) -> None:
+        if self._memory.failures:
+            self._memory.answers |= self._memory.on_failure
+            raise self._memory.failures.pop(0)
+        if self._memory.stuck_keys & {key for key, _ in fingerprints.values()}:
+            raise RequestInProgress
+        await self.save(placed, stock)
+
+    async def save(self, happened: Sequence[BookingEvent], stock: EventStock) -> None:
+        self._memory.bookings |= {event.booking.id: event.booking for event in happened}
+        self._memory.happened += happened
+        self._memory.stock = stock
+
+    async def claim_due_holds(self, event_id: UUID, now: datetime, limit: int) -> list[Booking]:
+        raise NotImplementedError
+
+    async def claim_open_bookings(self, event_id: UUID, after: UUID, limit: int) -> list[Booking]:
+        raise NotImplementedError
+
+    async def lock_event(self, event_id: UUID) -> None:
+        raise NotImplementedError
+
+    async def follow_event(self, event: Event, read_at: datetime | None) -> bool:
+        raise NotImplementedError
+
+    async def save_ticket_types(self, stock: EventStock) -> None:
+        raise NotImplementedError
+
+    async def finish_closing(self, event_id: UUID) -> None:
+        raise NotImplementedError
+
+    async def first_time(self, message_id: UUID) -> bool:
+        raise NotImplementedError
+
+
+class DeadCatalog:
+    """Does not answer."""
+
+    async def get_events(self, event_ids: Collection[UUID]) -> list[CatalogEvent]:
+        raise CatalogUnavailable
+
+
+def issue(_event_id: UUID) -> TicketStub:
+    return TicketStub(uuid4(), "code")
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return Memory()
+
+
+@pytest.fixture
+def office(memory: Memory) -> BoxOffice:
+    return BoxOffice(
+        bookings=memory,
+        provision=ProvisionEvent(DeadCatalog(), memory),
+        running=RunningKeys(),
+        issue=issue,
+        new_id=uuid4,
+        now=lambda: NOW,
+        hold_for=timedelta(minutes=10),
+    )
+
+
+def told(outcomes: Sequence[Outcome]) -> list[str]:
+    return [outcome.code if isinstance(outcome, DomainError) else "placed" for outcome in outcomes]
+
+
+async def book(office: BoxOffice, *, hold: bool = False) -> Booking:
+    [outcome] = await place_bookings(EVENT.id, [wish(hold=hold)], office)
+    assert isinstance(outcome, Placed)
+    return outcome.booking
+
+
+async def test_a_key_that_was_taken_meanwhile_is_looked_at_again(
+    memory: Memory, office: BoxOffice
+) -> None:
+    memory.failures = [KeyTaken()]
+    memory.on_failure = {(BUYER.user_id, "k"): Answer(b"another request", None)}
+    reused, placed = await place_bookings(EVENT.id, [wish(key="k"), wish()], office)
+    assert isinstance(reused, IdempotencyKeyReused)
+    assert isinstance(placed, Placed)
+    assert len(memory.bookings) == 1
+
+
+async def test_a_stuck_key_fails_no_neighbour(memory: Memory, office: BoxOffice) -> None:
+    memory.stuck_keys = {"stuck"}
+    outcomes = await place_bookings(
+        EVENT.id, [wish(key="a"), wish(key="stuck"), wish(11), wish()], office
+    )
+    assert told(outcomes) == [
+        "placed",
+        "request_in_progress",
+        "max_per_booking_exceeded",
+        "placed",
+    ]
+
+
+async def test_a_busy_event_is_told_to_each_request(memory: Memory, office: BoxOffice) -> None:
+    memory.failures = [Busy()]
+    outcomes = await place_bookings(EVENT.id, [wish(key="a"), wish(0), wish()], office)
+    assert told(outcomes) == ["busy", "validation_failed", "busy"]
+
+
+async def test_an_unknown_event_with_a_dead_catalog_is_unavailable(office: BoxOffice) -> None:
+    with pytest.raises(CatalogUnavailable):
+        await place_bookings(UUID(int=404), [wish()], office)
+
+
+async def test_malformed_requests_alone_open_no_transaction(office: BoxOffice) -> None:
+    outcomes = await place_bookings(UUID(int=404), [wish(0), wish(-1)], office)
+    assert told(outcomes) == ["validation_failed"] * 2
+    assert await place_bookings(UUID(int=404), [], office) == []
+
+
+async def test_only_the_buyer_and_admins_confirm(memory: Memory, office: BoxOffice) -> None:
+    hold = await book(office, hold=True)
+    for actor in (STRANGER, ORGANIZER):
+        with pytest.raises(Forbidden):
+            await confirm_booking(hold.id, actor, bookings=memory, issue=issue, now=office.now)
+    found = await confirm_booking(hold.id, ADMIN, bookings=memory, issue=issue, now=office.now)
+    assert found.booking.status is BookingStatus.CONFIRMED
+
+
+@pytest.mark.parametrize(
+    ("actor", "reason"),
+    [
+        (BUYER, CancellationReason.BY_BUYER),
+        (ORGANIZER, CancellationReason.BY_ORGANIZER),
+        (ADMIN, CancellationReason.BY_ORGANIZER),
+    ],
+)
+async def test_a_cancellation_says_who_wanted_it(
+    actor: Actor, reason: CancellationReason, memory: Memory, office: BoxOffice
+) -> None:
+    booking = await book(office)
+    await cancel_booking(booking.id, actor, bookings=memory, now=office.now)
+    last = memory.happened[-1]
+    assert isinstance(last, BookingCancelled)
+    assert last.reason is reason
+
+
+async def test_reading_is_for_those_concerned(memory: Memory, office: BoxOffice) -> None:
+    booking = await book(office)
+    ticket_id = booking.tickets[0].id
+    for actor in (BUYER, ORGANIZER, ADMIN):
+        assert (await get_booking(booking.id, actor, bookings=memory)).booking == booking
+        assert (await get_ticket(ticket_id, actor, lists=memory)).ticket.id == ticket_id
+    for refused in (
+        get_booking(booking.id, STRANGER, bookings=memory),
+        get_ticket(ticket_id, STRANGER, lists=memory),
+        cancel_booking(booking.id, STRANGER, bookings=memory, now=office.now),
+    ):
+        with pytest.raises(Forbidden):
+            await refused
+    with pytest.raises(BookingNotFound):
+        await get_booking(uuid4(), ADMIN, bookings=memory)
+    with pytest.raises(TicketNotFound):
+        await get_ticket(uuid4(), ADMIN, lists=memory)
+
+
+@pytest.mark.parametrize(
+    ("actor", "event_id", "count"),
+    [
+        (BUYER, None, 1),
+        (BUYER, EVENT.id, 1),
+        (ADMIN, None, 0),
+        (ADMIN, EVENT.id, 1),
+        (ORGANIZER, EVENT.id, 1),
+        (STRANGER, EVENT.id, 0),
+        (ADMIN, UUID(int=404), 0),
+    ],
+)
+async def test_lists_are_of_ones_own_bookings_or_ones_own_event(
+    actor: Actor, event_id: UUID | None, count: int, memory: Memory, office: BoxOffice
+) -> None:
+    await book(office)
+    page = await list_bookings(
+        actor, event_id=event_id, status=None, before=None, limit=20, lists=memory
+    )
+    assert len(page) == count
