@@ -140,6 +140,17 @@ def test_a_program_that_is_not_there_is_an_error_at_once(processes: Processes) -
         processes.make("/no/such/program").start()
 
 
+def test_the_tail_of_a_log_begins_with_the_last_start(processes: Processes) -> None:
+    process = processes.python("print('before', flush=True); import time; time.sleep(600)")
+    process.start()
+    assert said(process, "before")
+    process.kill()
+    process.argv = ["sleep", "600"]
+    process.start()
+    assert process.log_tail() == ""
+    assert "before" in process.log.read_text()
+
+
 def test_what_a_killed_session_leaves_is_reaped(tmp_path: Path) -> None:
     folder = tmp_path / "session"
     done = subprocess.run(

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 POLL_SECONDS = 0.05
+TAIL_BYTES = 20_000
 
 
 class StartFailed(Exception):
@@ -87,6 +88,7 @@ class Process:
         self.exit_code: int | None = None
         """How it ended, as `subprocess` tells it; known only to whoever started it."""
         self._child: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
 
     @classmethod
     def at(cls, pid_file: Path) -> "Process":
@@ -124,6 +126,7 @@ class Process:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         account = account_for(self.user)
         with self.log.open("ab") as log:
+            self._log_start = log.tell()
             self._child = subprocess.Popen(
                 self.argv,
                 env=self.env,
@@ -180,12 +183,12 @@ class Process:
         return wait_until(lambda: not self.alive, seconds)
 
     def log_tail(self, lines: int = 15) -> str:
-        """The end of its log, for a message about why it is not there."""
+        """The end of what it has logged since its start, for a message about why it failed."""
         if not self.log.exists():
             return ""
         with self.log.open("rb") as log:
             size = log.seek(0, os.SEEK_END)
-            log.seek(max(0, size - 20_000))
+            log.seek(max(self._log_start, size - TAIL_BYTES))
             text = log.read().decode(errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
