@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import asyncpg
 import grpc
 import pytest
 from booking.adapters.ticket_codes import verify
@@ -23,7 +24,7 @@ from goticket.common.v1.common_pb2 import Actor
 from goticket_platform.ids import new_id
 from goticket_platform.rpc.client import call, open_channel
 from goticket_platform.rpc.errors import RemoteError
-from goticket_testing.databases import DatabaseFactory, Postgres
+from goticket_testing.databases import Postgres
 from redis.asyncio import Redis
 
 if TYPE_CHECKING:
@@ -94,12 +95,12 @@ def catalog(catalog_server: tuple[TinyCatalog, grpc.aio.Server, str]) -> TinyCat
 
 @pytest.fixture
 async def booking(
-    database: DatabaseFactory,
+    dsn: str,
     redis_url: str,
     catalog_server: tuple[TinyCatalog, grpc.aio.Server, str],
 ) -> AsyncIterator["Booking"]:
     settings = ServeSettings(
-        database_url=await database("booking"),
+        database_url=dsn,
         redis_url=redis_url,
         grpc_listen="127.0.0.1:0",
         catalog_target=catalog_server[2],
@@ -304,6 +305,29 @@ async def test_an_unknown_event_while_the_catalog_is_down_is_unavailable(
     error = await refusal(booking.CreateBooking, create(unknown))
     assert (error.status, error.code) == (grpc.StatusCode.UNAVAILABLE, "unavailable")
     await call(booking.CreateBooking, create(known))
+
+
+async def test_a_caller_that_gives_up_leaves_no_booking_behind(
+    booking: "Booking", catalog: TinyCatalog, dsn: str
+) -> None:
+    event = catalog.add(5)
+    await call(booking.CreateBooking, create(event))
+    connection = await asyncpg.connect(dsn)
+    async with connection.transaction():
+        await connection.execute("SELECT * FROM booking.inventory FOR UPDATE")
+        with pytest.raises(RemoteError) as caught:
+            await call(booking.CreateBooking, create(event), timeout=0.3)
+        assert caught.value.status is grpc.StatusCode.DEADLINE_EXCEEDED
+        async with asyncio.timeout(10):
+            # Its transaction is ended, not left to wait for the lock.
+            while await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.01)
+    assert await connection.fetchval("SELECT count(*) FROM booking.bookings") == 1
+    await connection.close()
+    await call(booking.CreateBooking, create(event))
 
 
 async def test_a_database_that_restarts_is_prompt_refusals_and_then_business_as_usual(
