@@ -12,7 +12,7 @@ from gateway.clients.catalog import CatalogClient
 from gateway.clients.identity import IdentityClient
 from gateway.jwks import KeyRing
 from gateway.problems import Problem
-from gateway.schemas.common import MAX_INT64, Text, canonical_id
+from gateway.schemas.common import MAX_INT64, QueryInteger, Text, canonical_id
 
 _EXAMPLE_ID = "0197c0de-7a11-7b00-8a00-000000000001"
 _ETAG = re.compile(r'(?:W/)?"(\d{1,19})"')
@@ -76,7 +76,7 @@ BookingId = Annotated[str, _id_of("booking")]
 TicketId = Annotated[str, _id_of("ticket")]
 UserId = Annotated[str, _id_of("user")]
 
-Limit = Annotated[int, Query(ge=1, le=100, description="Size of a page.")]
+Limit = Annotated[QueryInteger, Query(ge=1, le=100, description="Size of a page.")]
 Cursor = Annotated[
     Text | None, Query(max_length=1000, description="`nextCursor` of the page before.")
 ]

@@ -106,6 +106,8 @@ async def test_ticket_types_take_the_place_of_price_and_capacity(
         ({"capacity": None}, "capacity"),
         ({"startAt": "2030-06-01T19:00:00"}, "startAt"),
         ({"startAt": "tomorrow"}, "startAt"),
+        ({"startAt": "2030-06-01 19:00:00Z"}, "startAt"),
+        ({"startAt": "2030-06-01T19:00Z"}, "startAt"),
         ({"startAt": 1900000000}, "startAt"),
         ({"startAt": "1900000000"}, "startAt"),
         ({"startAt": "0001-01-01T00:00:00+14:00"}, "startAt"),
@@ -270,6 +272,8 @@ async def test_the_last_page_has_no_next_cursor(
         ("limit=0", "limit"),
         ("limit=101", "limit"),
         ("limit=many", "limit"),
+        ("limit=1.0", "limit"),
+        ("limit=1_0", "limit"),
         (f"limit={10**30}", "limit"),
         ("from=yesterday", "from"),
         ("to=2030-01-01T00:00:00", "to"),
@@ -278,6 +282,7 @@ async def test_the_last_page_has_no_next_cursor(
         ("q=%00", "q"),
         ("cursor=%00", "cursor"),
         ("organizerId=me", "organizerId"),
+        ("organizerId=0197c0de7a117b008a000000000000e1", "organizerId"),
     ],
 )
 async def test_a_wrong_query_parameter_is_named(

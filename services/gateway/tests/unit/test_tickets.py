@@ -81,19 +81,35 @@ async def test_the_pdf_shows_a_code_that_scans(
     (page,) = PdfReader(BytesIO(answer.content)).pages
     text = page.extract_text()
     assert "Metallica Live" in text
-    assert "19:00 (Europe/Warsaw)" in text
+    assert "Saturday, 1 June 2030" in text
+    assert "19:00 \N{EN DASH} 23:00\nEurope/Warsaw, CEST, UTC+02:00" in text
+    assert "Ada \N{LATIN CAPITAL LETTER L WITH STROKE}ovelace" in text
+    assert f"Booking {shown.booking_id}" in text
     assert "VOID" not in text
     assert await asyncio.to_thread(_scan, answer.content) == [shown.code]
 
 
-async def test_the_pdf_of_a_void_ticket_says_so(
+async def test_the_pdf_of_a_void_ticket_says_so_and_has_no_code(
     client: httpx.AsyncClient, bearer: Bearer, shown: pb.Ticket
 ) -> None:
     shown.status = pb.TICKET_STATUS_VOID
-    shown.event.timezone = "Mars/Olympus"
     answer = await client.get(f"{URL}/ticket.pdf", headers=bearer())
     (page,) = PdfReader(BytesIO(answer.content)).pages
     assert "VOID" in page.extract_text()
+    assert await asyncio.to_thread(_scan, answer.content) == []
+
+
+async def test_the_pdf_leaves_out_what_a_ticket_does_not_tell(
+    client: httpx.AsyncClient, bearer: Bearer, shown: pb.Ticket
+) -> None:
+    shown.event.timezone = "Mars/Olympus"
+    shown.event.location = ""
+    answer = await client.get(f"{URL}/ticket.pdf", headers=bearer())
+    (page,) = PdfReader(BytesIO(answer.content)).pages
+    text = page.extract_text()
+    assert "17:00 \N{EN DASH} 21:00\nUTC" in text
+    assert "PRICE" not in text
+    assert "Ticket " not in text
 
 
 def _scan(document: bytes) -> list[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from goticket.catalog.v1 import catalog_pb2 as pb
@@ -12,7 +11,7 @@ from gateway.availability import UNPROVISIONED, Left
 from gateway.dependencies import Catalog, Cursor, EventId, ExpectedVersion, Limit, WhatIsLeft
 from gateway.openapi import OPTIONAL_TOKEN, problems
 from gateway.problems import FieldProblem, Problem
-from gateway.schemas.common import QueryInstant, Text, to_timestamp
+from gateway.schemas.common import QueryId, QueryInstant, Text, to_timestamp
 from gateway.schemas.events import (
     AvailabilityOut,
     EventChange,
@@ -81,7 +80,7 @@ async def list_events(
         EventStatus | None, Query(description="published when absent; draft lists one's own.")
     ] = None,
     sort: EventSort | None = None,
-    organizer_id: Annotated[UUID | None, Query(alias="organizerId")] = None,
+    organizer_id: Annotated[QueryId | None, Query(alias="organizerId")] = None,
 ) -> EventPage:
     """Soonest first, or best match first when `q` is given."""
     request = pb.ListEventsRequest(
@@ -92,7 +91,7 @@ async def list_events(
         status=status.message if status else pb.EVENT_STATUS_UNSPECIFIED,
         sort=sort.message if sort else pb.EVENT_SORT_UNSPECIFIED,
         actor=caller.actor() if caller else None,
-        organizer_id=str(organizer_id or ""),
+        organizer_id=organizer_id or "",
         to=to_timestamp(starts_before),
         **{"from": to_timestamp(starts_from)},  # "from" is a keyword
     )

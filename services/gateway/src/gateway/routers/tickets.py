@@ -1,18 +1,18 @@
 """Tickets and their printed forms."""
 
 import asyncio
-import io
+from datetime import UTC, datetime
 from typing import Any
 
-import segno
 from fastapi import APIRouter, Response
 from goticket.booking.v1 import booking_pb2 as pb
+from goticket_documents.qr import qr_svg
 
 from gateway.auth import AnyCaller
 from gateway.dependencies import Booking, Cursor, Limit, TicketId
 from gateway.openapi import problems
 from gateway.schemas.bookings import TicketOut, TicketPage
-from gateway.ticket_pdf import render_ticket
+from gateway.ticket_pdf import ticket_pdf
 
 router = APIRouter(prefix="/api/v1/tickets", tags=["tickets"])
 
@@ -64,9 +64,7 @@ async def get_ticket(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -
 async def get_ticket_qr(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -> Response:
     """The signed code as a QR code."""
     ticket = await booking.get_ticket(caller.actor(), ticket_id)
-    drawing = io.BytesIO()
-    segno.make(ticket.code, error="m", micro=False).save(drawing, kind="svg", scale=8)
-    return _Svg(drawing.getvalue())
+    return _Svg(await asyncio.to_thread(qr_svg, ticket.code))
 
 
 @router.get(
@@ -79,6 +77,6 @@ async def get_ticket_pdf(caller: AnyCaller, ticket_id: TicketId, booking: Bookin
     """One page to print or show at the door."""
     ticket = await booking.get_ticket(caller.actor(), ticket_id)
     # Milliseconds of pure computing: a thread keeps them out of other requests' way.
-    document = await asyncio.to_thread(render_ticket, ticket)
+    document = await asyncio.to_thread(ticket_pdf, ticket, datetime.now(UTC))
     name = f'attachment; filename="ticket-{ticket.id}.pdf"'
     return _Pdf(document, headers={"Content-Disposition": name})

@@ -19,7 +19,7 @@ class Registration(Body):
         max_length=72, description="8 to 72 bytes of UTF-8.", examples=["correct horse battery"]
     )
     name: Text = Field(
-        max_length=200, description="As printed on tickets.", examples=["Ada Lovelace"]
+        max_length=200, description="As printed on tickets.", examples=["Grace Hopper"]
     )
 
 
@@ -47,7 +47,7 @@ class UserOut(Answer):
 
     id: Id
     email: EmailOut
-    name: str = Field(examples=["Ada Lovelace"])
+    name: str = Field(examples=["Grace Hopper"])
     roles: list[str] = Field(examples=[["user"]])
 
     @classmethod

@@ -109,7 +109,7 @@ class BookingOut(Answer):
     id: Id
     event_id: Id
     user_id: Id
-    buyer_name: str = Field(examples=["Ada Lovelace"])
+    buyer_name: str = Field(examples=["Grace Hopper"])
     buyer_email: EmailOut
     status: BookingStatus
     items: Sequence[BookingItemOut]
@@ -191,7 +191,7 @@ class TicketOut(Answer):
     ticket_type_name: str = Field(examples=["General Admission"])
     code: str = Field(description="Signed code, as in the QR.")
     status: TicketStatus
-    holder_name: str = Field(examples=["Ada Lovelace"])
+    holder_name: str = Field(examples=["Grace Hopper"])
     event: TicketEventOut
 
     @classmethod
