@@ -5,8 +5,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := libs/contracts libs/platform services/identity services/catalog services/booking \
-	services/notification services/gateway deploy/local tests/support
+PACKAGES := libs/contracts libs/platform libs/documents services/identity services/catalog \
+	services/booking services/notification services/gateway deploy/local tests/support
 SOURCES := $(addsuffix /src,$(PACKAGES))
 PROTOS := $(sort $(wildcard protos/goticket/*/v1/*.proto))
 STUBS := libs/contracts/src
@@ -30,7 +30,7 @@ lock: ## Renew requirements.lock to the newest releases
 	uv=$$(command -v $(BIN)/uv uv | head -1); \
 	$$uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --group dev pyproject.toml \
-		$(foreach p,contracts platform gateway identity catalog booking notification local testing,--no-emit-package goticket-$(p)) \
+		$(foreach p,contracts platform documents gateway identity catalog booking notification local testing,--no-emit-package goticket-$(p)) \
 		-o requirements.lock
 
 .PHONY: proto

@@ -11,9 +11,9 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket.booking.v1 import events_pb2
+from goticket_documents.money import Money
 from goticket_platform.messaging.consumer import ReceivedEvent
 from notification.bookings import Booking, Event, Line, Ticket
-from notification.money import Money
 
 BookingFactory = Callable[..., Booking]
 

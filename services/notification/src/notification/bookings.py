@@ -6,7 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from notification.money import Money
+from goticket_documents.money import Money
 
 
 @dataclass(frozen=True)

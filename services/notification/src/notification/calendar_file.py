@@ -3,11 +3,11 @@
 from datetime import datetime
 from email.headerregistry import Address
 
+from goticket_documents.times import clock_span_text, date_text, zone_text
 from icalendar import Calendar, vCalAddress
 from icalendar import Event as Entry
 
 from notification.bookings import Booking, Kind, Notice
-from notification.times import clock_span_text, date_text, zone_text
 
 PUBLISH = "PUBLISH"
 CANCEL = "CANCEL"

@@ -8,13 +8,14 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from uuid import UUID
 
+from goticket_documents.money import price_text
+from goticket_documents.printable import PrintableTicket
+from goticket_documents.ticket_pdf import render_ticket
+from goticket_documents.times import clock_span_text, date_text, zone_text
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from notification.bookings import Booking, Kind, Notice
+from notification.bookings import Booking, Kind, Notice, Ticket
 from notification.calendar_file import calendar_method, render_calendar
-from notification.money import price_text
-from notification.ticket_pdf import render_ticket
-from notification.times import clock_span_text, date_text, zone_text
 
 _TEMPLATES = Environment(
     loader=PackageLoader("notification"),
@@ -118,7 +119,7 @@ def _attach(message: EmailMessage, letterhead: Letterhead, notice: Notice, now: 
     if notice.kind is Kind.TICKETS:
         for ticket in notice.booking.tickets:
             message.add_attachment(
-                render_ticket(notice.booking, ticket, now),
+                render_ticket(_printable(notice.booking, ticket), now),
                 maintype="application",
                 subtype="pdf",
                 filename=ticket_file_name(ticket.number),
@@ -131,6 +132,23 @@ def _attach(message: EmailMessage, letterhead: Letterhead, notice: Notice, now: 
             filename="event.ics",
             params={"method": calendar_method(notice.kind), "charset": "utf-8"},
         )
+
+
+def _printable(booking: Booking, ticket: Ticket) -> PrintableTicket:
+    return PrintableTicket(
+        id=str(ticket.id),
+        code=ticket.code,
+        booking_reference=str(booking.id),
+        event_name=booking.event.name,
+        place=booking.event.place,
+        zone=booking.event.zone,
+        starts_at=booking.event.starts_at,
+        ends_at=booking.event.ends_at,
+        holder=ticket.holder,
+        ticket_type=ticket.ticket_type,
+        price=ticket.price,
+        numbered=(ticket.number, ticket.count),
+    )
 
 
 def _words(letterhead: Letterhead, notice: Notice) -> dict[str, object]:

@@ -4,17 +4,18 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from goticket.booking.v1 import booking_pb2, events_pb2
 from goticket_contracts import event_types
+from goticket_documents.money import Money
+from goticket_documents.times import known_zone
+from goticket_documents.wording import plain
 from goticket_platform.logs import get_logger
 from goticket_platform.messaging.consumer import Poison, ReceivedEvent
 
 from notification.bookings import Booking, Event, Kind, Line, Notice, Ticket
-from notification.money import Money
-from notification.wording import plain
 
 logger = get_logger(__name__)
 
@@ -119,8 +120,7 @@ def _moment(timestamp: Timestamp) -> datetime:
 
 def _zone(name: str) -> ZoneInfo:
     """A zone this machine's data does not know is told in UTC: late tickets would be worse."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    zone = known_zone(name)
+    if zone is None:
         logger.warning("unknown time zone", timezone=name)
-        return ZoneInfo("UTC")
+    return zone or ZoneInfo("UTC")

@@ -10,12 +10,12 @@ from uuid import UUID
 import pypdfium2
 import pytest
 import zxingcpp
+from goticket_documents.money import Money
+from goticket_documents.wording import plain
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from notification.bookings import Booking, Kind, Notice
 from notification.letters import Letter, Letterhead, Unaddressable, compose
-from notification.money import Money
-from notification.wording import plain
 
 NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
 EVENT_ID = UUID("0198c2f0-0000-7000-8000-000000000001")

@@ -7,9 +7,9 @@ import pytest
 from google.protobuf import json_format
 from goticket.booking.v1 import events_pb2
 from goticket_contracts import event_types
+from goticket_documents.money import Money
 from goticket_platform.messaging.consumer import Poison, ReceivedEvent
 from notification.bookings import Kind
-from notification.money import Money
 from notification.reading import read_notice
 
 START = datetime(2027, 6, 12, 17, 30, tzinfo=UTC)

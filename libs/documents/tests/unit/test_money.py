@@ -1,7 +1,7 @@
 """How money is written."""
 
 import pytest
-from notification.money import Money, price_text
+from goticket_documents.money import Money, price_text
 
 
 @pytest.mark.parametrize(

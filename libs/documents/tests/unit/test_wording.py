@@ -3,9 +3,9 @@
 import unicodedata
 
 import pytest
+from goticket_documents.wording import plain
 from hypothesis import given
 from hypothesis import strategies as st
-from notification.wording import plain
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Money as it is written in e-mails and on tickets."""
+"""Money as it is written in letters and on tickets."""
 
 from dataclasses import dataclass
 

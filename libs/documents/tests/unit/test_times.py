@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from notification.times import clock_span_text, date_text, zone_text
+from goticket_documents.times import clock_span_text, date_text, known_zone, zone_text
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -73,3 +73,9 @@ def test_the_locale_of_the_process_changes_nothing(monkeypatch: pytest.MonkeyPat
             assert date_text(utc(2027, 5, 2)) == "Sunday, 2 May 2027"
     finally:
         locale.setlocale(locale.LC_TIME, before)
+
+
+def test_a_zone_that_is_not_known_is_none() -> None:
+    assert known_zone("Europe/Berlin") == BERLIN
+    for name in ("Mars/Olympus", "", "../etc/passwd", "Europe", "a\0b"):
+        assert known_zone(name) is None

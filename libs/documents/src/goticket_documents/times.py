@@ -1,7 +1,7 @@
 """Moments as people read them: at the event's place, the zone named, free of locales."""
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (
@@ -18,6 +18,14 @@ _MONTHS = (
     "November",
     "December",
 )
+
+
+def known_zone(name: str) -> ZoneInfo | None:
+    """The IANA time zone of that name; None if this machine's data does not know it."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def date_text(moment: datetime) -> str:

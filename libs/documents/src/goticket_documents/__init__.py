@@ -1,0 +1,1 @@
+"""What GoTicket hands to people on paper, and the words, sums and times on it."""

@@ -1,0 +1,272 @@
+"""The PDF ticket, looked at the way a scanner and a reader do."""
+# ruff: noqa: RUF001 - the en dashes are meant
+
+import io
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pypdfium2
+import pytest
+import zxingcpp
+from goticket_documents.money import Money
+from goticket_documents.printable import PrintableTicket
+from goticket_documents.ticket_pdf import PAGE, render_ticket
+from goticket_documents.typefaces import PLACEHOLDER
+from PIL import Image, ImageChops
+
+MADE_AT = datetime(2027, 1, 1, tzinfo=UTC)
+QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
+START = datetime(2027, 6, 12, 17, 30, tzinfo=UTC)
+TICKET = PrintableTicket(
+    id="0198c2f0-7b1e-7c3a-9d55-000000000001",
+    # As long as a signed code is, with every character of its alphabet.
+    code="GT1.7f3a9c." + "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_" * 4 + ".1",
+    booking_reference="0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d5f",
+    event_name="Metallica Live",
+    place="Olympiastadion, Berlin",
+    zone=ZoneInfo("Europe/Berlin"),
+    starts_at=START,
+    ends_at=START + timedelta(hours=3, minutes=30),
+    holder="Ada Lovelace",
+    ticket_type="General Admission",
+    price=Money(25000, "EUR"),
+    numbered=(1, 2),
+)
+
+
+def printed(**changes: Any) -> bytes:
+    return render_ticket(replace(TICKET, **changes), MADE_AT)
+
+
+def picture_of(content: bytes, scale: float = 2.2) -> Image.Image:
+    document = pypdfium2.PdfDocument(content)
+    try:
+        assert len(document) == 1
+        image: Image.Image = document[0].render(scale=scale).to_pil().convert("RGB")
+        return image
+    finally:
+        document.close()
+
+
+def text_of(content: bytes) -> str:
+    document = pypdfium2.PdfDocument(content)
+    try:
+        text: str = document[0].get_textpage().get_text_bounded()
+        return " ".join(text.split())
+    finally:
+        document.close()
+
+
+def codes_in(image: Image.Image) -> list[str]:
+    return [found.text for found in zxingcpp.read_barcodes(image, QR)]
+
+
+def test_the_code_scans_to_exactly_the_tickets_code() -> None:
+    for code in (TICKET.code, TICKET.code[:-1] + "2", "GT1.short.code"):
+        assert codes_in(picture_of(printed(code=code))) == [code]
+
+
+def test_the_code_scans_from_a_small_screen_and_from_a_skewed_photograph() -> None:
+    content = printed()
+
+    small = picture_of(content, scale=1.3)
+    tilted = picture_of(content, scale=3).convert("L").rotate(11, expand=True, fillcolor=255)
+
+    assert codes_in(small) == [TICKET.code]
+    assert codes_in(tilted.convert("RGB")) == [TICKET.code]
+
+
+def test_the_code_survives_damage_as_error_correction_m_promises() -> None:
+    image = picture_of(printed(), scale=3)
+    (symbol,) = zxingcpp.read_barcodes(image, QR)
+    middle = symbol.position.top_left.x + symbol.position.bottom_right.x
+
+    stain = (middle // 2, symbol.position.top_left.y + 100)
+    image.paste((200, 120, 40), (stain[0], stain[1], stain[0] + 60, stain[1] + 60))
+
+    assert symbol.ec_level in {"M", "Q", "H"}
+    assert codes_in(image) == [TICKET.code]
+
+
+def test_the_quiet_zone_is_four_modules_wide() -> None:
+    image = picture_of(printed(), scale=4)
+    (symbol,) = zxingcpp.read_barcodes(image, QR)
+    corners = symbol.position
+    size = corners.top_right.x - corners.top_left.x
+    modules = 57  # of a symbol for a code of this length
+    quiet = round(size / modules * 4)
+    left, top = corners.top_left.x, corners.top_left.y
+
+    for box in (
+        (left - quiet + 3, top, left - 3, top + size),
+        (left, top - quiet + 3, left + size, top - 3),
+        (left + size + 6, top, left + size + quiet - 3, top + size),
+        (left, top + size + 6, left + size, top + size + quiet - 3),
+    ):
+        assert image.crop(box).getextrema() == ((255, 255),) * 3
+
+
+def test_everything_a_holder_needs_is_printed() -> None:
+    text = text_of(
+        printed(
+            ticket_type="Balcony",
+            price=Money(9800, "JPY"),
+            zone=ZoneInfo("Asia/Tokyo"),
+            numbered=(2, 3),
+        )
+    )
+
+    for expected in (
+        "Metallica Live",
+        "Sunday, 13 June 2027",
+        "02:30 – 06:00",
+        "Asia/Tokyo, JST, UTC+09:00",
+        "Olympiastadion, Berlin",
+        "Ada Lovelace",
+        "Balcony",
+        "JPY 9,800",
+        "Ticket 2 of 3",
+        TICKET.id,
+        TICKET.booking_reference,
+    ):
+        assert expected in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Zażółć gęślą jaźń: Łódź Nocą",
+        "Чайковский — Лебединое озеро",
+        "Ελληνική βραδιά",
+        "Đêm nhạc Trịnh Công Sơn",
+        "€ „Quotes“ – dashes",
+    ],
+)
+def test_scripts_beyond_latin_1_are_printed_as_they_are(name: str) -> None:
+    content = printed(event_name=name, holder=name)
+
+    text = text_of(content)
+
+    assert name in text
+    assert PLACEHOLDER not in text
+    assert len(codes_in(picture_of(content))) == 1
+
+
+def test_characters_without_a_picture_become_visible_placeholders() -> None:
+    text = text_of(printed(event_name="Rock 🤘 in 東京", holder="👨\u200d👩\u200d👧"))
+
+    assert f"Rock {PLACEHOLDER} in {PLACEHOLDER * 2}" in text
+
+
+def test_right_to_left_text_is_drawn_in_reading_order() -> None:
+    image = picture_of(printed(event_name="אב"))
+    reversed_input = picture_of(printed(event_name="בא"))
+
+    assert ImageChops.difference(image, reversed_input).getbbox() is not None
+    assert len(codes_in(image)) == 1
+
+
+@pytest.mark.parametrize("text", ["{nb}", "(\\)", "%PDF", "<< /JS (x) >>", "**bold** __x__", "~"])
+def test_text_that_means_something_to_a_pdf_is_printed_as_it_is(text: str) -> None:
+    content = printed(event_name=text, holder=text, place=text)
+
+    assert text_of(content).count(text) == 3
+
+
+@pytest.mark.parametrize(
+    ("letter", "word"), [("W", 200), ("i", 200), ("Ж", 200), ("Word ", 40), ("東", 200)]
+)
+def test_no_long_text_leaves_its_place(letter: str, word: int) -> None:
+    long = (letter * word).strip()[:200]
+    usual = picture_of(printed())
+    content = printed(
+        event_name=long,
+        place=(long * 2)[:300],
+        holder=long,
+        ticket_type=long,
+        price=Money(10**15, "BHD"),
+    )
+
+    image = picture_of(content)
+
+    assert codes_in(image) == [TICKET.code]
+    changed = ImageChops.difference(usual, image).getbbox()
+    assert changed is not None
+    left, top, right, bottom = (edge / 2.2 * 25.4 / 72 for edge in changed)
+    assert left >= 11.5
+    assert top >= 20
+    assert right <= 132
+    assert bottom <= 95
+    rule = image.crop((75, 495, 800, 496)).convert("L").tobytes()
+    assert min(rule) > 150, "the line above the holder is not written over"
+
+
+def test_a_ticket_without_a_place_leaves_it_out() -> None:
+    assert "Olympiastadion" not in text_of(printed(place=""))
+
+
+def test_what_is_unknown_is_left_out_and_the_rest_takes_its_room() -> None:
+    content = printed(price=None, numbered=None)
+
+    text = text_of(content)
+
+    assert "PRICE" not in text
+    assert " of " not in text
+    assert "General Admission" in text
+    assert codes_in(picture_of(content)) == [TICKET.code]
+    with pypdfium2.PdfDocument(content) as document:
+        assert document.get_metadata_dict()["Title"] == "Ticket: Metallica Live"
+
+
+def test_a_free_ticket_says_so() -> None:
+    assert "Free" in text_of(printed(price=Money(0, "EUR")))
+
+
+def test_a_void_ticket_is_stamped_and_has_no_code_to_scan() -> None:
+    content = printed(void=True)
+
+    text = text_of(content)
+
+    assert "VOID" in text
+    assert "It admits nobody any more." in text
+    assert "ADMIT ONE" not in text
+    assert "Show this code" not in text
+    assert codes_in(picture_of(content, scale=3)) == []
+    assert "VOID" not in text_of(printed())
+
+
+def test_latin_tickets_embed_no_font_and_stay_small() -> None:
+    content = printed(event_name="Café Zoë – Fête")
+
+    assert b"/FontFile" not in content
+    assert len(content) < 10_000
+
+
+def test_other_tickets_embed_only_the_glyphs_they_use() -> None:
+    content = printed(event_name="Łódź", holder="Наталья")
+
+    assert b"/FontFile2" in content
+    assert len(content) < 40_000
+
+
+def test_the_page_is_the_size_of_a_ticket() -> None:
+    document = pypdfium2.PdfDocument(io.BytesIO(printed()))
+    try:
+        width, height = document[0].get_size()
+    finally:
+        document.close()
+
+    assert (round(width * 25.4 / 72), round(height * 25.4 / 72)) == PAGE
+
+
+def test_the_document_names_itself_and_says_nothing_about_its_maker() -> None:
+    document = pypdfium2.PdfDocument(printed())
+    try:
+        about = document.get_metadata_dict()
+    finally:
+        document.close()
+
+    assert about["Title"] == "Ticket 1 of 2: Metallica Live"
+    assert about["Producer"] == "GoTicket"
