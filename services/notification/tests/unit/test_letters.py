@@ -67,6 +67,29 @@ def test_tickets_come_as_one_pdf_per_admission_and_a_calendar_file(
         assert [found.text for found in zxingcpp.read_barcodes(image)] == [ticket.code]
 
 
+def test_each_pdf_tells_its_admission_and_its_booking(make_booking: MakeBooking) -> None:
+    booking = make_booking(ticket_type="Balcony", price=Money(9800, "JPY"), zone="Asia/Tokyo")
+
+    files = attachments(parsed(letter_about(booking)))
+
+    with pypdfium2.PdfDocument(files["ticket-2.pdf"].get_content()) as document:
+        text = " ".join(document[0].get_textpage().get_text_bounded().split())
+    for expected in (
+        booking.event.name,
+        booking.event.place,
+        "Sunday, 13 June 2027",
+        "02:30 \N{EN DASH} 06:00",
+        "Asia/Tokyo, JST, UTC+09:00",
+        "Ada Lovelace",
+        "Balcony",
+        "JPY 9,800",
+        "Ticket 2 of 2",
+        str(booking.id),
+        str(booking.tickets[1].id),
+    ):
+        assert expected in text
+
+
 def test_the_letter_is_addressed_and_signed(make_booking: MakeBooking) -> None:
     letter = letter_about(make_booking())
     message = parsed(letter)
