@@ -43,6 +43,7 @@ OWN_DISTRIBUTIONS = {"goticket": "goticket-contracts"}
 """Where the name of a first-party package says nothing about its distribution."""
 
 USED_UNIMPORTED = {
+    "fastapi-swagger": "ships Swagger UI 5 as files, which the gateway serves",
     "cryptography": "PyJWT signs and verifies EdDSA with it",
     "httptools": "uvicorn parses HTTP with it",
     "tzdata": "zoneinfo reads time zones from it where the system has none",

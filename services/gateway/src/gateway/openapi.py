@@ -1,6 +1,5 @@
 """The OpenAPI 3.1 document: what FastAPI knows, plus every problem an operation may answer."""
 
-import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -151,30 +150,3 @@ def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
         return schema
     only: dict[str, Any] = rest[0]
     return {key: value for key, value in schema.items() if key != "anyOf"} | only
-
-
-def without_null_types(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document as OpenAPI 3.0.3, for the Swagger UI we ship, which knows no 3.1."""
-    older = _older(copy.deepcopy(document))
-    older["openapi"] = "3.0.3"
-    older["info"]["license"].pop("identifier", None)
-    return older  # type: ignore[no-any-return]  # a dict stays one
-
-
-def _older(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_older(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    node = {key: _older(value) for key, value in node.items()}
-    choices = node.get("anyOf", [])
-    if {"type": "null"} in choices:
-        rest = [choice for choice in choices if choice != {"type": "null"}]
-        del node["anyOf"]
-        node |= rest[0] if len(rest) == 1 and "$ref" not in rest[0] else {"allOf": rest}
-        node["nullable"] = True
-    if "const" in node:
-        node["enum"] = [node.pop("const")]
-    if isinstance(node.get("examples"), list):
-        node["example"] = node.pop("examples")[0]
-    return node

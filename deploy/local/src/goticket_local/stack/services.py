@@ -61,7 +61,7 @@ def services(wiring: Wiring) -> list[Service]:
         Service(
             "gateway serve",
             ports.gateway_ops,
-            {"LISTEN": f"{HOST}:{ports.gateway}"}
+            {"LISTEN": f"{HOST}:{ports.gateway}", "PUBLIC_METRICS": "true"}
             | (identity_target | catalog_target | booking_target | redis | issuer),
         ),
         Service(

@@ -1,6 +1,6 @@
 // Starts Swagger UI; a file of its own because the page's policy allows no inline script.
 window.ui = SwaggerUIBundle({
-  url: "/docs/openapi.json",
+  url: "/openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
   displayOperationId: false,
