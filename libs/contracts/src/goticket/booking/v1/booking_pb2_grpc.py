@@ -41,6 +41,16 @@ class BookingServiceStub:
                 request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.CreateBookingRequest.SerializeToString,
                 response_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.CreateBookingResponse.FromString,
                 _registered_method=True)
+        self.BatchCreateBookings = channel.unary_unary(
+                '/goticket.booking.v1.BookingService/BatchCreateBookings',
+                request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchCreateBookingsRequest.SerializeToString,
+                response_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchCreateBookingsResponse.FromString,
+                _registered_method=True)
+        self.ExtendHold = channel.unary_unary(
+                '/goticket.booking.v1.BookingService/ExtendHold',
+                request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ExtendHoldRequest.SerializeToString,
+                response_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ExtendHoldResponse.FromString,
+                _registered_method=True)
         self.ConfirmBooking = channel.unary_unary(
                 '/goticket.booking.v1.BookingService/ConfirmBooking',
                 request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ConfirmBookingRequest.SerializeToString,
@@ -96,6 +106,21 @@ class BookingServiceServicer:
     def CreateBooking(self, request, context):
         """Book tickets: confirmed at once, or held for a while when hold is set.
         All lines are granted or none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCreateBookings(self, request, context):
+        """Many CreateBooking calls in one, for any events and buyers: each is granted or
+        refused on its own, and the answer has a result for each in the same order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtendHold(self, request, context):
+        """Lengthen a hold, once, because its buyer has started to pay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,6 +198,16 @@ def add_BookingServiceServicer_to_server(servicer, server):
                     request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.CreateBookingRequest.FromString,
                     response_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.CreateBookingResponse.SerializeToString,
             ),
+            'BatchCreateBookings': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateBookings,
+                    request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchCreateBookingsRequest.FromString,
+                    response_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchCreateBookingsResponse.SerializeToString,
+            ),
+            'ExtendHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendHold,
+                    request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ExtendHoldRequest.FromString,
+                    response_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ExtendHoldResponse.SerializeToString,
+            ),
             'ConfirmBooking': grpc.unary_unary_rpc_method_handler(
                     servicer.ConfirmBooking,
                     request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ConfirmBookingRequest.FromString,
@@ -248,6 +283,60 @@ class BookingService:
             '/goticket.booking.v1.BookingService/CreateBooking',
             goticket_dot_booking_dot_v1_dot_booking__pb2.CreateBookingRequest.SerializeToString,
             goticket_dot_booking_dot_v1_dot_booking__pb2.CreateBookingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateBookings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/goticket.booking.v1.BookingService/BatchCreateBookings',
+            goticket_dot_booking_dot_v1_dot_booking__pb2.BatchCreateBookingsRequest.SerializeToString,
+            goticket_dot_booking_dot_v1_dot_booking__pb2.BatchCreateBookingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/goticket.booking.v1.BookingService/ExtendHold',
+            goticket_dot_booking_dot_v1_dot_booking__pb2.ExtendHoldRequest.SerializeToString,
+            goticket_dot_booking_dot_v1_dot_booking__pb2.ExtendHoldResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,12 @@ class BookingServiceStub:
     """Book tickets: confirmed at once, or held for a while when hold is set.
     All lines are granted or none.
     """
+    BatchCreateBookings: _grpc.UnaryUnaryMultiCallable[_booking_pb2.BatchCreateBookingsRequest, _booking_pb2.BatchCreateBookingsResponse]
+    """Many CreateBooking calls in one, for any events and buyers: each is granted or
+    refused on its own, and the answer has a result for each in the same order.
+    """
+    ExtendHold: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ExtendHoldRequest, _booking_pb2.ExtendHoldResponse]
+    """Lengthen a hold, once, because its buyer has started to pay."""
     ConfirmBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ConfirmBookingRequest, _booking_pb2.ConfirmBookingResponse]
     """Turn a hold into a confirmed booking with tickets. Confirming twice changes nothing."""
     CancelBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]
@@ -71,6 +77,12 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """Book tickets: confirmed at once, or held for a while when hold is set.
     All lines are granted or none.
     """
+    BatchCreateBookings: _aio.UnaryUnaryMultiCallable[_booking_pb2.BatchCreateBookingsRequest, _booking_pb2.BatchCreateBookingsResponse]  # type: ignore[assignment]
+    """Many CreateBooking calls in one, for any events and buyers: each is granted or
+    refused on its own, and the answer has a result for each in the same order.
+    """
+    ExtendHold: _aio.UnaryUnaryMultiCallable[_booking_pb2.ExtendHoldRequest, _booking_pb2.ExtendHoldResponse]  # type: ignore[assignment]
+    """Lengthen a hold, once, because its buyer has started to pay."""
     ConfirmBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.ConfirmBookingRequest, _booking_pb2.ConfirmBookingResponse]  # type: ignore[assignment]
     """Turn a hold into a confirmed booking with tickets. Confirming twice changes nothing."""
     CancelBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]  # type: ignore[assignment]
@@ -106,6 +118,24 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Book tickets: confirmed at once, or held for a while when hold is set.
         All lines are granted or none.
         """
+
+    @_abc_1.abstractmethod
+    def BatchCreateBookings(
+        self,
+        request: _booking_pb2.BatchCreateBookingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.BatchCreateBookingsResponse, _abc.Awaitable[_booking_pb2.BatchCreateBookingsResponse]]:
+        """Many CreateBooking calls in one, for any events and buyers: each is granted or
+        refused on its own, and the answer has a result for each in the same order.
+        """
+
+    @_abc_1.abstractmethod
+    def ExtendHold(
+        self,
+        request: _booking_pb2.ExtendHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.ExtendHoldResponse, _abc.Awaitable[_booking_pb2.ExtendHoldResponse]]:
+        """Lengthen a hold, once, because its buyer has started to pay."""
 
     @_abc_1.abstractmethod
     def ConfirmBooking(

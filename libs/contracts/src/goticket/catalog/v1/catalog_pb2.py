@@ -26,53 +26,53 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from goticket.common.v1 import common_pb2 as goticket_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!goticket/catalog/v1/catalog.proto\x12\x13goticket.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fgoticket/common/v1/common.proto\"`\n\nTicketType\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05price\x18\x03 \x01(\x03\x12\x10\n\x08\x63\x61pacity\x18\x04 \x01(\x03\x12\x17\n\x0fmax_per_booking\x18\x05 \x01(\x05\"\xb8\x03\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0corganizer_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08location\x18\x05 \x01(\t\x12\x10\n\x08\x63urrency\x18\x06 \x01(\t\x12\x10\n\x08timezone\x18\x07 \x01(\t\x12-\n\tstarts_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x06status\x18\n \x01(\x0e\x32 .goticket.catalog.v1.EventStatus\x12\x0f\n\x07version\x18\x0b \x01(\x03\x12\x35\n\x0cticket_types\x18\x0c \x03(\x0b\x32\x1f.goticket.catalog.v1.TicketType\x12.\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"e\n\x0fTicketTypeDraft\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05price\x18\x03 \x01(\x03\x12\x10\n\x08\x63\x61pacity\x18\x04 \x01(\x03\x12\x17\n\x0fmax_per_booking\x18\x05 \x01(\x05\"G\n\x10TicketTypeDrafts\x12\x33\n\x05items\x18\x01 \x03(\x0b\x32$.goticket.catalog.v1.TicketTypeDraft\"\xa3\x03\n\x12\x43reateEventRequest\x12(\n\x05\x61\x63tor\x18\x01 \x01(\x0b\x32\x19.goticket.common.v1.Actor\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08location\x18\x04 \x01(\t\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x10\n\x08timezone\x18\x06 \x01(\t\x12-\n\tstarts_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x06status\x18\t \x01(\x0e\x32 .goticket.catalog.v1.EventStatus\x12:\n\x0cticket_types\x18\n \x03(\x0b\x32$.goticket.catalog.v1.TicketTypeDraft\x12\x12\n\x05price\x18\x0b \x01(\x03H\x00\x88\x01\x01\x12\x15\n\x08\x63\x61pacity\x18\x0c \x01(\x03H\x01\x88\x01\x01\x42\x08\n\x06_priceB\x0b\n\t_capacity\"@\n\x13\x43reateEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.goticket.catalog.v1.Event\"e\n\x0fGetEventRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12(\n\x05\x61\x63tor\x18\x02 \x01(\x0b\x32\x19.goticket.common.v1.Actor\x12\x16\n\x0einclude_drafts\x18\x03 \x01(\x08\"=\n\x10GetEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.goticket.catalog.v1.Event\"*\n\x15\x42\x61tchGetEventsRequest\x12\x11\n\tevent_ids\x18\x01 \x03(\t\"D\n\x16\x42\x61tchGetEventsResponse\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.goticket.catalog.v1.Event\"\xc5\x02\n\x11ListEventsRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\x12(\n\x04\x66rom\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08location\x18\x06 \x01(\t\x12\x30\n\x06status\x18\x07 \x01(\x0e\x32 .goticket.catalog.v1.EventStatus\x12,\n\x04sort\x18\x08 \x01(\x0e\x32\x1e.goticket.catalog.v1.EventSort\x12(\n\x05\x61\x63tor\x18\t \x01(\x0b\x32\x19.goticket.common.v1.Actor\x12\x14\n\x0corganizer_id\x18\n \x01(\t\"U\n\x12ListEventsResponse\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.goticket.catalog.v1.Event\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\xc3\x04\n\x12UpdateEventRequest\x12(\n\x05\x61\x63tor\x18\x01 \x01(\x0b\x32\x19.goticket.common.v1.Actor\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\x04name\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x0b\x64\x65scription\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08location\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x15\n\x08\x63urrency\x18\x07 \x01(\tH\x04\x88\x01\x01\x12\x15\n\x08timezone\x18\x08 \x01(\tH\x05\x88\x01\x01\x12-\n\tstarts_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x06status\x18\x0b \x01(\x0e\x32 .goticket.catalog.v1.EventStatus\x12;\n\x0cticket_types\x18\x0c \x01(\x0b\x32%.goticket.catalog.v1.TicketTypeDrafts\x12\x12\n\x05price\x18\r \x01(\x03H\x06\x88\x01\x01\x12\x15\n\x08\x63\x61pacity\x18\x0e \x01(\x03H\x07\x88\x01\x01\x42\x13\n\x11_expected_versionB\x07\n\x05_nameB\x0e\n\x0c_descriptionB\x0b\n\t_locationB\x0b\n\t_currencyB\x0b\n\t_timezoneB\x08\n\x06_priceB\x0b\n\t_capacity\"@\n\x13UpdateEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.goticket.catalog.v1.Event\"\x85\x01\n\x13PublishEventRequest\x12(\n\x05\x61\x63tor\x18\x01 \x01(\x0b\x32\x19.goticket.common.v1.Actor\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"A\n\x14PublishEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.goticket.catalog.v1.Event\"\x84\x01\n\x12\x43\x61ncelEventRequest\x12(\n\x05\x61\x63tor\x18\x01 \x01(\x0b\x32\x19.goticket.common.v1.Actor\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"@\n\x13\x43\x61ncelEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.goticket.catalog.v1.Event*{\n\x0b\x45ventStatus\x12\x1c\n\x18\x45VENT_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45VENT_STATUS_DRAFT\x10\x01\x12\x1a\n\x16\x45VENT_STATUS_PUBLISHED\x10\x02\x12\x1a\n\x16\x45VENT_STATUS_CANCELLED\x10\x03*\x84\x01\n\tEventSort\x12\x1a\n\x16\x45VENT_SORT_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45VENT_SORT_STARTS_AT_ASC\x10\x01\x12\x1d\n\x19\x45VENT_SORT_STARTS_AT_DESC\x10\x02\x12\x1e\n\x1a\x45VENT_SORT_CREATED_AT_DESC\x10\x03\x32\xbe\x05\n\x0e\x43\x61talogService\x12`\n\x0b\x43reateEvent\x12\'.goticket.catalog.v1.CreateEventRequest\x1a(.goticket.catalog.v1.CreateEventResponse\x12W\n\x08GetEvent\x12$.goticket.catalog.v1.GetEventRequest\x1a%.goticket.catalog.v1.GetEventResponse\x12i\n\x0e\x42\x61tchGetEvents\x12*.goticket.catalog.v1.BatchGetEventsRequest\x1a+.goticket.catalog.v1.BatchGetEventsResponse\x12]\n\nListEvents\x12&.goticket.catalog.v1.ListEventsRequest\x1a\'.goticket.catalog.v1.ListEventsResponse\x12`\n\x0bUpdateEvent\x12\'.goticket.catalog.v1.UpdateEventRequest\x1a(.goticket.catalog.v1.UpdateEventResponse\x12\x63\n\x0cPublishEvent\x12(.goticket.catalog.v1.PublishEventRequest\x1a).goticket.catalog.v1.PublishEventResponse\x12`\n\x0b\x43\x61ncelEvent\x12\'.goticket.catalog.v1.CancelEventRequest\x1a(.goticket.catalog.v1.CancelEventResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!goticket/catalog/v1/catalog.proto\x12\x13goticket.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fgoticket/common/v1/common.proto\"w\n\nTicketType\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05price\x18\x03 \x01(\x03\x12\x10\n\x08\x63\x61pacity\x18\x04 \x01(\x03\x12\x17\n\x0fmax_per_booking\x18\x05 \x01(\x05\x12\x15\n\rmax_per_buyer\x18\x06 \x01(\x05\"\xcf\x03\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0corganizer_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08location\x18\x05 \x01(\t\x12\x10\n\x08\x63urrency\x18\x06 \x01(\t\x12\x10\n\x08timezone\x18\x07 \x01(\t\x12-\n\tstarts_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x06status\x18\n \x01(\x0e\x32 .goticket.catalog.v1.EventStatus\x12\x0f\n\x07version\x18\x0b \x01(\x03\x12\x35\n\x0cticket_types\x18\x0c \x03(\x0b\x32\x1f.goticket.catalog.v1.TicketType\x12.\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rmax_per_buyer\x18\x0f \x01(\x05\"|\n\x0fTicketTypeDraft\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05price\x18\x03 \x01(\x03\x12\x10\n\x08\x63\x61pacity\x18\x04 \x01(\x03\x12\x17\n\x0fmax_per_booking\x18\x05 \x01(\x05\x12\x15\n\rmax_per_buyer\x18\x06 \x01(\x05\"G\n\x10TicketTypeDrafts\x12\x33\n\x05items\x18\x01 \x03(\x0b\x32$.goticket.catalog.v1.TicketTypeDraft\"\xba\x03\n\x12\x43reateEventRequest\x12(\n\x05\x61\x63tor\x18\x01 \x01(\x0b\x32\x19.goticket.common.v1.Actor\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08location\x18\x04 \x01(\t\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\x12\x10\n\x08timezone\x18\x06 \x01(\t\x12-\n\tstarts_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x06status\x18\t \x01(\x0e\x32 .goticket.catalog.v1.EventStatus\x12:\n\x0cticket_types\x18\n \x03(\x0b\x32$.goticket.catalog.v1.TicketTypeDraft\x12\x12\n\x05price\x18\x0b \x01(\x03H\x00\x88\x01\x01\x12\x15\n\x08\x63\x61pacity\x18\x0c \x01(\x03H\x01\x88\x01\x01\x12\x15\n\rmax_per_buyer\x18\r \x01(\x05\x42\x08\n\x06_priceB\x0b\n\t_capacity\"@\n\x13\x43reateEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.goticket.catalog.v1.Event\"e\n\x0fGetEventRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12(\n\x05\x61\x63tor\x18\x02 \x01(\x0b\x32\x19.goticket.common.v1.Actor\x12\x16\n\x0einclude_drafts\x18\x03 \x01(\x08\"=\n\x10GetEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.goticket.catalog.v1.Event\"*\n\x15\x42\x61tchGetEventsRequest\x12\x11\n\tevent_ids\x18\x01 \x03(\t\"D\n\x16\x42\x61tchGetEventsResponse\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.goticket.catalog.v1.Event\"\xc5\x02\n\x11ListEventsRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\x12(\n\x04\x66rom\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08location\x18\x06 \x01(\t\x12\x30\n\x06status\x18\x07 \x01(\x0e\x32 .goticket.catalog.v1.EventStatus\x12,\n\x04sort\x18\x08 \x01(\x0e\x32\x1e.goticket.catalog.v1.EventSort\x12(\n\x05\x61\x63tor\x18\t \x01(\x0b\x32\x19.goticket.common.v1.Actor\x12\x14\n\x0corganizer_id\x18\n \x01(\t\"U\n\x12ListEventsResponse\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.goticket.catalog.v1.Event\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\xf1\x04\n\x12UpdateEventRequest\x12(\n\x05\x61\x63tor\x18\x01 \x01(\x0b\x32\x19.goticket.common.v1.Actor\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\x04name\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x0b\x64\x65scription\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08location\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x15\n\x08\x63urrency\x18\x07 \x01(\tH\x04\x88\x01\x01\x12\x15\n\x08timezone\x18\x08 \x01(\tH\x05\x88\x01\x01\x12-\n\tstarts_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x06status\x18\x0b \x01(\x0e\x32 .goticket.catalog.v1.EventStatus\x12;\n\x0cticket_types\x18\x0c \x01(\x0b\x32%.goticket.catalog.v1.TicketTypeDrafts\x12\x12\n\x05price\x18\r \x01(\x03H\x06\x88\x01\x01\x12\x15\n\x08\x63\x61pacity\x18\x0e \x01(\x03H\x07\x88\x01\x01\x12\x1a\n\rmax_per_buyer\x18\x0f \x01(\x05H\x08\x88\x01\x01\x42\x13\n\x11_expected_versionB\x07\n\x05_nameB\x0e\n\x0c_descriptionB\x0b\n\t_locationB\x0b\n\t_currencyB\x0b\n\t_timezoneB\x08\n\x06_priceB\x0b\n\t_capacityB\x10\n\x0e_max_per_buyer\"@\n\x13UpdateEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.goticket.catalog.v1.Event\"\x85\x01\n\x13PublishEventRequest\x12(\n\x05\x61\x63tor\x18\x01 \x01(\x0b\x32\x19.goticket.common.v1.Actor\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"A\n\x14PublishEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.goticket.catalog.v1.Event\"\x84\x01\n\x12\x43\x61ncelEventRequest\x12(\n\x05\x61\x63tor\x18\x01 \x01(\x0b\x32\x19.goticket.common.v1.Actor\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"@\n\x13\x43\x61ncelEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.goticket.catalog.v1.Event*{\n\x0b\x45ventStatus\x12\x1c\n\x18\x45VENT_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45VENT_STATUS_DRAFT\x10\x01\x12\x1a\n\x16\x45VENT_STATUS_PUBLISHED\x10\x02\x12\x1a\n\x16\x45VENT_STATUS_CANCELLED\x10\x03*\x84\x01\n\tEventSort\x12\x1a\n\x16\x45VENT_SORT_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45VENT_SORT_STARTS_AT_ASC\x10\x01\x12\x1d\n\x19\x45VENT_SORT_STARTS_AT_DESC\x10\x02\x12\x1e\n\x1a\x45VENT_SORT_CREATED_AT_DESC\x10\x03\x32\xbe\x05\n\x0e\x43\x61talogService\x12`\n\x0b\x43reateEvent\x12\'.goticket.catalog.v1.CreateEventRequest\x1a(.goticket.catalog.v1.CreateEventResponse\x12W\n\x08GetEvent\x12$.goticket.catalog.v1.GetEventRequest\x1a%.goticket.catalog.v1.GetEventResponse\x12i\n\x0e\x42\x61tchGetEvents\x12*.goticket.catalog.v1.BatchGetEventsRequest\x1a+.goticket.catalog.v1.BatchGetEventsResponse\x12]\n\nListEvents\x12&.goticket.catalog.v1.ListEventsRequest\x1a\'.goticket.catalog.v1.ListEventsResponse\x12`\n\x0bUpdateEvent\x12\'.goticket.catalog.v1.UpdateEventRequest\x1a(.goticket.catalog.v1.UpdateEventResponse\x12\x63\n\x0cPublishEvent\x12(.goticket.catalog.v1.PublishEventRequest\x1a).goticket.catalog.v1.PublishEventResponse\x12`\n\x0b\x43\x61ncelEvent\x12\'.goticket.catalog.v1.CancelEventRequest\x1a(.goticket.catalog.v1.CancelEventResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'goticket.catalog.v1.catalog_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVENTSTATUS']._serialized_start=3076
-  _globals['_EVENTSTATUS']._serialized_end=3199
-  _globals['_EVENTSORT']._serialized_start=3202
-  _globals['_EVENTSORT']._serialized_end=3334
+  _globals['_EVENTSTATUS']._serialized_start=3214
+  _globals['_EVENTSTATUS']._serialized_end=3337
+  _globals['_EVENTSORT']._serialized_start=3340
+  _globals['_EVENTSORT']._serialized_end=3472
   _globals['_TICKETTYPE']._serialized_start=124
-  _globals['_TICKETTYPE']._serialized_end=220
-  _globals['_EVENT']._serialized_start=223
-  _globals['_EVENT']._serialized_end=663
-  _globals['_TICKETTYPEDRAFT']._serialized_start=665
-  _globals['_TICKETTYPEDRAFT']._serialized_end=766
-  _globals['_TICKETTYPEDRAFTS']._serialized_start=768
-  _globals['_TICKETTYPEDRAFTS']._serialized_end=839
-  _globals['_CREATEEVENTREQUEST']._serialized_start=842
-  _globals['_CREATEEVENTREQUEST']._serialized_end=1261
-  _globals['_CREATEEVENTRESPONSE']._serialized_start=1263
-  _globals['_CREATEEVENTRESPONSE']._serialized_end=1327
-  _globals['_GETEVENTREQUEST']._serialized_start=1329
-  _globals['_GETEVENTREQUEST']._serialized_end=1430
-  _globals['_GETEVENTRESPONSE']._serialized_start=1432
-  _globals['_GETEVENTRESPONSE']._serialized_end=1493
-  _globals['_BATCHGETEVENTSREQUEST']._serialized_start=1495
-  _globals['_BATCHGETEVENTSREQUEST']._serialized_end=1537
-  _globals['_BATCHGETEVENTSRESPONSE']._serialized_start=1539
-  _globals['_BATCHGETEVENTSRESPONSE']._serialized_end=1607
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1610
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1935
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1937
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=2022
-  _globals['_UPDATEEVENTREQUEST']._serialized_start=2025
-  _globals['_UPDATEEVENTREQUEST']._serialized_end=2604
-  _globals['_UPDATEEVENTRESPONSE']._serialized_start=2606
-  _globals['_UPDATEEVENTRESPONSE']._serialized_end=2670
-  _globals['_PUBLISHEVENTREQUEST']._serialized_start=2673
-  _globals['_PUBLISHEVENTREQUEST']._serialized_end=2806
-  _globals['_PUBLISHEVENTRESPONSE']._serialized_start=2808
-  _globals['_PUBLISHEVENTRESPONSE']._serialized_end=2873
-  _globals['_CANCELEVENTREQUEST']._serialized_start=2876
-  _globals['_CANCELEVENTREQUEST']._serialized_end=3008
-  _globals['_CANCELEVENTRESPONSE']._serialized_start=3010
-  _globals['_CANCELEVENTRESPONSE']._serialized_end=3074
-  _globals['_CATALOGSERVICE']._serialized_start=3337
-  _globals['_CATALOGSERVICE']._serialized_end=4039
+  _globals['_TICKETTYPE']._serialized_end=243
+  _globals['_EVENT']._serialized_start=246
+  _globals['_EVENT']._serialized_end=709
+  _globals['_TICKETTYPEDRAFT']._serialized_start=711
+  _globals['_TICKETTYPEDRAFT']._serialized_end=835
+  _globals['_TICKETTYPEDRAFTS']._serialized_start=837
+  _globals['_TICKETTYPEDRAFTS']._serialized_end=908
+  _globals['_CREATEEVENTREQUEST']._serialized_start=911
+  _globals['_CREATEEVENTREQUEST']._serialized_end=1353
+  _globals['_CREATEEVENTRESPONSE']._serialized_start=1355
+  _globals['_CREATEEVENTRESPONSE']._serialized_end=1419
+  _globals['_GETEVENTREQUEST']._serialized_start=1421
+  _globals['_GETEVENTREQUEST']._serialized_end=1522
+  _globals['_GETEVENTRESPONSE']._serialized_start=1524
+  _globals['_GETEVENTRESPONSE']._serialized_end=1585
+  _globals['_BATCHGETEVENTSREQUEST']._serialized_start=1587
+  _globals['_BATCHGETEVENTSREQUEST']._serialized_end=1629
+  _globals['_BATCHGETEVENTSRESPONSE']._serialized_start=1631
+  _globals['_BATCHGETEVENTSRESPONSE']._serialized_end=1699
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1702
+  _globals['_LISTEVENTSREQUEST']._serialized_end=2027
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=2029
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=2114
+  _globals['_UPDATEEVENTREQUEST']._serialized_start=2117
+  _globals['_UPDATEEVENTREQUEST']._serialized_end=2742
+  _globals['_UPDATEEVENTRESPONSE']._serialized_start=2744
+  _globals['_UPDATEEVENTRESPONSE']._serialized_end=2808
+  _globals['_PUBLISHEVENTREQUEST']._serialized_start=2811
+  _globals['_PUBLISHEVENTREQUEST']._serialized_end=2944
+  _globals['_PUBLISHEVENTRESPONSE']._serialized_start=2946
+  _globals['_PUBLISHEVENTRESPONSE']._serialized_end=3011
+  _globals['_CANCELEVENTREQUEST']._serialized_start=3014
+  _globals['_CANCELEVENTREQUEST']._serialized_end=3146
+  _globals['_CANCELEVENTRESPONSE']._serialized_start=3148
+  _globals['_CANCELEVENTRESPONSE']._serialized_end=3212
+  _globals['_CATALOGSERVICE']._serialized_start=3475
+  _globals['_CATALOGSERVICE']._serialized_end=4177
 # @@protoc_insertion_point(module_scope)

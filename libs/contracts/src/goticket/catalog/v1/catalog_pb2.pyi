@@ -88,6 +88,7 @@ class TicketType(_message.Message):
     PRICE_FIELD_NUMBER: _builtins.int
     CAPACITY_FIELD_NUMBER: _builtins.int
     MAX_PER_BOOKING_FIELD_NUMBER: _builtins.int
+    MAX_PER_BUYER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Ticket type id, UUID text."""
     name: _builtins.str
@@ -98,6 +99,8 @@ class TicketType(_message.Message):
     """How many tickets of this type exist, >= 1."""
     max_per_booking: _builtins.int
     """Most tickets of this type that one booking may hold, >= 1."""
+    max_per_buyer: _builtins.int
+    """Most tickets of this type that one buyer may have over all bookings; 0 means no limit."""
     def __init__(
         self,
         *,
@@ -106,10 +109,11 @@ class TicketType(_message.Message):
         price: _builtins.int = ...,
         capacity: _builtins.int = ...,
         max_per_booking: _builtins.int = ...,
+        max_per_buyer: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "id", b"id", "max_per_booking", b"max_per_booking", "name", b"name", "price", b"price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "id", b"id", "max_per_booking", b"max_per_booking", "max_per_buyer", b"max_per_buyer", "name", b"name", "price", b"price"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -135,6 +139,7 @@ class Event(_message.Message):
     TICKET_TYPES_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    MAX_PER_BUYER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Event id, UUIDv7 text."""
     organizer_id: _builtins.str
@@ -153,6 +158,8 @@ class Event(_message.Message):
     """Where it is in its life."""
     version: _builtins.int
     """Grows by one with every change; the ETag of the public API."""
+    max_per_buyer: _builtins.int
+    """Most tickets of the event that one buyer may have over all bookings; 0 means no limit."""
     @_builtins.property
     def starts_at(self) -> _timestamp_pb2.Timestamp:
         """When it starts."""
@@ -190,10 +197,11 @@ class Event(_message.Message):
         ticket_types: _abc.Iterable[Global___TicketType] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        max_per_buyer: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ends_at", b"ends_at", "starts_at", b"starts_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "currency", b"currency", "description", b"description", "ends_at", b"ends_at", "id", b"id", "location", b"location", "name", b"name", "organizer_id", b"organizer_id", "starts_at", b"starts_at", "status", b"status", "ticket_types", b"ticket_types", "timezone", b"timezone", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "currency", b"currency", "description", b"description", "ends_at", b"ends_at", "id", b"id", "location", b"location", "max_per_buyer", b"max_per_buyer", "name", b"name", "organizer_id", b"organizer_id", "starts_at", b"starts_at", "status", b"status", "ticket_types", b"ticket_types", "timezone", b"timezone", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -210,6 +218,7 @@ class TicketTypeDraft(_message.Message):
     PRICE_FIELD_NUMBER: _builtins.int
     CAPACITY_FIELD_NUMBER: _builtins.int
     MAX_PER_BOOKING_FIELD_NUMBER: _builtins.int
+    MAX_PER_BUYER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the ticket type to change; empty makes a new one."""
     name: _builtins.str
@@ -220,6 +229,8 @@ class TicketTypeDraft(_message.Message):
     """Tickets of this type, >= 1."""
     max_per_booking: _builtins.int
     """Most per booking; 0 means the default of 10."""
+    max_per_buyer: _builtins.int
+    """Most per buyer over all bookings; 0 means no limit."""
     def __init__(
         self,
         *,
@@ -228,10 +239,11 @@ class TicketTypeDraft(_message.Message):
         price: _builtins.int = ...,
         capacity: _builtins.int = ...,
         max_per_booking: _builtins.int = ...,
+        max_per_buyer: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "id", b"id", "max_per_booking", b"max_per_booking", "name", b"name", "price", b"price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "id", b"id", "max_per_booking", b"max_per_booking", "max_per_buyer", b"max_per_buyer", "name", b"name", "price", b"price"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -279,6 +291,7 @@ class CreateEventRequest(_message.Message):
     TICKET_TYPES_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
     CAPACITY_FIELD_NUMBER: _builtins.int
+    MAX_PER_BUYER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name, 1 to 200 characters."""
     description: _builtins.str
@@ -295,6 +308,8 @@ class CreateEventRequest(_message.Message):
     """Price of the single ticket type, minor units; used when ticket_types is empty."""
     capacity: _builtins.int
     """Capacity of the single ticket type; used when ticket_types is empty."""
+    max_per_buyer: _builtins.int
+    """Most tickets per buyer over all bookings and types; 0 means no limit."""
     @_builtins.property
     def actor(self) -> _common_pb2.Actor:
         """Who asks; becomes the organizer."""
@@ -326,10 +341,11 @@ class CreateEventRequest(_message.Message):
         ticket_types: _abc.Iterable[Global___TicketTypeDraft] | None = ...,
         price: _builtins.int | None = ...,
         capacity: _builtins.int | None = ...,
+        max_per_buyer: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_capacity", b"_capacity", "_price", b"_price", "actor", b"actor", "capacity", b"capacity", "ends_at", b"ends_at", "price", b"price", "starts_at", b"starts_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_capacity", b"_capacity", "_price", b"_price", "actor", b"actor", "capacity", b"capacity", "currency", b"currency", "description", b"description", "ends_at", b"ends_at", "location", b"location", "name", b"name", "price", b"price", "starts_at", b"starts_at", "status", b"status", "ticket_types", b"ticket_types", "timezone", b"timezone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_capacity", b"_capacity", "_price", b"_price", "actor", b"actor", "capacity", b"capacity", "currency", b"currency", "description", b"description", "ends_at", b"ends_at", "location", b"location", "max_per_buyer", b"max_per_buyer", "name", b"name", "price", b"price", "starts_at", b"starts_at", "status", b"status", "ticket_types", b"ticket_types", "timezone", b"timezone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__capacity: _TypeAlias = _typing.Literal["capacity"]  # noqa: Y015
     _WhichOneofArgType__capacity: _TypeAlias = _typing.Literal["_capacity", b"_capacity"]  # noqa: Y015
@@ -577,6 +593,7 @@ class UpdateEventRequest(_message.Message):
     TICKET_TYPES_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
     CAPACITY_FIELD_NUMBER: _builtins.int
+    MAX_PER_BUYER_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Event id."""
     expected_version: _builtins.int
@@ -597,6 +614,8 @@ class UpdateEventRequest(_message.Message):
     """New price of the only ticket type; invalid when there are several."""
     capacity: _builtins.int
     """New capacity of the only ticket type; invalid when there are several."""
+    max_per_buyer: _builtins.int
+    """New limit of tickets per buyer; 0 means no limit."""
     @_builtins.property
     def actor(self) -> _common_pb2.Actor:
         """Who asks."""
@@ -630,10 +649,11 @@ class UpdateEventRequest(_message.Message):
         ticket_types: Global___TicketTypeDrafts | None = ...,
         price: _builtins.int | None = ...,
         capacity: _builtins.int | None = ...,
+        max_per_buyer: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_capacity", b"_capacity", "_currency", b"_currency", "_description", b"_description", "_expected_version", b"_expected_version", "_location", b"_location", "_name", b"_name", "_price", b"_price", "_timezone", b"_timezone", "actor", b"actor", "capacity", b"capacity", "currency", b"currency", "description", b"description", "ends_at", b"ends_at", "expected_version", b"expected_version", "location", b"location", "name", b"name", "price", b"price", "starts_at", b"starts_at", "ticket_types", b"ticket_types", "timezone", b"timezone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_capacity", b"_capacity", "_currency", b"_currency", "_description", b"_description", "_expected_version", b"_expected_version", "_location", b"_location", "_max_per_buyer", b"_max_per_buyer", "_name", b"_name", "_price", b"_price", "_timezone", b"_timezone", "actor", b"actor", "capacity", b"capacity", "currency", b"currency", "description", b"description", "ends_at", b"ends_at", "expected_version", b"expected_version", "location", b"location", "max_per_buyer", b"max_per_buyer", "name", b"name", "price", b"price", "starts_at", b"starts_at", "ticket_types", b"ticket_types", "timezone", b"timezone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_capacity", b"_capacity", "_currency", b"_currency", "_description", b"_description", "_expected_version", b"_expected_version", "_location", b"_location", "_name", b"_name", "_price", b"_price", "_timezone", b"_timezone", "actor", b"actor", "capacity", b"capacity", "currency", b"currency", "description", b"description", "ends_at", b"ends_at", "event_id", b"event_id", "expected_version", b"expected_version", "location", b"location", "name", b"name", "price", b"price", "starts_at", b"starts_at", "status", b"status", "ticket_types", b"ticket_types", "timezone", b"timezone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_capacity", b"_capacity", "_currency", b"_currency", "_description", b"_description", "_expected_version", b"_expected_version", "_location", b"_location", "_max_per_buyer", b"_max_per_buyer", "_name", b"_name", "_price", b"_price", "_timezone", b"_timezone", "actor", b"actor", "capacity", b"capacity", "currency", b"currency", "description", b"description", "ends_at", b"ends_at", "event_id", b"event_id", "expected_version", b"expected_version", "location", b"location", "max_per_buyer", b"max_per_buyer", "name", b"name", "price", b"price", "starts_at", b"starts_at", "status", b"status", "ticket_types", b"ticket_types", "timezone", b"timezone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__capacity: _TypeAlias = _typing.Literal["capacity"]  # noqa: Y015
     _WhichOneofArgType__capacity: _TypeAlias = _typing.Literal["_capacity", b"_capacity"]  # noqa: Y015
@@ -645,6 +665,8 @@ class UpdateEventRequest(_message.Message):
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
     _WhichOneofReturnType__location: _TypeAlias = _typing.Literal["location"]  # noqa: Y015
     _WhichOneofArgType__location: _TypeAlias = _typing.Literal["_location", b"_location"]  # noqa: Y015
+    _WhichOneofReturnType__max_per_buyer: _TypeAlias = _typing.Literal["max_per_buyer"]  # noqa: Y015
+    _WhichOneofArgType__max_per_buyer: _TypeAlias = _typing.Literal["_max_per_buyer", b"_max_per_buyer"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
     _WhichOneofReturnType__price: _TypeAlias = _typing.Literal["price"]  # noqa: Y015
@@ -661,6 +683,8 @@ class UpdateEventRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__location) -> _WhichOneofReturnType__location | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_per_buyer) -> _WhichOneofReturnType__max_per_buyer | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
     @_typing.overload
