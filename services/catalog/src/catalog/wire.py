@@ -36,11 +36,13 @@ def event_message(event: Event) -> pb.Event:
                 price=ticket_type.price,
                 capacity=ticket_type.capacity,
                 max_per_booking=ticket_type.max_per_booking,
+                max_per_buyer=ticket_type.max_per_buyer,
             )
             for ticket_type in event.ticket_types
         ],
         created_at=_timestamp(event.created_at),
         updated_at=_timestamp(event.updated_at),
+        max_per_buyer=details.max_per_buyer,
     )
 
 

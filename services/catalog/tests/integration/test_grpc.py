@@ -11,8 +11,10 @@ import grpc
 import pytest
 from catalog import bootstrap
 from catalog.domain.errors import BookingUnavailable, CapacityBelowTaken, DomainError
+from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from goticket.catalog.v1 import catalog_pb2 as pb
+from goticket.catalog.v1 import events_pb2
 from goticket.catalog.v1.catalog_pb2_grpc import CatalogServiceStub
 from goticket.common.v1.common_pb2 import Actor
 from goticket_platform.ops import Health
@@ -103,6 +105,23 @@ async def test_an_event_is_created_on_sale_and_announced(
     read = await call(catalog.GetEvent, pb.GetEventRequest(event_id=event.id))
     assert read.event == event
     assert await types_announced(pool) == [("published", 1)]
+
+
+async def test_limits_per_buyer_are_told_changed_and_announced(
+    catalog: "Catalog", pool: asyncpg.Pool
+) -> None:
+    floor = pb.TicketTypeDraft(name="Floor", price=1, capacity=10, max_per_buyer=2)
+    event = await created(catalog, ticket_types=[floor], max_per_buyer=6)
+    assert (event.max_per_buyer, event.ticket_types[0].max_per_buyer) == (6, 2)
+    edit = pb.UpdateEventRequest(actor=ORGANIZER, event_id=event.id, max_per_buyer=4)
+    await call(catalog.UpdateEvent, edit)
+
+    read = (await call(catalog.GetEvent, pb.GetEventRequest(event_id=event.id))).event
+    assert (read.max_per_buyer, read.ticket_types[0].max_per_buyer) == (4, 2)
+    (listed,) = (await call(catalog.ListEvents, pb.ListEventsRequest())).events
+    assert listed == read
+    told = await pool.fetchval("SELECT payload FROM catalog.outbox ORDER BY id DESC LIMIT 1")
+    assert json_format.Parse(told, events_pb2.EventUpdated()).event == read
 
 
 async def test_every_wrong_field_is_named_at_once(catalog: "Catalog") -> None:

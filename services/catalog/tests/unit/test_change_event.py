@@ -59,6 +59,7 @@ def drafts_of(event: Event) -> tuple[TicketTypeDraft, ...]:
             ticket_type.capacity,
             ticket_type.max_per_booking,
             str(ticket_type.id),
+            ticket_type.max_per_buyer,
         )
         for ticket_type in event.ticket_types
     )
@@ -132,6 +133,15 @@ def test_price_and_capacity_change_the_only_ticket_type() -> None:
     after = updated(event, EventEdit(price=7000, capacity=120))
     assert after.ticket_types == (replace(only, price=7000, capacity=120),)
     assert updated(event, EventEdit(price=0)).ticket_types == (replace(only, price=0),)
+
+
+def test_the_limit_per_buyer_is_set_kept_and_lifted() -> None:
+    limited = updated(an_event(replace(STANDING, max_per_buyer=2)), EventEdit(max_per_buyer=6))
+    assert limited.details.max_per_buyer == 6
+    cheaper = updated(limited, EventEdit(price=1))
+    assert (cheaper.details.max_per_buyer, cheaper.ticket_types[0].max_per_buyer) == (6, 2)
+    assert updated(cheaper, EventEdit(max_per_buyer=0)).details.max_per_buyer == 0
+    assert wrong_fields(limited, EventEdit(max_per_buyer=-1)) == ["maxPerBuyer"]
 
 
 def test_price_and_capacity_say_nothing_about_one_of_several_ticket_types() -> None:
@@ -265,6 +275,7 @@ EDITS = st.builds(
     status=st.none() | st.sampled_from(EventStatus),
     price=st.none() | st.integers(-1, 3),
     capacity=st.none() | st.integers(-1, 200),
+    max_per_buyer=st.none() | st.integers(-1, 3),
     ticket_types=st.none()
     | st.lists(
         st.builds(
@@ -272,6 +283,7 @@ EDITS = st.builds(
             name=st.sampled_from(["Standing", "Seated", "standing", "VIP", ""]),
             price=st.integers(-1, 3),
             capacity=st.integers(0, 200),
+            max_per_buyer=st.integers(-1, 3),
         ),
         max_size=3,
     ).map(tuple),

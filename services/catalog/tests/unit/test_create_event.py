@@ -53,6 +53,14 @@ def test_ticket_types_are_kept_in_the_organizers_order() -> None:
     assert event.ticket_types[0].max_per_booking == 2
 
 
+def test_a_buyer_may_have_any_number_of_tickets_unless_the_organizer_says_otherwise() -> None:
+    unlimited = create(METALLICA, ORGANIZER, NOW, uuid4).event
+    assert (unlimited.details.max_per_buyer, unlimited.ticket_types[0].max_per_buyer) == (0, 0)
+    limited = replace(METALLICA, max_per_buyer=6, ticket_types=(replace(VIP, max_per_buyer=2),))
+    event = create(limited, ORGANIZER, NOW, uuid4).event
+    assert (event.details.max_per_buyer, event.ticket_types[0].max_per_buyer) == (6, 2)
+
+
 def test_it_is_announced_as_published_or_as_an_updated_draft() -> None:
     assert isinstance(create(METALLICA, ORGANIZER, NOW, uuid4), EventPublished)
     draft = replace(METALLICA, status=EventStatus.DRAFT)
@@ -104,6 +112,9 @@ def test_others_than_organizers_and_admins_are_turned_away(actor: Actor | None) 
         (replace(METALLICA, capacity=0), ["capacity"]),
         (replace(METALLICA, capacity=10**7), []),
         (replace(METALLICA, capacity=10**7 + 1), ["capacity"]),
+        (replace(METALLICA, max_per_buyer=-1), ["maxPerBuyer"]),
+        (replace(METALLICA, max_per_buyer=100_000), []),
+        (replace(METALLICA, max_per_buyer=100_001), ["maxPerBuyer"]),
     ],
 )
 def test_a_field_is_held_to_its_rule(new: NewEvent, fields: list[str]) -> None:
@@ -123,6 +134,9 @@ def test_a_field_is_held_to_its_rule(new: NewEvent, fields: list[str]) -> None:
         ((replace(VIP, max_per_booking=0),), ["ticketTypes[0].maxPerBooking"]),
         ((replace(VIP, max_per_booking=101),), ["ticketTypes[0].maxPerBooking"]),
         ((replace(VIP, max_per_booking=100),), []),
+        ((replace(VIP, max_per_buyer=-1),), ["ticketTypes[0].maxPerBuyer"]),
+        ((replace(VIP, max_per_buyer=100_000),), []),
+        ((replace(VIP, max_per_buyer=100_001),), ["ticketTypes[0].maxPerBuyer"]),
         ((replace(VIP, id=str(uuid4())),), ["ticketTypes[0].id"]),
         (tuple(replace(VIP, name=f"Type {number}") for number in range(50)), []),
         (tuple(replace(VIP, name=f"Type {number}") for number in range(51)), ["ticketTypes"]),
@@ -176,6 +190,7 @@ def counting() -> Callable[[], UUID]:
             price=st.integers(-1, 10**13),
             capacity=st.integers(-1, 10**8),
             max_per_booking=st.integers(-1, 200),
+            max_per_buyer=st.integers(-1, 10**6),
         ),
         max_size=60,
     )
@@ -193,3 +208,4 @@ def test_whatever_ticket_types_are_accepted_keep_every_rule(drafts: list[TicketT
     assert all(0 <= ticket_type.price <= 10**12 for ticket_type in ticket_types)
     assert all(1 <= ticket_type.capacity <= 10**7 for ticket_type in ticket_types)
     assert all(1 <= ticket_type.max_per_booking <= 100 for ticket_type in ticket_types)
+    assert all(0 <= ticket_type.max_per_buyer <= 100_000 for ticket_type in ticket_types)

@@ -21,10 +21,10 @@ def event_of(row: asyncpg.Record) -> Event:
             timezone=row["timezone"],
             starts_at=row["starts_at"],
             ends_at=row["ends_at"],
+            max_per_buyer=row["max_per_buyer"],
         ),
         ticket_types=tuple(
-            TicketType(UUID(id_), name, price, capacity, max_per_booking)
-            for id_, name, price, capacity, max_per_booking in json.loads(row["ticket_types"])
+            TicketType(UUID(id_), *numbers) for id_, *numbers in json.loads(row["ticket_types"])
         ),
         status=EventStatus(row["status"]),
         version=row["version"],

@@ -88,6 +88,7 @@ async def _write(connection: "PoolConnectionProxy[asyncpg.Record]", event: Event
         event.version,
         event.updated_at,
         event.published_at,
+        details.max_per_buyer,
     )
     if event.version == 1:
         await connection.execute(
@@ -110,6 +111,7 @@ async def _write(connection: "PoolConnectionProxy[asyncpg.Record]", event: Event
         [ticket_type.price for ticket_type in ticket_types],
         [ticket_type.capacity for ticket_type in ticket_types],
         [ticket_type.max_per_booking for ticket_type in ticket_types],
+        [ticket_type.max_per_buyer for ticket_type in ticket_types],
     )
 
 

@@ -4,8 +4,9 @@
 -- Some events with their ticket types; ids of no event are left out.
 SELECT e.id, e.organizer_id, e.name, e.description, e.location, e.currency, e.timezone,
        e.starts_at, e.ends_at, e.status, e.version, e.created_at, e.updated_at,
-       e.published_at,
-       (SELECT json_agg(json_build_array(t.id, t.name, t.price, t.capacity, t.max_per_booking)
+       e.published_at, e.max_per_buyer,
+       (SELECT json_agg(json_build_array(t.id, t.name, t.price, t.capacity, t.max_per_booking,
+                                         t.max_per_buyer)
                         ORDER BY t.position)
         FROM catalog.ticket_types t WHERE t.event_id = e.id) AS ticket_types
 FROM catalog.events e
@@ -16,7 +17,7 @@ WHERE e.id = ANY ($1::uuid[])
 WITH found AS {materialized} (
     SELECT e.id, e.organizer_id, e.name, e.description, e.location, e.currency, e.timezone,
            e.starts_at, e.ends_at, e.status, e.version, e.created_at, e.updated_at,
-       e.published_at,
+           e.published_at, e.max_per_buyer,
            {score} AS score
     FROM catalog.events e
     WHERE {filter}
@@ -24,7 +25,8 @@ WITH found AS {materialized} (
     SELECT * FROM found WHERE {after} ORDER BY {order} LIMIT {limit}
 )
 SELECT page.*,
-       (SELECT json_agg(json_build_array(t.id, t.name, t.price, t.capacity, t.max_per_booking)
+       (SELECT json_agg(json_build_array(t.id, t.name, t.price, t.capacity, t.max_per_booking,
+                                         t.max_per_buyer)
                         ORDER BY t.position)
         FROM catalog.ticket_types t WHERE t.event_id = page.id) AS ticket_types
 FROM page
@@ -34,14 +36,16 @@ ORDER BY {order}
 -- A new event, without its ticket types.
 INSERT INTO catalog.events
     (id, organizer_id, name, description, location, currency, timezone,
-     starts_at, ends_at, status, version, updated_at, published_at, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+     starts_at, ends_at, status, version, updated_at, published_at, max_per_buyer,
+     created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 
 -- name: update_event
 -- The next version of an event; no row when another change came first.
 UPDATE catalog.events
 SET name = $2, description = $3, location = $4, currency = $5, timezone = $6,
-    starts_at = $7, ends_at = $8, status = $9, version = $10, updated_at = $11, published_at = $12
+    starts_at = $7, ends_at = $8, status = $9, version = $10, updated_at = $11, published_at = $12,
+    max_per_buyer = $13
 WHERE id = $1 AND version = $10 - 1
 RETURNING id
 
@@ -51,7 +55,9 @@ DELETE FROM catalog.ticket_types WHERE event_id = $1
 
 -- name: insert_ticket_types
 -- The ticket types of an event, in order.
-INSERT INTO catalog.ticket_types (id, event_id, position, name, price, capacity, max_per_booking)
-SELECT t.id, $1, t.position, t.name, t.price, t.capacity, t.max_per_booking
-FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::int[], $6::int[])
-     WITH ORDINALITY AS t (id, name, price, capacity, max_per_booking, position)
+INSERT INTO catalog.ticket_types
+    (id, event_id, position, name, price, capacity, max_per_booking, max_per_buyer)
+SELECT t.id, $1, t.position, t.name, t.price, t.capacity, t.max_per_booking, t.max_per_buyer
+FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::int[], $6::int[], $7::int[])
+     WITH ORDINALITY AS t
+         (id, name, price, capacity, max_per_booking, max_per_buyer, position)

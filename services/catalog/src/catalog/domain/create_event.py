@@ -43,6 +43,7 @@ class NewEvent:
     ticket_types: tuple[TicketTypeDraft, ...] = ()
     price: int | None = None
     capacity: int | None = None
+    max_per_buyer: int = 0
 
 
 def create(
@@ -87,6 +88,7 @@ def _details(problems: Problems, new: NewEvent, now: datetime) -> EventDetails:
         timezone=new.timezone,
         starts_at=new.starts_at or now,
         ends_at=new.ends_at or END_OF_TIME,
+        max_per_buyer=new.max_per_buyer,
     )
 
 

@@ -27,18 +27,25 @@ class EventStatus(StrEnum):
 
 @dataclass(frozen=True)
 class TicketType:
-    """A priced, counted kind of admission; `price` in minor units of the event's currency."""
+    """A priced, counted kind of admission; `price` in minor units of the event's currency.
+
+    `max_per_buyer` counts over all bookings of one buyer; 0 is no limit.
+    """
 
     id: UUID
     name: str
     price: int
     capacity: int
     max_per_booking: int
+    max_per_buyer: int = 0
 
 
 @dataclass(frozen=True)
 class EventDetails:
-    """What the organizer says about an event, ticket types apart."""
+    """What the organizer says about an event, ticket types apart.
+
+    `max_per_buyer` counts tickets of every type over all bookings of one buyer; 0 is no limit.
+    """
 
     name: str
     description: str
@@ -47,6 +54,7 @@ class EventDetails:
     timezone: str
     starts_at: datetime
     ends_at: datetime
+    max_per_buyer: int = 0
 
 
 @dataclass(frozen=True)

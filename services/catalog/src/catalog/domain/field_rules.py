@@ -22,6 +22,7 @@ MAX_PRICE = 10**12
 MAX_CAPACITY = 10**7
 DEFAULT_MAX_PER_BOOKING = 10
 MAX_PER_BOOKING = 100
+MAX_PER_BUYER = 100_000
 END_OF_TIME = datetime(3000, 1, 1, tzinfo=UTC)
 """Later times are slips of the pen, and some calendars cannot hold them."""
 
@@ -42,6 +43,7 @@ class TicketTypeDraft:
     capacity: int
     max_per_booking: int = DEFAULT_MAX_PER_BOOKING
     id: str = ""
+    max_per_buyer: int = 0
 
 
 class Problems:
@@ -105,6 +107,7 @@ def checked_details(
     problems.check("startAt", starts_at < END_OF_TIME, "must be before the year 3000")
     problems.check("endAt", ends_at > starts_at, "must be after startAt")
     problems.check("endAt", ends_at <= END_OF_TIME, "must be before the year 3000")
+    _check_max_per_buyer(problems, "maxPerBuyer", details.max_per_buyer)
     return replace(
         details,
         name=checked_text(problems, "name", details.name, least=1, most=MAX_NAME),
@@ -131,7 +134,21 @@ def checked_ticket_type(
         1 <= draft.max_per_booking <= MAX_PER_BOOKING,
         f"must be from 1 to {MAX_PER_BOOKING}",
     )
-    return TicketType(ticket_type_id, name, draft.price, draft.capacity, draft.max_per_booking)
+    _check_max_per_buyer(problems, f"{prefix}maxPerBuyer", draft.max_per_buyer)
+    return TicketType(
+        ticket_type_id,
+        name,
+        draft.price,
+        draft.capacity,
+        draft.max_per_booking,
+        draft.max_per_buyer,
+    )
+
+
+def _check_max_per_buyer(problems: Problems, field: str, limit: int) -> None:
+    problems.check(
+        field, 0 <= limit <= MAX_PER_BUYER, f"must be from 1 to {MAX_PER_BUYER}, or 0 for no limit"
+    )
 
 
 def checked_ticket_types(

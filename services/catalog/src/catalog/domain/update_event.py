@@ -42,6 +42,7 @@ class EventEdit:
     ticket_types: tuple[TicketTypeDraft, ...] | None = None
     price: int | None = None
     capacity: int | None = None
+    max_per_buyer: int | None = None
 
 
 def update(
@@ -109,6 +110,7 @@ def _edited_ticket_types(
         price=only.price if edit.price is None else edit.price,
         capacity=only.capacity if edit.capacity is None else edit.capacity,
         max_per_booking=only.max_per_booking,
+        max_per_buyer=only.max_per_buyer,
     )
     return (checked_ticket_type(problems, draft, only.id, prefix=""),)
 

@@ -70,6 +70,7 @@ def new_event_of(request: pb.CreateEventRequest) -> NewEvent:
         ticket_types=_drafts_of(request.ticket_types),
         price=request.price if request.HasField("price") else None,
         capacity=request.capacity if request.HasField("capacity") else None,
+        max_per_buyer=request.max_per_buyer,
     )
 
 
@@ -88,6 +89,7 @@ def edit_of(request: pb.UpdateEventRequest) -> EventEdit:
         ticket_types=_drafts_of(request.ticket_types.items) if given("ticket_types") else None,
         price=request.price if given("price") else None,
         capacity=request.capacity if given("capacity") else None,
+        max_per_buyer=request.max_per_buyer if given("max_per_buyer") else None,
     )
 
 
@@ -120,6 +122,7 @@ def _drafts_of(drafts: Iterable[pb.TicketTypeDraft]) -> tuple[TicketTypeDraft, .
             capacity=draft.capacity,
             max_per_booking=draft.max_per_booking or DEFAULT_MAX_PER_BOOKING,
             id=draft.id,
+            max_per_buyer=draft.max_per_buyer,
         )
         for draft in drafts
     )
