@@ -79,6 +79,7 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
             stocks=bookings,
             availability=RedisAvailability(redis),
             ticket_keys=signer.public_keys,
+            read_event=catalog_event_of,
         )
         async with serve_grpc(
             settings.grpc_listen, ERRORS, _adding(service), [SERVICE_NAME], health

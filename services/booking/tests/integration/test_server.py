@@ -389,6 +389,23 @@ async def test_a_capacity_shrinks_to_what_is_taken_and_no_further(
     await call(booking.ShrinkCapacity, unknown)
 
 
+async def test_a_change_told_by_the_catalog_holds_at_once_and_an_older_one_does_not(
+    booking: "Booking", catalog: TinyCatalog
+) -> None:
+    event = catalog.add(5)
+    await call(booking.CreateBooking, create(event))
+    cancelled = type(event)()
+    cancelled.CopyFrom(event)
+    cancelled.version += 1
+    cancelled.status = catalog_pb2.EVENT_STATUS_CANCELLED
+    await call(booking.FollowEvent, pb.FollowEventRequest(event=cancelled))
+    assert (await refusal(booking.CreateBooking, create(event))).code == "event_cancelled"
+    await call(booking.FollowEvent, pb.FollowEventRequest(event=event))
+    assert (await refusal(booking.CreateBooking, create(event))).code == "event_cancelled"
+    error = await refusal(booking.FollowEvent, pb.FollowEventRequest())
+    assert (error.code, error.fields[0][0]) == ("validation_failed", "event")
+
+
 async def test_published_keys_verify_codes_offline(
     booking: "Booking", catalog: TinyCatalog
 ) -> None:

@@ -1,13 +1,19 @@
-"""Asking the booking service to shrink, over a real channel."""
+"""Asking the booking service to shrink and telling it of changes, over a real channel."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import UUID
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
 
 import grpc
 import pytest
 from catalog.adapters.booking import BookingStock
+from catalog.domain.actor import Actor
+from catalog.domain.create_event import NewEvent, create
 from catalog.domain.errors import BookingUnavailable, CapacityBelowTaken
+from catalog.domain.event import Event
+from catalog.wire import event_message
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.ops import Health
 from goticket_platform.rpc.client import open_channel
@@ -16,8 +22,20 @@ from goticket_platform.rpc.server import serve_grpc
 
 EVENT = UUID(int=1)
 STANDING, SEATED = UUID(int=2), UUID(int=3)
-METHOD = "ShrinkCapacity"
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SERVICE = pb.DESCRIPTOR.services_by_name["BookingService"].full_name
+
+
+def an_event() -> Event:
+    new = NewEvent(
+        name="Metallica Live",
+        starts_at=NOW + timedelta(days=1),
+        ends_at=NOW + timedelta(days=2),
+        price=25000,
+        capacity=1000,
+    )
+    organizer = Actor(UUID(int=7), frozenset({"user", "organizer"}))
+    return create(new, organizer, NOW, uuid4).event
 
 
 class Refused(Exception):
@@ -29,11 +47,12 @@ class Refused(Exception):
 
 
 class ScriptedBooking:
-    """The one call of the booking service that the catalog makes."""
+    """The calls of the booking service that the catalog makes."""
 
     def __init__(self, refusal: Exception | None = None) -> None:
         self.refusal = refusal
         self.asked: list[pb.ShrinkCapacityRequest] = []
+        self.followed: list[pb.FollowEventRequest] = []
 
     async def shrink(
         self, request: pb.ShrinkCapacityRequest, context: object
@@ -43,15 +62,30 @@ class ScriptedBooking:
             raise self.refusal
         return pb.ShrinkCapacityResponse()
 
+    async def follow(
+        self, request: pb.FollowEventRequest, context: object
+    ) -> pb.FollowEventResponse:
+        self.followed.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        return pb.FollowEventResponse()
+
     def register(self, server: grpc.aio.Server) -> None:
-        handler = grpc.unary_unary_rpc_method_handler(
+        shrink = grpc.unary_unary_rpc_method_handler(
             self.shrink,
             request_deserializer=pb.ShrinkCapacityRequest.FromString,
             response_serializer=pb.ShrinkCapacityResponse.SerializeToString,
         )
-        server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),)
+        follow = grpc.unary_unary_rpc_method_handler(
+            self.follow,
+            request_deserializer=pb.FollowEventRequest.FromString,
+            response_serializer=pb.FollowEventResponse.SerializeToString,
         )
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+            "ShrinkCapacity": shrink,
+            "FollowEvent": follow,
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
 
 @asynccontextmanager
@@ -97,3 +131,22 @@ async def test_any_other_failure_is_not_hidden() -> None:
     async with stock_of(ScriptedBooking(Refused("surprise"))) as stock:
         with pytest.raises(RemoteError):
             await stock.shrink(EVENT, {STANDING: 5})
+
+
+async def test_booking_is_told_of_the_whole_event() -> None:
+    booking = ScriptedBooking()
+    event = an_event()
+    async with stock_of(booking) as stock:
+        await stock.follow(event)
+
+    (request,) = booking.followed
+    assert request.event == event_message(event)
+
+
+async def test_telling_a_booking_service_that_refuses_or_is_away_is_no_failure() -> None:
+    booking = ScriptedBooking(Refused("busy"))
+    async with stock_of(booking) as stock:
+        await stock.follow(an_event())
+    assert len(booking.followed) == 1
+    async with open_channel("127.0.0.1:1") as channel:
+        await BookingStock(channel).follow(an_event())

@@ -11,6 +11,7 @@ import grpc
 import pytest
 from catalog import bootstrap
 from catalog.domain.errors import BookingUnavailable, CapacityBelowTaken, DomainError
+from catalog.domain.event import Event
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from goticket.catalog.v1 import catalog_pb2 as pb
@@ -36,12 +37,16 @@ class ScriptedStock:
 
     def __init__(self) -> None:
         self.asked: list[dict[UUID, int]] = []
+        self.followed: list[int] = []
         self.refusal: DomainError | None = None
 
     async def shrink(self, event_id: UUID, capacities: Mapping[UUID, int]) -> None:
         self.asked.append(dict(capacities))
         if self.refusal is not None:
             raise self.refusal
+
+    async def follow(self, event: Event) -> None:
+        self.followed.append(event.version)
 
 
 @pytest.fixture

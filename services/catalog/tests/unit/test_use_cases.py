@@ -85,6 +85,9 @@ class ScriptedStock:
         if self.refusal is not None:
             raise self.refusal
 
+    async def follow(self, event: Event) -> None:
+        self.journal.append(f"follow {event.status}")
+
 
 class World:
     """A catalog without servers."""
@@ -124,10 +127,10 @@ def world() -> World:
     return World()
 
 
-async def test_booking_is_asked_before_anything_is_saved(world: World) -> None:
+async def test_booking_is_asked_before_and_told_after_the_saving(world: World) -> None:
     event = await world.create()
     await world.update(event, EventEdit(capacity=10))
-    assert world.journal == ["shrink to [10]", "save"]
+    assert world.journal == ["shrink to [10]", "save", "follow published"]
 
 
 @pytest.mark.parametrize("refusal", [CapacityBelowTaken(), BookingUnavailable()])
@@ -145,7 +148,7 @@ async def test_growing_and_draft_changes_do_not_need_booking(world: World) -> No
     draft = await world.create(EventStatus.DRAFT)
     await world.update(event, EventEdit(capacity=2000))
     await world.update(draft, EventEdit(capacity=10))
-    assert world.journal == ["save", "save"]
+    assert world.journal == ["save", "follow published", "save"]
 
 
 async def test_a_change_of_nothing_is_not_saved(world: World) -> None:
@@ -197,7 +200,7 @@ async def test_publishing_and_cancelling_twice_saves_once(world: World) -> None:
         await publish_event(request, events=world.events, stock=world.stock, clock=world.clock)
     for _ in range(2):
         await cancel_event(request, events=world.events, stock=world.stock, clock=world.clock)
-    assert world.journal == ["save", "save"]
+    assert world.journal == ["save", "follow published", "save", "follow cancelled"]
     assert world.events.stored[draft.id].status is EventStatus.CANCELLED
 
 

@@ -72,7 +72,7 @@ KINDS: Mapping[str, Kind] = {
     "email_taken": Kind(409, "E-mail taken", "There is an account with this e-mail address."),
     "sold_out": Kind(409, "Sold out", "Not enough tickets are left."),
     "event_cancelled": Kind(409, "Event cancelled", "The event was cancelled."),
-    "event_over": Kind(409, "Event over", "The event has already started or is over."),
+    "event_over": Kind(409, "Event over", "The event is over."),
     "event_started": Kind(409, "Event started", "The event has started."),
     "hold_expired": Kind(409, "Hold expired", "The hold ran out."),
     "booking_closed": Kind(409, "Booking closed", "The booking is cancelled or expired."),

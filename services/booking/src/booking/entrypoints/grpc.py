@@ -9,6 +9,7 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket.booking.v1.booking_pb2_grpc import BookingServiceServicer
 from prometheus_client import Counter
 
+from booking.application.apply_event import apply_event
 from booking.application.cancel_booking import cancel_booking
 from booking.application.confirm_booking import confirm_booking
 from booking.application.get_availability import get_availability
@@ -22,9 +23,12 @@ from booking.domain.errors import (
     BookingNotFound,
     DomainError,
     EventNotFound,
+    FieldError,
+    InvalidBooking,
     TicketNotFound,
 )
 from booking.domain.stock import EventStock
+from booking.entrypoints.catalog_events import ReadEvent
 from booking.entrypoints.requests import (
     actor_of,
     before_of,
@@ -50,6 +54,7 @@ class BookingService(BookingServiceServicer):
     stocks: Stocks
     availability: Availability
     ticket_keys: Mapping[str, bytes]
+    read_event: ReadEvent
 
     async def CreateBooking(  # noqa: N802 - named by the proto
         self, request: pb.CreateBookingRequest, context: object
@@ -172,6 +177,18 @@ class BookingService(BookingServiceServicer):
             now=self.office.now,
         )
         return pb.ShrinkCapacityResponse()
+
+    async def FollowEvent(  # noqa: N802 - named by the proto
+        self, request: pb.FollowEventRequest, context: object
+    ) -> pb.FollowEventResponse:
+        """Follow a change of the catalog, for the catalog itself."""
+        try:
+            event = self.read_event(request.event)
+        except (ValueError, KeyError) as error:
+            message = "Is not an event of the catalog."
+            raise InvalidBooking(fields=[FieldError("event", message)]) from error
+        await apply_event(event, bookings=self.office.bookings)
+        return pb.FollowEventResponse()
 
     async def ListTicketKeys(  # noqa: N802 - named by the proto
         self, request: pb.ListTicketKeysRequest, context: object

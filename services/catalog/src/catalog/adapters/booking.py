@@ -4,15 +4,27 @@ from collections.abc import Mapping
 from uuid import UUID
 
 import grpc
-from goticket.booking.v1.booking_pb2 import ShrinkCapacityRequest, TicketTypeCapacity
+from goticket.booking.v1.booking_pb2 import (
+    FollowEventRequest,
+    ShrinkCapacityRequest,
+    TicketTypeCapacity,
+)
 from goticket.booking.v1.booking_pb2_grpc import BookingServiceStub
+from goticket_platform.logs import get_logger
 from goticket_platform.rpc.client import call
 from goticket_platform.rpc.errors import RemoteError
 
 from catalog.domain.errors import BookingUnavailable, CapacityBelowTaken
+from catalog.domain.event import Event
+from catalog.wire import event_message
 
 SHRINK_SECONDS = 3.0
 """Leaves the caller's own deadline of 5 s room to save."""
+
+FOLLOW_SECONDS = 1.0
+"""A courtesy that must not hold the organizer up."""
+
+logger = get_logger(__name__)
 
 _UNREACHABLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
@@ -46,3 +58,11 @@ class BookingStock:
             if error.status in _UNREACHABLE:
                 raise BookingUnavailable from error
             raise
+
+    async def follow(self, event: Event) -> None:
+        """Tell of a saved change at once, ahead of its message; never raises."""
+        request = FollowEventRequest(event=event_message(event))
+        try:
+            await call(self._stub.FollowEvent, request, timeout=FOLLOW_SECONDS)
+        except RemoteError as error:
+            logger.info("booking will hear by message", event_id=str(event.id), code=error.code)

@@ -1,4 +1,4 @@
-"""How every change of an event goes: load, decide, ask booking, save."""
+"""How every change of an event goes: load, decide, ask booking, save, tell booking."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from catalog.application.ids import event_id_of
 from catalog.application.ports import Events, Stock
 from catalog.domain.actor import Actor
 from catalog.domain.errors import EventNotFound, StaleVersion
-from catalog.domain.event import Event, EventChange, shrunk_capacities
+from catalog.domain.event import Event, EventChange, EventStatus, shrunk_capacities
 
 ATTEMPTS = 5
 """How often a change that names no version is decided anew when another one came first."""
@@ -59,4 +59,7 @@ async def _change_once(
         # than the new capacity. Should saving fail, booking reads the old one back.
         await stock.shrink(event.id, shrunk)
     await events.save(change)
+    if change.event.status is not EventStatus.DRAFT:
+        # After the commit: who cancels an event, or adds tickets, finds it so at the till.
+        await stock.follow(change.event)
     return change.event

@@ -57,3 +57,9 @@ class Stock(Protocol):
             CapacityBelowTaken: more are sold or held than would be left.
             BookingUnavailable: it cannot be known now.
         """
+
+    async def follow(self, event: Event) -> None:
+        """Tell of a saved change at once, ahead of its message; never raises.
+
+        What this does not reach, the message does, a moment later.
+        """
