@@ -25,6 +25,7 @@ from booking.adapters.catalog import CatalogClient, catalog_event_of
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import SCHEMA
 from booking.adapters.ticket_codes import TicketSigner
+from booking.application.desk import OneByOne
 from booking.application.place_bookings import BoxOffice
 from booking.application.ports import Availability, Catalog
 from booking.application.provision_event import ProvisionEvent
@@ -75,6 +76,7 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
         )
         service = BookingService(
             office=office,
+            desk=OneByOne(office),
             lists=bookings,
             stocks=bookings,
             availability=RedisAvailability(redis),

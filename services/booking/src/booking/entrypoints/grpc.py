@@ -1,5 +1,6 @@
 """The booking service over gRPC: each call is one use case; errors are mapped by grpc_errors."""
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,32 +8,32 @@ from uuid import UUID
 
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket.booking.v1.booking_pb2_grpc import BookingServiceServicer
-from prometheus_client import Counter
+from goticket_platform.rpc.server import DEFAULT_DEADLINE_SECONDS
 
 from booking.application.apply_event import apply_event
 from booking.application.cancel_booking import cancel_booking
 from booking.application.confirm_booking import confirm_booking
+from booking.application.desk import Desk
 from booking.application.get_availability import get_availability
 from booking.application.get_booking import get_booking
 from booking.application.get_ticket import get_ticket
 from booking.application.list_bookings import list_bookings
-from booking.application.place_bookings import BoxOffice, place_bookings
+from booking.application.place_bookings import BoxOffice
 from booking.application.ports import Availability, BookingLists, BookingOfEvent, Stocks
 from booking.application.shrink_capacity import shrink_capacity
 from booking.domain.errors import (
     BookingNotFound,
-    DomainError,
     EventNotFound,
     FieldError,
     InvalidBooking,
     TicketNotFound,
 )
 from booking.domain.stock import EventStock
+from booking.entrypoints.batch import create_booking, create_bookings
 from booking.entrypoints.catalog_events import ReadEvent
 from booking.entrypoints.requests import (
     actor_of,
     before_of,
-    booking_request_of,
     id_of,
     limit_of,
     next_cursor,
@@ -42,14 +43,13 @@ from booking.wire import booking_message, ticket_message
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["BookingService"].full_name
 
-ANSWERS = Counter("goticket_booking_requests", "Requests for tickets decided", ["answer"])
-
 
 @dataclass(frozen=True)
 class BookingService(BookingServiceServicer):
     """Translates between protobuf and the use cases."""
 
     office: BoxOffice
+    desk: Desk
     lists: BookingLists
     stocks: Stocks
     availability: Availability
@@ -60,15 +60,20 @@ class BookingService(BookingServiceServicer):
         self, request: pb.CreateBookingRequest, context: object
     ) -> pb.CreateBookingResponse:
         """Book tickets."""
-        event_id = id_of(request.event_id, EventNotFound)
-        [outcome] = await place_bookings(event_id, [booking_request_of(request)], self.office)
-        if isinstance(outcome, DomainError):
-            ANSWERS.labels(outcome.code).inc()
-            raise outcome
-        ANSWERS.labels("replayed" if outcome.replayed else "placed").inc()
-        return pb.CreateBookingResponse(
-            booking=booking_message(outcome.booking, outcome.event), replayed=outcome.replayed
-        )
+        return await create_booking(request, self.desk, _deadline(context))
+
+    async def BatchCreateBookings(  # noqa: N802 - named by the proto
+        self, request: pb.BatchCreateBookingsRequest, context: object
+    ) -> pb.BatchCreateBookingsResponse:
+        """Book tickets for many."""
+        results = await create_bookings(request.requests, self.desk, _deadline(context))
+        return pb.BatchCreateBookingsResponse(results=results)
+
+    async def ExtendHold(  # noqa: N802 - named by the proto
+        self, request: pb.ExtendHoldRequest, context: object
+    ) -> pb.ExtendHoldResponse:
+        """Not offered by this release."""
+        raise NotImplementedError
 
     async def ConfirmBooking(  # noqa: N802 - named by the proto
         self, request: pb.ConfirmBookingRequest, context: object
@@ -200,6 +205,14 @@ class BookingService(BookingServiceServicer):
                 for key_id, key in self.ticket_keys.items()
             ]
         )
+
+
+def _deadline(context: object) -> float:
+    """Return when the caller stops waiting, by the event loop's clock."""
+    left: float | None = getattr(context, "time_remaining", lambda: None)()
+    if left is None:
+        left = DEFAULT_DEADLINE_SECONDS
+    return asyncio.get_running_loop().time() + left
 
 
 def _message(found: BookingOfEvent) -> pb.Booking:

@@ -1,0 +1,115 @@
+"""Many requests for tickets in one call: a result for each, as its own call would give."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+import grpc
+from goticket.booking.v1 import booking_pb2 as pb
+from goticket_platform.logs import get_logger
+from goticket_platform.postgres import is_transient
+from goticket_platform.rpc.errors import INTERNAL, UNAVAILABLE
+from prometheus_client import Counter
+
+from booking.application.desk import Answered, Desk
+from booking.application.place_bookings import Placed
+from booking.domain.errors import DomainError, EventNotFound, FieldError, InvalidBooking
+from booking.domain.placing import BookingRequest
+from booking.entrypoints.grpc_errors import ERRORS
+from booking.entrypoints.requests import booking_request_of, id_of
+from booking.wire import booking_message
+
+MAX_REQUESTS = 1_000
+
+ANSWERS = Counter("goticket_booking_requests", "Requests for tickets decided", ["answer"])
+
+logger = get_logger(__name__)
+
+
+async def create_booking(
+    request: pb.CreateBookingRequest, desk: Desk, deadline: float
+) -> pb.CreateBookingResponse:
+    """Answer one request, or raise what it is refused with."""
+    event_id = id_of(request.event_id, EventNotFound)
+    [answer] = await desk.ask(event_id, [booking_request_of(request)], deadline)
+    _count(answer)
+    if isinstance(answer, Exception):
+        raise answer
+    return _created(answer)
+
+
+async def create_bookings(
+    requests: Sequence[pb.CreateBookingRequest], desk: Desk, deadline: float
+) -> list[pb.BatchResult]:
+    """Answer requests for any events; those for one event are decided in their order.
+
+    Raises:
+        InvalidBooking: more than MAX_REQUESTS.
+    """
+    if len(requests) > MAX_REQUESTS:
+        problem = FieldError("requests", f"Must have at most {MAX_REQUESTS} entries.")
+        raise InvalidBooking(fields=[problem])
+    answers: dict[int, Answered] = {}
+    events: dict[UUID, list[tuple[int, BookingRequest]]] = {}
+    for index, request in enumerate(requests):
+        try:
+            event_id = id_of(request.event_id, EventNotFound)
+            wanted = booking_request_of(request)
+        except DomainError as refusal:
+            answers[index] = refusal
+        else:
+            events.setdefault(event_id, []).append((index, wanted))
+
+    async def ask(event_id: UUID, asked: list[tuple[int, BookingRequest]]) -> None:
+        told = await desk.ask(event_id, [wanted for _, wanted in asked], deadline)
+        answers.update(zip((index for index, _ in asked), told, strict=True))
+
+    if len(events) == 1:
+        [(event_id, asked)] = events.items()
+        await ask(event_id, asked)
+    else:
+        async with asyncio.TaskGroup() as tasks:
+            for event_id, asked in events.items():
+                tasks.create_task(ask(event_id, asked))
+    return [_result(answers[index]) for index in range(len(requests))]
+
+
+def _result(answer: Answered) -> pb.BatchResult:
+    _count(answer)
+    if isinstance(answer, Exception):
+        return pb.BatchResult(error=_error(answer))
+    return pb.BatchResult(created=_created(answer))
+
+
+def _created(placed: Placed) -> pb.CreateBookingResponse:
+    return pb.CreateBookingResponse(
+        booking=booking_message(placed.booking, placed.event), replayed=placed.replayed
+    )
+
+
+def _error(error: Exception) -> pb.BatchError:
+    """Tell what the server's interceptor would tell the caller of a call of its own."""
+    if isinstance(error, DomainError) and (status := ERRORS.status_of(error)):
+        return pb.BatchError(
+            status=status.value[0],
+            reason=error.code,
+            message=str(error),
+            fields=[pb.FieldViolation(field=f.field, message=f.message) for f in error.fields],
+            metadata=error.metadata,
+        )
+    if is_transient(error):
+        logger.warning("request failed for now", error=type(error).__name__)
+        status, reason, message = grpc.StatusCode.UNAVAILABLE, UNAVAILABLE, "Try again in a moment."
+    else:
+        logger.error("request failed", exc_info=error)
+        status, reason = grpc.StatusCode.INTERNAL, INTERNAL
+        message = "Something went wrong on our side."
+    return pb.BatchError(status=status.value[0], reason=reason, message=message)
+
+
+def _count(answer: Answered) -> None:
+    if isinstance(answer, Placed):
+        name = "replayed" if answer.replayed else "placed"
+    else:
+        name = answer.code if isinstance(answer, DomainError) else "failed"
+    ANSWERS.labels(name).inc()
