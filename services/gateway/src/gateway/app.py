@@ -15,6 +15,7 @@ from starlette.routing import compile_path
 from gateway.auth import TokenVerifier
 from gateway.availability import Availability
 from gateway.clients import Backends
+from gateway.coalescer import Coalescer
 from gateway.jwks import KeyRing
 from gateway.middleware import middleware_stack
 from gateway.openapi import DESCRIPTION, build_document, operation_id
@@ -27,6 +28,7 @@ class Parts:
     """What the routes work with."""
 
     backends: Backends
+    coalescer: Coalescer
     availability: Availability
     keys: KeyRing
     verifier: TokenVerifier
@@ -55,6 +57,7 @@ def create_app(
         telemetry={"metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.backends = parts.backends
+    app.state.coalescer = parts.coalescer
     app.state.availability = parts.availability
     app.state.keys = parts.keys
     app.state.verifier = parts.verifier

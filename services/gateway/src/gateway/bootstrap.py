@@ -16,6 +16,7 @@ from gateway.clients import Backends
 from gateway.clients.booking import BookingClient
 from gateway.clients.catalog import CatalogClient
 from gateway.clients.identity import IdentityClient
+from gateway.coalescer import Coalescer
 from gateway.config import GatewaySettings
 from gateway.jwks import KeyRing
 from gateway.server import bind, serve
@@ -28,11 +29,14 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         identity = IdentityClient(await _channel(resources, settings.identity_target))
         catalog = CatalogClient(await _channel(resources, settings.catalog_target))
         booking = BookingClient(await _channel(resources, settings.booking_target))
+        coalescer = Coalescer(booking.create, booking.create_many)
+        resources.push_async_callback(coalescer.aclose)
         cache = open_redis(settings.redis_url)
         resources.push_async_callback(cache.aclose)
         keys = KeyRing(identity.jwks_json, time.monotonic)
         yield Parts(
             backends=Backends(identity=identity, catalog=catalog, booking=booking),
+            coalescer=coalescer,
             availability=Availability(cache, booking.availability),
             keys=keys,
             verifier=TokenVerifier(keys, issuer=settings.issuer, audience=settings.audience),

@@ -10,6 +10,7 @@ from gateway.clients import Backends
 from gateway.clients.booking import BookingClient
 from gateway.clients.catalog import CatalogClient
 from gateway.clients.identity import IdentityClient
+from gateway.coalescer import Coalescer
 from gateway.jwks import KeyRing
 from gateway.problems import Problem
 from gateway.schemas.common import MAX_INT64, QueryInteger, Text, canonical_id
@@ -40,6 +41,11 @@ def _availability(request: Request) -> Availability:
     return availability
 
 
+def _coalescer(request: Request) -> Coalescer:
+    coalescer: Coalescer = request.app.state.coalescer
+    return coalescer
+
+
 def _keys(request: Request) -> KeyRing:
     keys: KeyRing = request.app.state.keys
     return keys
@@ -49,6 +55,7 @@ AllBackends = Annotated[Backends, Depends(_backends)]
 Identity = Annotated[IdentityClient, Depends(_identity)]
 Catalog = Annotated[CatalogClient, Depends(_catalog)]
 Booking = Annotated[BookingClient, Depends(_booking)]
+NewBookings = Annotated[Coalescer, Depends(_coalescer)]
 WhatIsLeft = Annotated[Availability, Depends(_availability)]
 Keys = Annotated[KeyRing, Depends(_keys)]
 

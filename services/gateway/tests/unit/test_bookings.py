@@ -1,13 +1,18 @@
 """Bookings over HTTP."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import grpc
 import httpx
 import pytest
+from gateway.clients.booking import BookingClient
 from goticket.booking.v1 import booking_pb2 as pb
+from goticket_platform.rpc.client import open_channel
+from goticket_platform.rpc.errors import RemoteError
 from goticket_testing.scripted import Refusal, ScriptedBackends
+from prometheus_client import REGISTRY
 
 EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
 TYPE = "0197c0de-7a11-7b00-8a00-0000000000a1"
@@ -275,3 +280,84 @@ async def test_an_events_bookings_are_for_its_organizer(
     answer = await client.get(URL, headers=bearer("organizer"))
     assert (answer.status_code, answer.json()["nextCursor"]) == (200, None)
     assert backends.asked("ListBookings").event_id == EVENT
+
+
+async def test_a_crowd_travels_in_one_call_and_each_gets_its_own_answer(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, booking: pb.Booking
+) -> None:
+    let_go = asyncio.Event()
+
+    async def first(_request: pb.CreateBookingRequest) -> pb.CreateBookingResponse:
+        await let_go.wait()
+        return pb.CreateBookingResponse(booking=booking)
+
+    def many(request: pb.BatchCreateBookingsRequest) -> pb.BatchCreateBookingsResponse:
+        return pb.BatchCreateBookingsResponse(results=[_result(one) for one in request.requests])
+
+    def _result(one: pb.CreateBookingRequest) -> pb.BatchResult:
+        if one.lines[0].quantity > 5:
+            return pb.BatchResult(error=_REFUSED)
+        made = pb.Booking()
+        made.CopyFrom(booking)
+        made.total = one.lines[0].quantity
+        return pb.BatchResult(created=pb.CreateBookingResponse(booking=made))
+
+    backends.answers |= {"CreateBooking": first, "BatchCreateBookings": many}
+    async with asyncio.TaskGroup() as tasks:
+
+        def post(quantity: int) -> asyncio.Task[httpx.Response]:
+            return tasks.create_task(
+                client.post(URL, json={"quantity": quantity}, headers=bearer())
+            )
+
+        posted = [post(1)]
+        while not backends.requests.get("CreateBooking"):
+            await asyncio.sleep(0.01)
+        posted += [post(quantity) for quantity in (2, 9, 3)]
+        while REGISTRY.get_sample_value("goticket_gateway_coalescer_queue_depth") != 3:
+            await asyncio.sleep(0.01)
+        let_go.set()
+    answers = [one.result() for one in posted]
+    assert [answer.status_code for answer in answers] == [201, 201, 409, 201]
+    assert [answers[1].json()["total"], answers[3].json()["total"]] == [2, 3]
+    problem = answers[2].json()
+    assert (problem["error"], problem["detail"]) == ("sold_out", "Said by booking.")
+    assert problem["errors"] == [{"field": "items[0].quantity", "message": "Too many."}]
+    batch: pb.BatchCreateBookingsRequest = backends.asked("BatchCreateBookings")
+    assert sorted(one.lines[0].quantity for one in batch.requests) == [2, 3, 9]
+
+
+_REFUSED = pb.BatchError(
+    status=Status.RESOURCE_EXHAUSTED.value[0],
+    reason="sold_out",
+    message="Said by booking.",
+    fields=[pb.FieldViolation(field="items[0].quantity", message="Too many.")],
+    metadata={"ticketTypeId": TYPE},
+)
+
+
+async def test_a_batch_that_finds_no_booking_service_is_tried_again_for_those_with_a_key(
+    backends: ScriptedBackends, booking: pb.Booking
+) -> None:
+    async with open_channel(backends.target) as channel:
+        service = BookingClient(channel)
+        backends.answers["BatchCreateBookings"] = Refusal(Status.UNAVAILABLE, "unavailable")
+        wishes = [pb.CreateBookingRequest(idempotency_key=key) for key in ("a", "", "b")]
+        outcomes = await service.create_many(wishes, 5)
+        assert [_code(one) for one in outcomes] == ["unavailable"] * 3
+        sizes = [len(batch.requests) for batch in backends.requests["BatchCreateBookings"]]
+        assert sizes == [3, 2, 2, 2]
+
+        def back(request: pb.BatchCreateBookingsRequest) -> pb.BatchCreateBookingsResponse:
+            if len(request.requests) == 3:
+                raise Refusal(Status.UNAVAILABLE, "unavailable")
+            created = pb.BatchResult(created=pb.CreateBookingResponse(booking=booking))
+            return pb.BatchCreateBookingsResponse(results=[created] * len(request.requests))
+
+        backends.answers["BatchCreateBookings"] = back
+        outcomes = await service.create_many(wishes, 5)
+        assert [_code(one) for one in outcomes] == ["", "unavailable", ""]
+
+
+def _code(outcome: pb.CreateBookingResponse | RemoteError) -> str:
+    return outcome.code if isinstance(outcome, RemoteError) else ""

@@ -2,11 +2,19 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from goticket.booking.v1 import booking_pb2 as pb
 
 from gateway.auth import AnyCaller, Organizer
-from gateway.dependencies import Booking, BookingId, Cursor, EventId, IdempotencyKey, Limit
+from gateway.dependencies import (
+    Booking,
+    BookingId,
+    Cursor,
+    EventId,
+    IdempotencyKey,
+    Limit,
+    NewBookings,
+)
 from gateway.openapi import problems
 from gateway.problems import FieldProblem, Problem
 from gateway.schemas.bookings import BookingIn, BookingOut, BookingPage, BookingStatus
@@ -53,15 +61,17 @@ async def create_booking(
     caller: AnyCaller,
     event_id: EventId,
     body: BookingIn,
+    request: Request,
     response: Response,
-    booking: Booking,
+    new_bookings: NewBookings,
     idempotency_key: IdempotencyKey = None,
 ) -> BookingOut:
     """Confirmed at once, or held for a while with `hold`. All lines are granted or none."""
     if (body.quantity is None) == (body.items is None):
         text = "Send either quantity or items."
         raise Problem("validation_failed", errors=[FieldProblem("quantity", text)])
-    made = await booking.create(body.create_request(event_id, caller.actor(), idempotency_key))
+    wish = body.create_request(event_id, caller.actor(), idempotency_key)
+    made = await new_bookings.submit(wish, request.is_disconnected)
     response.headers["Location"] = f"{router.prefix}/bookings/{made.booking.id}"
     if made.replayed:
         response.headers["Idempotency-Replayed"] = "true"

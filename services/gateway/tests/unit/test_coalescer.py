@@ -1,0 +1,425 @@
+"""The coalescer: nobody is lost, nobody overtakes, nothing grows without bound."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+
+import grpc
+import pytest
+from gateway.coalescer import Coalescer, Limits, Outcome
+from gateway.problems import Problem
+from goticket.booking.v1 import booking_pb2 as pb
+from goticket_platform.rpc.errors import RemoteError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry import trace
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+SMALL = Limits(waiting=12, waiting_per_event=8, batch=4, flights=2, crowd=3)
+
+
+@dataclass(eq=False)
+class Call:
+    """One call that is out: the keys it carries, and how it will end."""
+
+    requests: Sequence[pb.CreateBookingRequest]
+    timeout: float
+    end: asyncio.Future[Sequence[Outcome]]
+
+    @property
+    def keys(self) -> list[str]:
+        return [request.idempotency_key for request in self.requests]
+
+    def answer(self) -> None:
+        """Grant every request, except those whose key says "refuse"."""
+        if not self.end.done():
+            self.end.set_result([_outcome(request) for request in self.requests])
+
+    def fail(self, error: Exception) -> None:
+        if not self.end.done():
+            self.end.set_exception(error)
+
+
+@dataclass
+class Booking:
+    """A scripted backend: calls stay out until the test ends them."""
+
+    calls: list[Call] = field(default_factory=list)
+    now: float = 0.0
+
+    async def one(
+        self, request: pb.CreateBookingRequest, timeout: float
+    ) -> pb.CreateBookingResponse:
+        (outcome,) = await self.many([request], timeout)
+        if isinstance(outcome, RemoteError):
+            raise outcome
+        return outcome
+
+    async def many(
+        self, requests: Sequence[pb.CreateBookingRequest], timeout: float
+    ) -> Sequence[Outcome]:
+        end: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
+        call = Call(requests, timeout, end)
+        self.calls.append(call)
+        return await end
+
+    @property
+    def out(self) -> list[Call]:
+        return [call for call in self.calls if not call.end.done()]
+
+
+def _outcome(request: pb.CreateBookingRequest) -> Outcome:
+    if "refuse" in request.idempotency_key:
+        return refusal(request.idempotency_key)
+    return pb.CreateBookingResponse(booking=pb.Booking(id=request.idempotency_key))
+
+
+def refusal(text: str = "No.") -> RemoteError:
+    return RemoteError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", text)
+
+
+def wish(key: str, event: str = "hot") -> pb.CreateBookingRequest:
+    return pb.CreateBookingRequest(event_id=event, idempotency_key=key)
+
+
+class Crowd:
+    """Callers in tasks of their own."""
+
+    def __init__(self, coalescer: Coalescer) -> None:
+        self.coalescer = coalescer
+        self.tasks: dict[str, asyncio.Task[pb.CreateBookingResponse]] = {}
+
+    async def asks(
+        self, *keys: str, event: str = "hot", gone: Callable[[], bool] | None = None
+    ) -> None:
+        """Send requests in this order, and let them get as far as they get."""
+
+        async def has_gone() -> bool:
+            return gone is not None and gone()
+
+        for key in keys:
+            submitted = self.coalescer.submit(wish(key, event), has_gone)
+            self.tasks[key] = asyncio.create_task(submitted)
+        await settled()
+
+    def told(self, key: str) -> str:
+        """Return the id of the booking made, or the code of the error."""
+        task = self.tasks[key]
+        assert task.done(), key
+        error = task.exception()
+        if isinstance(error, RemoteError | Problem):
+            return error.code
+        assert error is None
+        return task.result().booking.id
+
+
+async def settled() -> None:
+    """Let every task run until it waits for the backend."""
+    for _ in range(12):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def booking() -> Booking:
+    return Booking()
+
+
+@pytest.fixture
+async def crowd(booking: Booking) -> AsyncIterator[Crowd]:
+    async with standing_before(booking, SMALL) as crowd:
+        yield crowd
+
+
+@contextlib.asynccontextmanager
+async def standing_before(booking: Booking, limits: Limits) -> AsyncIterator[Crowd]:
+    coalescer = Coalescer(booking.one, booking.many, limits, lambda: booking.now)
+    crowd = Crowd(coalescer)
+    yield crowd
+    await coalescer.aclose()
+    for task in crowd.tasks.values():
+        task.cancel()
+    await asyncio.gather(*crowd.tasks.values(), return_exceptions=True)
+
+
+async def test_an_idle_gateway_sends_at_once_and_what_comes_meanwhile_leaves_together(
+    booking: Booking, crowd: Crowd
+) -> None:
+    await crowd.asks("a", "b", "c", "d")
+    assert [call.keys for call in booking.out] == [["a"]]
+    booking.calls[0].answer()
+    await settled()
+    assert crowd.told("a") == "a"
+    assert [call.keys for call in booking.out] == [["b", "c", "d"]]
+    booking.calls[1].answer()
+    await settled()
+    assert [crowd.told(key) for key in "bcd"] == ["b", "c", "d"]
+
+
+async def test_a_call_carries_at_most_a_batch_and_the_rest_follows_in_order(
+    booking: Booking, crowd: Crowd
+) -> None:
+    await crowd.asks(*"abcdefg")
+    while booking.out:
+        booking.out[0].answer()
+        await settled()
+    assert [call.keys for call in booking.calls] == [["a"], [*"bcde"], ["f", "g"]]
+
+
+async def test_each_gets_its_own_outcome(booking: Booking, crowd: Crowd) -> None:
+    await crowd.asks("a", "b", "refuse", "c")
+    booking.calls[0].answer()
+    await settled()
+    booking.calls[1].answer()
+    await settled()
+    assert [crowd.told(key) for key in ("b", "refuse", "c")] == ["b", "sold_out", "c"]
+
+
+async def test_a_failed_call_fails_its_requests_alike_and_nobody_else(
+    booking: Booking, crowd: Crowd
+) -> None:
+    await crowd.asks("a", "b", "c")
+    booking.calls[0].fail(RemoteError(grpc.StatusCode.UNAVAILABLE, "unavailable", "away"))
+    await settled()
+    assert crowd.told("a") == "unavailable"
+    await crowd.asks("d")
+    booking.calls[1].fail(RuntimeError("a bug"))
+    await settled()
+    assert [crowd.told(key) for key in "bc"] == ["internal", "internal"]
+    booking.calls[2].answer()
+    await settled()
+    assert crowd.told("d") == "d"
+
+
+async def test_a_wrong_number_of_outcomes_is_nobodys_booking(
+    booking: Booking, crowd: Crowd
+) -> None:
+    await crowd.asks("a", "b", "c")
+    booking.calls[0].answer()
+    await settled()
+    booking.calls[1].end.set_result([pb.CreateBookingResponse()])
+    await settled()
+    assert [crowd.told(key) for key in "bc"] == ["internal", "internal"]
+
+
+async def test_a_slow_event_holds_no_other(booking: Booking, crowd: Crowd) -> None:
+    await crowd.asks("slow", "slow-2", "slow-3", event="slow")
+    for number in range(5):
+        await crowd.asks(f"quick-{number}", event="quick")
+        assert booking.out[-1].keys == [f"quick-{number}"]
+        booking.out[-1].answer()
+        await settled()
+    assert [call.keys for call in booking.out] == [["slow"]]
+
+
+async def test_small_parties_share_a_call_and_a_crowd_travels_alone(
+    booking: Booking, crowd: Crowd
+) -> None:
+    await crowd.asks("x", event="x")
+    await crowd.asks("y", event="y")
+    await crowd.asks("p", event="p")
+    await crowd.asks("h1", "h2", "h3", event="hot")
+    await crowd.asks("q", event="q")
+    booking.calls[0].answer()
+    await settled()
+    assert booking.calls[2].keys == ["p", "q"]
+    booking.calls[1].answer()
+    await settled()
+    assert booking.calls[3].keys == ["h1", "h2", "h3"]
+
+
+async def test_who_came_first_leaves_first_across_events(booking: Booking, crowd: Crowd) -> None:
+    await crowd.asks("x", event="x")
+    await crowd.asks("y", event="y")
+    for key in ("a", "b", "c", "d", "e", "f"):
+        await crowd.asks(key, event=key)
+    booking.calls[0].answer()
+    await settled()
+    booking.calls[1].answer()
+    await settled()
+    assert [call.keys for call in booking.calls[2:]] == [[*"abcd"], ["e", "f"]]
+
+
+async def test_a_full_queue_refuses_at_once_and_leaves_room_for_other_events(
+    booking: Booking, crowd: Crowd
+) -> None:
+    await crowd.asks("first", *(f"k{number}" for number in range(9)))
+    assert crowd.told("k8") == "busy"
+    await crowd.asks("other", event="other")
+    await crowd.asks(*(f"o{number}" for number in range(5)), event="other")
+    assert crowd.told("o4") == "busy"
+    assert [call.keys for call in booking.out] == [["first"], ["other"]]
+
+
+async def test_who_would_not_be_answered_in_time_is_refused_at_once(
+    booking: Booking, crowd: Crowd
+) -> None:
+    await crowd.asks("a")
+    booking.now += 4.5
+    await crowd.asks("b")
+    assert crowd.told("b") == "busy"
+    await crowd.asks("c", event="other")
+    assert booking.out[-1].keys == ["c"]
+
+
+async def test_who_waited_too_long_is_refused_instead_of_sent(
+    booking: Booking, crowd: Crowd
+) -> None:
+    await crowd.asks("a", "b")
+    booking.now += 3
+    await crowd.asks("c")
+    booking.now += 1.5
+    booking.calls[0].answer()
+    await settled()
+    assert crowd.told("b") == "busy"
+    assert booking.out[0].keys == ["c"]
+    assert booking.out[0].timeout == pytest.approx(3.5)
+
+
+async def test_a_call_ends_before_the_deadline_of_its_oldest_request(
+    booking: Booking, crowd: Crowd
+) -> None:
+    await crowd.asks("a", "b")
+    booking.now += 2
+    await crowd.asks("c")
+    booking.calls[0].answer()
+    await settled()
+    assert (booking.out[0].keys, booking.out[0].timeout) == (["b", "c"], 3.0)
+
+
+async def test_a_cancelled_caller_is_not_sent_and_frees_its_place(
+    booking: Booking, crowd: Crowd
+) -> None:
+    await crowd.asks("a", "b", "c")
+    crowd.tasks["b"].cancel()
+    await settled()
+    booking.calls[0].answer()
+    await settled()
+    assert booking.out[0].keys == ["c"]
+
+
+async def test_cancelling_a_lonely_caller_ends_its_call(booking: Booking, crowd: Crowd) -> None:
+    await crowd.asks("a", "b")
+    crowd.tasks["a"].cancel()
+    await settled()
+    assert booking.calls[0].end.cancelled()
+    assert booking.out[0].keys == ["b"]
+
+
+async def test_who_hung_up_while_waiting_is_not_sent(booking: Booking, crowd: Crowd) -> None:
+    await crowd.asks("a")
+    await crowd.asks("b", gone=lambda: True)
+    await crowd.asks("c", gone=lambda: False)
+    booking.now += 1
+    booking.calls[0].answer()
+    await settled()
+    assert booking.out[0].keys == ["c"]
+
+
+async def test_closing_leaves_nobody_waiting(booking: Booking, crowd: Crowd) -> None:
+    await crowd.asks("a", "b", "c")
+    booking.calls[0].answer()
+    await crowd.asks("d")
+    await crowd.coalescer.aclose()
+    await settled()
+    assert [crowd.told(key) for key in "bcd"] == ["unavailable"] * 3
+
+
+async def test_an_idle_coalescer_remembers_no_event(booking: Booking, crowd: Crowd) -> None:
+    for number in range(20):
+        await crowd.asks(f"k{number}", f"l{number}", event=f"event-{number % 7}")
+        crowd.tasks[f"l{number}"].cancel()
+    await settled()
+    while booking.out:
+        booking.out[0].answer()
+        await settled()
+    assert not crowd.coalescer._parties
+    assert not crowd.coalescer._ready
+
+
+async def test_a_lonely_request_stays_in_its_trace_and_a_batch_is_linked_to_all(
+    booking: Booking, crowd: Crowd, spans: InMemorySpanExporter
+) -> None:
+    tracer = trace.get_tracer("test")
+    for key in "abc":
+        with tracer.start_as_current_span(key):
+            await crowd.asks(key)
+    for _ in range(2):
+        booking.out[0].answer()
+        await settled()
+    (batch,) = [span for span in spans.get_finished_spans() if span.name == "coalesced bookings"]
+    callers = {
+        span.name: span.context.span_id for span in spans.get_finished_spans() if span.context
+    }
+    assert [link.context.span_id for link in batch.links] == [callers["b"], callers["c"]]
+    assert batch.parent is None
+
+
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.integers(0, 3)),
+        st.tuples(st.just("answer"), st.integers(0, 3)),
+        st.tuples(st.just("fail"), st.integers(0, 3)),
+        st.tuples(st.just("cancel"), st.integers(0, 40)),
+        st.tuples(st.just("wait"), st.integers(1, 3)),
+    ),
+    max_size=60,
+)
+
+
+@given(ACTIONS)
+@settings(deadline=None, max_examples=150)
+def test_in_any_interleaving_everybody_is_told_once_and_in_order(
+    actions: list[tuple[str, int]],
+) -> None:
+    asyncio.run(_play(actions))
+
+
+async def _play(actions: list[tuple[str, int]]) -> None:
+    booking = Booking()
+    order: dict[str, list[str]] = {}
+    async with standing_before(booking, SMALL) as crowd:
+        for number, (action, value) in enumerate(actions):
+            if action == "ask":
+                key = f"{'refuse' if number % 5 == 0 else 'take'}-{number}"
+                order.setdefault(f"event-{value}", []).append(key)
+                await crowd.asks(key, event=f"event-{value}")
+            elif action == "cancel" and crowd.tasks:
+                list(crowd.tasks.values())[value % len(crowd.tasks)].cancel()
+            elif action == "wait":
+                booking.now += value
+            elif booking.out:
+                call = booking.out[value % len(booking.out)]
+                call.answer() if action == "answer" else call.fail(refusal("all"))
+            await settled()
+            _check_bounds(booking, crowd)
+        while booking.out:
+            booking.out[0].answer()
+            await settled()
+        _check_everybody(booking, crowd, order)
+
+
+def _check_bounds(booking: Booking, crowd: Crowd) -> None:
+    assert len(booking.out) <= SMALL.flights
+    events = [event for call in booking.out for event in {one.event_id for one in call.requests}]
+    assert len(set(events)) == len(events), "two calls for one event"
+    assert all(len(call.keys) <= SMALL.batch for call in booking.calls)
+    waiting = sum(not task.done() for task in crowd.tasks.values())
+    assert waiting <= SMALL.waiting + SMALL.flights * SMALL.batch
+
+
+def _check_everybody(booking: Booking, crowd: Crowd, order: dict[str, list[str]]) -> None:
+    sent = [request for call in booking.calls for request in call.requests]
+    keys = [request.idempotency_key for request in sent]
+    assert len(set(keys)) == len(keys), "sent twice"
+    for event, asked in order.items():
+        of_event = [one.idempotency_key for one in sent if one.event_id == event]
+        assert of_event == [key for key in asked if key in of_event], "overtaken"
+    for key, task in crowd.tasks.items():
+        assert task.done(), f"{key} waits for ever"
+        if not task.cancelled():
+            told = crowd.told(key)
+            assert told in {key, "sold_out", "busy"}
+            assert told == "busy" or key in keys
+    assert crowd.coalescer._waiting == crowd.coalescer._in_flight == 0
+    assert not crowd.coalescer._parties
