@@ -79,6 +79,15 @@ KINDS: Mapping[str, Kind] = {
     "request_in_progress": Kind(
         409, "Request in progress", "The first request with this key is still running."
     ),
+    "max_per_buyer_exceeded": Kind(
+        409, "Limit per buyer reached", "One buyer may not have that many tickets."
+    ),
+    "too_many_holds": Kind(
+        409, "Too many holds", "Confirm or cancel one of the holds on this event first."
+    ),
+    "hold_already_extended": Kind(
+        409, "Hold already extended", "The hold was extended before; that works once."
+    ),
     "capacity_below_taken": Kind(
         409, "Capacity below taken", "More tickets are sold or held than would fit."
     ),

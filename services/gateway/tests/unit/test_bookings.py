@@ -146,6 +146,8 @@ def _json(body: Any) -> str:
         (Status.RESOURCE_EXHAUSTED, "sold_out", 409),
         (Status.FAILED_PRECONDITION, "event_cancelled", 409),
         (Status.FAILED_PRECONDITION, "event_over", 409),
+        (Status.FAILED_PRECONDITION, "max_per_buyer_exceeded", 409),
+        (Status.FAILED_PRECONDITION, "too_many_holds", 409),
         (Status.ABORTED, "request_in_progress", 409),
         (Status.INVALID_ARGUMENT, "unknown_ticket_type", 422),
         (Status.INVALID_ARGUMENT, "max_per_booking_exceeded", 422),
@@ -153,6 +155,7 @@ def _json(body: Any) -> str:
         (Status.ALREADY_EXISTS, "idempotency_key_reused", 422),
         (Status.UNAVAILABLE, "unavailable", 503),
         (Status.RESOURCE_EXHAUSTED, "busy", 503),
+        (Status.UNAVAILABLE, "busy", 503),
         (Status.DEADLINE_EXCEEDED, "deadline_exceeded", 503),
         (Status.INTERNAL, "internal", 500),
     ],
@@ -209,17 +212,19 @@ async def test_a_booking_is_read_confirmed_and_cancelled_by_its_id(
         "GetBooking": pb.GetBookingResponse(booking=booking),
         "ConfirmBooking": pb.ConfirmBookingResponse(booking=booking),
         "CancelBooking": pb.CancelBookingResponse(booking=booking),
+        "ExtendHold": pb.ExtendHoldResponse(booking=booking),
     }
     url = f"/api/v1/bookings/{BOOKING}"
     for answer in (
         await client.get(url, headers=bearer()),
         await client.post(f"{url}/confirm", headers=bearer()),
         await client.post(f"{url}/cancel", headers=bearer()),
+        await client.post(f"{url}/extend", headers=bearer()),
     ):
         assert answer.status_code == 200
         assert answer.json()["confirmedAt"] == "2029-01-01T00:00:01Z"
         assert "expiresAt" not in answer.json()
-    for method in ("GetBooking", "ConfirmBooking", "CancelBooking"):
+    for method in ("GetBooking", "ConfirmBooking", "CancelBooking", "ExtendHold"):
         asked = backends.asked(method)
         assert (asked.booking_id, asked.actor.user_id) == (BOOKING, USER)
 
@@ -247,13 +252,24 @@ async def test_somebody_elses_or_ended_bookings_are_refused(
     assert (answer.status_code, answer.json()["error"]) == (http, code)
 
 
-@pytest.mark.parametrize("path", ["bookings/7", "bookings/7/confirm", "bookings/7/cancel"])
+@pytest.mark.parametrize(
+    "path", ["bookings/7", "bookings/7/confirm", "bookings/7/extend", "bookings/7/cancel"]
+)
 async def test_an_id_that_is_none_names_no_booking(
     client: httpx.AsyncClient, bearer: Bearer, path: str
 ) -> None:
     method = "POST" if path.count("/") > 1 else "GET"
     answer = await client.request(method, f"/api/v1/{path}", headers=bearer())
     assert (answer.status_code, answer.json()["error"]) == (404, "booking_not_found")
+
+
+async def test_a_hold_is_extended_once(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
+) -> None:
+    backends.answers["ExtendHold"] = Refusal(Status.FAILED_PRECONDITION, "hold_already_extended")
+    answer = await client.post(f"/api/v1/bookings/{BOOKING}/extend", headers=bearer())
+    assert (answer.status_code, answer.json()["error"]) == (409, "hold_already_extended")
+    assert len(backends.requests["ExtendHold"]) == 1
 
 
 async def test_bookings_are_listed_by_page_and_status(

@@ -46,6 +46,7 @@ async def test_creating_an_event_answers_where_it_is_and_which_version(
         "endAt": "2030-06-01T21:00:00Z",
         "timezone": "Europe/Warsaw",
         "status": "published",
+        "maxPerBuyer": 0,
         "organizerId": USER,
         "version": 3,
         "ticketTypes": [
@@ -55,6 +56,7 @@ async def test_creating_an_event_answers_where_it_is_and_which_version(
                 "price": 45000,
                 "capacity": 200,
                 "maxPerBooking": 10,
+                "maxPerBuyer": 0,
                 "available": 200,
             },
             {
@@ -63,6 +65,7 @@ async def test_creating_an_event_answers_where_it_is_and_which_version(
                 "price": 25000,
                 "capacity": 800,
                 "maxPerBooking": 10,
+                "maxPerBuyer": 0,
                 "available": 800,
             },
         ],
@@ -78,14 +81,15 @@ async def test_ticket_types_take_the_place_of_price_and_capacity(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
 ) -> None:
     backends.answers["CreateEvent"] = pb.CreateEventResponse(event=event)
-    kinds = [{"name": "A", "price": 1, "capacity": 2, "maxPerBooking": 3}]
-    body = BODY | {"ticketTypes": kinds, "status": "draft", "unknown": 1}
+    kinds = [{"name": "A", "price": 1, "capacity": 2, "maxPerBooking": 3, "maxPerBuyer": 4}]
+    body = BODY | {"ticketTypes": kinds, "status": "draft", "maxPerBuyer": 6, "unknown": 1}
     answer = await client.post("/api/v1/events", json=body, headers=bearer("admin"))
     assert answer.status_code == 201
     asked: pb.CreateEventRequest = backends.asked("CreateEvent")
     assert not asked.HasField("price")
     assert asked.status == pb.EVENT_STATUS_DRAFT
     assert asked.ticket_types[0].max_per_booking == 3
+    assert (asked.max_per_buyer, asked.ticket_types[0].max_per_buyer) == (6, 4)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +117,9 @@ async def test_ticket_types_take_the_place_of_price_and_capacity(
         ({"startAt": "0001-01-01T00:00:00+14:00"}, "startAt"),
         ({"startAt": "2030-02-30T00:00:00Z"}, "startAt"),
         ({"currency": "EURO"}, "currency"),
+        ({"maxPerBuyer": -1}, "maxPerBuyer"),
+        ({"maxPerBuyer": "4"}, "maxPerBuyer"),
+        ({"maxPerBuyer": 2**31}, "maxPerBuyer"),
         ({"status": "sold"}, "status"),
         ({"ticketTypes": {}}, "ticketTypes"),
         ({"ticketTypes": [{"name": "A", "price": -1, "capacity": 1}]}, "ticketTypes[0].price"),
@@ -308,6 +315,7 @@ async def test_a_replacement_empties_what_it_leaves_out(
     assert (asked.HasField("description"), asked.description) == (True, "")
     assert (asked.HasField("currency"), asked.HasField("ticket_types")) == (False, False)
     assert (asked.price, asked.capacity) == (25000, 1000)
+    assert (asked.HasField("max_per_buyer"), asked.max_per_buyer) == (True, 0)
 
 
 async def test_a_replacement_needs_every_field(

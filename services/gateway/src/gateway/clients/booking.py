@@ -77,6 +77,11 @@ class BookingClient:
         request = pb.ConfirmBookingRequest(actor=actor, booking_id=booking_id)
         return (await call(self._stub.ConfirmBooking, request, timeout=WRITE_SECONDS)).booking
 
+    async def extend(self, actor: Actor, booking_id: str) -> pb.Booking:
+        """Lengthen a hold, once. Never retried: the second try would be refused."""
+        request = pb.ExtendHoldRequest(actor=actor, booking_id=booking_id)
+        return (await call(self._stub.ExtendHold, request, timeout=WRITE_SECONDS)).booking
+
     async def cancel(self, actor: Actor, booking_id: str) -> pb.Booking:
         """Give a booking up."""
         request = pb.CancelBookingRequest(actor=actor, booking_id=booking_id)

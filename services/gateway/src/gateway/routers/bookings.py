@@ -53,6 +53,8 @@ OfStatus = Annotated[BookingStatus | None, Query(alias="status")]
             "request_in_progress",
             "unknown_ticket_type",
             "max_per_booking_exceeded",
+            "max_per_buyer_exceeded",
+            "too_many_holds",
             "idempotency_key_reused",
         ),
     },
@@ -159,6 +161,24 @@ async def get_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking
 async def confirm_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
     """Turns the hold into tickets. Confirming twice changes nothing."""
     return BookingOut.of(await booking.confirm(caller.actor(), booking_id))
+
+
+@router.post(
+    "/bookings/{booking_id}/extend",
+    summary="Extend a hold",
+    response_model_exclude_none=True,
+    responses=problems(
+        "forbidden",
+        "booking_not_found",
+        "hold_expired",
+        "hold_already_extended",
+        "booking_closed",
+        "conflict",
+    ),
+)
+async def extend_hold(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
+    """Gives a buyer who has started to pay more time; works once. Only its owner or an admin."""
+    return BookingOut.of(await booking.extend(caller.actor(), booking_id))
 
 
 @router.post(

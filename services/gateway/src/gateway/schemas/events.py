@@ -65,6 +65,16 @@ _SORTS = {
 }
 
 
+_MAX_PER_BUYER = Field(
+    default=None,
+    strict=True,
+    ge=0,
+    le=MAX_INT32,
+    examples=[4],
+    description="Most tickets for one buyer over all bookings; 0 for no limit.",
+)
+
+
 class TicketTypeIn(Body):
     """A priced, counted kind of admission."""
 
@@ -77,6 +87,7 @@ class TicketTypeIn(Body):
     max_per_booking: int | None = Field(
         default=None, strict=True, ge=1, le=MAX_INT32, description="10 when absent."
     )
+    max_per_buyer: int | None = _MAX_PER_BUYER
 
     def draft(self) -> pb.TicketTypeDraft:
         """Translate to the catalog's."""
@@ -86,6 +97,7 @@ class TicketTypeIn(Body):
             price=self.price,
             capacity=self.capacity,
             max_per_booking=self.max_per_booking or 0,
+            max_per_buyer=self.max_per_buyer or 0,
         )
 
 
@@ -121,6 +133,7 @@ class EventIn(Body):
     status: EventStatus | None = Field(
         default=None, description="draft or published; published when absent."
     )
+    max_per_buyer: int | None = _MAX_PER_BUYER
 
     def missing(self) -> Sequence[str]:
         """Name the fields that are needed without `ticketTypes` and are not there."""
@@ -142,12 +155,13 @@ class EventIn(Body):
             ends_at=to_timestamp(self.end_at),
             status=self.status.message if self.status else pb.EVENT_STATUS_UNSPECIFIED,
             ticket_types=[item.draft() for item in self.ticket_types or ()],
+            max_per_buyer=self.max_per_buyer or 0,
             price=None if self.ticket_types else self.price,
             capacity=None if self.ticket_types else self.capacity,
         )
 
     def replacement(self) -> "EventChange":
-        """Return the change that leaves nothing of the old text, place, time and stock.
+        """Return the change that leaves nothing of the old text, place, time, limit and stock.
 
         Absent currency, timezone and status stay: there is no empty value for them.
         """
@@ -156,6 +170,7 @@ class EventIn(Body):
                 **dict(self),
                 "description": self.description or "",
                 "location": self.location or "",
+                "max_per_buyer": self.max_per_buyer or 0,
                 "ticket_types": self.ticket_types or None,
             }
         )
@@ -177,6 +192,7 @@ class EventChange(Body):
     status: EventStatus | None = Field(
         default=None, description="published puts a draft on sale, cancelled is final."
     )
+    max_per_buyer: int | None = _MAX_PER_BUYER
 
     def update_request(
         self, event_id: str, actor: Actor, expected_version: int | None
@@ -198,6 +214,7 @@ class EventChange(Body):
             ends_at=to_timestamp(self.end_at),
             status=self.status.message if self.status else pb.EVENT_STATUS_UNSPECIFIED,
             ticket_types=drafts,
+            max_per_buyer=self.max_per_buyer,
             price=None if drafts else self.price,
             capacity=None if drafts else self.capacity,
         )
@@ -211,6 +228,9 @@ class TicketTypeOut(Answer):
     price: int = Field(examples=[25000], description="Minor units (cents).")
     capacity: int = Field(examples=[1000])
     max_per_booking: int = Field(examples=[10])
+    max_per_buyer: int = Field(
+        examples=[4], description="Of one buyer over all bookings; 0 for no limit."
+    )
     available: int | None = Field(examples=[998], description="Null while it cannot be told.")
 
 
@@ -231,6 +251,10 @@ class EventOut(Answer):
     end_at: datetime
     timezone: str = Field(examples=["Europe/Warsaw"])
     status: EventStatus
+    max_per_buyer: int = Field(
+        examples=[6],
+        description="Tickets of all types for one buyer over all bookings; 0 for no limit.",
+    )
     organizer_id: Id
     version: int = Field(examples=[1], description="The ETag; grows with every change.")
     ticket_types: Sequence[TicketTypeOut]
@@ -252,6 +276,7 @@ class EventOut(Answer):
             end_at=to_instant(event.ends_at),
             timezone=event.timezone,
             status=EventStatus.of(event.status),
+            max_per_buyer=event.max_per_buyer,
             organizer_id=event.organizer_id,
             version=event.version,
             ticket_types=kinds,
@@ -267,6 +292,7 @@ def _ticket_type(kind: pb.TicketType, left: Left | None) -> TicketTypeOut:
         price=kind.price,
         capacity=kind.capacity,
         max_per_booking=kind.max_per_booking,
+        max_per_buyer=kind.max_per_buyer,
         available=available,
     )
 
