@@ -75,6 +75,14 @@ types: setup ## Check types, strictly
 test: setup ## Run every test against real servers (T=path narrows)
 	@$(BIN)/pytest $(T)
 
+.PHONY: chaos
+chaos: setup ## Break everything under load, then check every promise (SEED=7 SECONDS=180)
+	@CHAOS_SEED=$(or $(SEED),any) CHAOS_SECONDS=$(or $(SECONDS),180) $(BIN)/pytest -s tests/chaos/test_chaos.py
+
+.PHONY: bench
+bench: setup ## Measure under load, ten minutes (QUICK=1: two; S=a,b: some scenarios)
+	@PYTHONPATH=tests/load $(BIN)/python -m goticket_load $(if $(QUICK),--quick) --scenarios "$(S)"
+
 .PHONY: format
 format: setup ## Rewrite the code in the project's style
 	@$(BIN)/ruff check --fix --quiet .

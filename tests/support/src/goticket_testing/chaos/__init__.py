@@ -1,0 +1,1 @@
+"""Chaos: load and faults on the whole system, and a checker of what must hold afterwards."""

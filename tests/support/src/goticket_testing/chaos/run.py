@@ -1,0 +1,127 @@
+"""One run: events on sale, a crowd, faults; then heal, wait until all has settled, and judge."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import httpx
+
+from goticket_testing.chaos.checker import violations
+from goticket_testing.chaos.crowd import Crowd, Sale
+from goticket_testing.chaos.faults import Fault, Saboteur, plan
+from goticket_testing.chaos.records import Order
+from goticket_testing.chaos.snapshot import read_snapshot
+from goticket_testing.chaos.stack import ChaosStack
+from goticket_testing.world import People, create_event
+
+CALM_SECONDS = 5.0
+"""How long the load runs before the first fault: the broker's new queues settle meanwhile."""
+SETTLE_SECONDS = 120.0
+"""How long outboxes, queues and holds may take to come to rest."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a run went."""
+
+    seed: int
+    seconds: float
+    timeline: list[str]
+    orders: list[Order]
+    violations: list[str]
+
+    def __str__(self) -> str:
+        lines = [
+            f"chaos: seed {self.seed}, {self.seconds:.0f} seconds",
+            *self.timeline,
+            f"clients: {tally(self.orders)}",
+            f"violations: {len(self.violations)}",
+            *(f"  {each}" for each in self.violations[:50]),
+        ]
+        return "\n".join(lines)
+
+
+def tally(orders: Sequence[Order]) -> str:
+    """Count what clients were told."""
+    told = Counter(
+        f"{told.step} {told.status or 'unanswered'} {told.code}".strip()
+        for order in orders
+        for told in order.told
+    )
+    return f"{len(orders)} orders; " + ", ".join(f"{n} {what}" for what, n in sorted(told.items()))
+
+
+def people_of(stack: ChaosStack) -> People:
+    """Whom the stack's identity would vouch for."""
+    settings = stack.environment("identity serve")
+    return People(
+        settings["IDENTITY_SIGNING_KEY"], settings["IDENTITY_ISSUER"], settings["IDENTITY_AUDIENCE"]
+    )
+
+
+async def put_on_sale(stack: ChaosStack, people: People, capacities: Sequence[int]) -> list[Sale]:
+    """Create an event for each capacity; every third has two ticket types of half of it."""
+    organizer = people.person("organizer")
+    sales = []
+    async with httpx.AsyncClient(base_url=stack.base_url, timeout=30) as api:
+        for number, capacity in enumerate(capacities):
+            body: dict[str, object] = {"capacity": capacity}
+            if number % 3 == 2:
+                half = {"price": 1000, "capacity": capacity // 2}
+                kinds = [{"name": name, **half} for name in ("Floor", "Balcony")]
+                body = {"ticketTypes": kinds, "capacity": capacity // 2 * 2, "price": 1000}
+            event = await create_event(api, organizer, **body)
+            types = tuple(kind["id"] for kind in event["ticketTypes"])
+            sales.append(Sale(event["id"], types))
+    return sales
+
+
+async def run_chaos(
+    stack: ChaosStack,
+    seed: int,
+    seconds: float,
+    say: Callable[[str], None],
+    faults: Sequence[Fault] | None = None,
+) -> Report:
+    """Run for so many seconds in all; `faults` replace those that the seed would bring."""
+    people = people_of(stack)
+    small = max(4, int(seconds / 5))
+    sales = await put_on_sale(stack, people, [100_000, *(20 + 10 * (n % 5) for n in range(small))])
+    saboteur = Saboteur(stack, say)
+    if faults is None:
+        faults = plan(seed, seconds - CALM_SECONDS, list(stack.services))
+    crowd = Crowd(seed, stack.doors, people, sales)
+
+    async def sabotage() -> None:
+        await asyncio.sleep(CALM_SECONDS)
+        await saboteur.run(faults)
+        await saboteur.heal()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(crowd.run(seconds))
+        tasks.create_task(sabotage())
+    saboteur.note("the last client has its answer")
+    wrong = await settled_violations(stack, crowd.orders, sales, saboteur)
+    saboteur.note("judged")
+    return Report(seed, seconds, saboteur.timeline, crowd.orders, [*saboteur.deserters, *wrong])
+
+
+async def settled_violations(
+    stack: ChaosStack,
+    orders: Sequence[Order],
+    sales: Sequence[Sale],
+    saboteur: Saboteur,
+    seconds: float = SETTLE_SECONDS,
+) -> list[str]:
+    """Judge again and again until nothing is wrong any more, or time is up."""
+    events = {sale.event_id for sale in sales}
+    addresses = {order.buyer_email for order in orders}
+    deadline = time.monotonic() + seconds
+    while True:
+        found = await read_snapshot(stack, events, addresses)
+        wrong = violations(orders, found, saboteur.disturbances)
+        if not wrong or time.monotonic() > deadline:
+            return wrong
+        await asyncio.sleep(1.0)
