@@ -1,0 +1,64 @@
+"""Run the scenarios: `make bench`, `make bench QUICK=1`, `make bench S=a,b`."""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from goticket_load import report, wrk
+from goticket_load.bench import Bench
+from goticket_load.ledger import reckon
+from goticket_load.machine import Machine, machine
+from goticket_load.scenarios import SCENARIOS, Scenario
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit status: 1 when an invariant is broken."""
+    letters = "".join(each.letter for each in SCENARIOS)
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="about two minutes instead of ten")
+    parser.add_argument("--scenarios", default="", help=f"letters of {letters}, comma-separated")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
+    chosen = parser.parse_args(arguments)
+    wanted = {letter.strip() for letter in chosen.scenarios.split(",") if letter.strip()}
+    if unknown := wanted - set(letters):
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}; there are {letters}")
+    scenarios = [each for each in SCENARIOS if not wanted or each.letter in wanted]
+    try:
+        wrk.program()
+    except wrk.NoWrk as missing:
+        sys.stderr.write(f"{missing}\n")
+        return 2
+    with machine() as running, tempfile.TemporaryDirectory() as lists:
+        bench = run(running, scenarios, quick=chosen.quick, lists=Path(lists))
+        home = report.save(bench, chosen.results)
+    bench.say(f"\n{report.table(bench)}\n\nresults and plots: {os.path.relpath(home)}")
+    return int(any(verdict.violations for verdict in bench.verdicts))
+
+
+def run(running: Machine, scenarios: Sequence[Scenario], *, quick: bool, lists: Path) -> Bench:
+    """Run scenarios one after the other, then check the invariants."""
+    bench = Bench(running, quick, lists)
+    total = sum(each.quick_seconds if quick else each.seconds for each in scenarios)
+    bench.say(f"{len(scenarios)} scenarios, about {_clock(total)}")
+    for number, scenario in enumerate(scenarios, 1):
+        gone = time.monotonic() - bench.started
+        bench.say(f"[{number}/{len(scenarios)}] {_clock(gone)}  {scenario.title}")
+        bench.scenario = scenario.letter
+        scenario.run(bench)
+    bench.say("    checking the invariants")
+    bench.verdicts = reckon(running, bench.told)
+    return bench
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

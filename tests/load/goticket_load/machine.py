@@ -1,0 +1,173 @@
+"""The measured system: durable servers and every process of GoTicket, on free ports."""
+
+import contextlib
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
+from goticket_local import reaper, system
+from goticket_local.local import PREFIXES
+from goticket_local.ports import free_port, free_ports
+from goticket_local.servers import PostgresServer, RabbitPorts, RabbitServer, RedisServer
+from goticket_local.servers.postgres import ACCOUNT, can_enter
+from goticket_local.stack.accounts import ADMIN, PASSWORD, ensure_accounts
+from goticket_local.stack.ports import Ports
+from goticket_local.stack.secrets import Secrets
+from goticket_local.stack.services import HOST, Wiring
+from goticket_local.stack.stack import Stack
+from goticket_testing.databases import ROLES, Postgres
+from goticket_testing.world import People
+
+DATABASE = "goticket"
+VHOST = "goticket"
+# What follows a booking. On these cores it would run beside what is measured, so it is
+# started for the scenarios that are about it.
+FOLLOWERS = ("booking relay", "notification worker")
+
+
+class Machine(Stack):
+    """GoTicket's processes on durable servers, with what a measurement needs to know of them."""
+
+    def __init__(
+        self, folder: Path, postgres: PostgresServer, redis: RedisServer, rabbitmq: RabbitServer
+    ) -> None:
+        self.server = postgres
+        self.rabbitmq = rabbitmq
+        self.redis = redis
+        self._folder = folder
+        self._roles = Postgres(postgres)
+        keys = Secrets()
+        wiring = Wiring(
+            ports=Ports.free(),
+            database_urls={role: self._roles.dsn(role, DATABASE) for role in ROLES},
+            redis_url=redis.url(),
+            amqp_url=rabbitmq.amqp_url(VHOST),
+            signing_key=keys.signing_key,
+            ticket_key=keys.ticket_key,
+            admin_email=ADMIN,
+            admin_password=PASSWORD,
+        )
+        # GATEWAY_WORKERS=2 make bench: measured as the caller wants it.
+        given = {n: v for n, v in os.environ.items() if n.startswith(PREFIXES)}
+        super().__init__(wiring, run_dir=folder / "run", log_dir=folder / "logs", environment=given)
+        settings = self.services["identity serve"].environment
+        self.people = People(
+            keys.signing_key, settings["IDENTITY_ISSUER"], settings["IDENTITY_AUDIENCE"]
+        )
+
+    def set_up(self) -> None:
+        """Create, migrate and start everything but the followers."""
+        self._roles.create_database(DATABASE)
+        self.rabbitmq.add_vhost(VHOST)
+        self.migrate()
+        self.start(*(name for name in self.services if name not in FOLLOWERS))
+        ensure_accounts(self.base_url)
+
+    def restart(self, name: str, settings: Mapping[str, str]) -> None:
+        """Start a process anew with other settings, until it is ready."""
+        self.stop(name)
+        process = self.process(name)
+        process.env = {**process.env, **settings}
+        self.start(name)
+
+    def without(self, name: str, *settings: str) -> None:
+        """Start a process anew with the defaults of some settings."""
+        self.stop(name)
+        process = self.process(name)
+        process.env = {n: v for n, v in process.env.items() if n not in settings}
+        self.start(name)
+
+    def add_replica(self) -> str:
+        """Start another booking and a gateway that asks it; returns that gateway's address."""
+        grpc, http, *ops = free_ports(4)
+        booking = self.services["booking serve"]
+        gateway = self.services["gateway serve"]
+        added = {
+            "booking serve 2": replace(
+                booking,
+                ops_port=ops[0],
+                settings={**booking.settings, "GRPC_LISTEN": f"{HOST}:{grpc}"},
+            ),
+            "gateway serve 2": replace(
+                gateway,
+                ops_port=ops[1],
+                settings={
+                    **gateway.settings,
+                    "LISTEN": f"{HOST}:{http}",
+                    "BOOKING_TARGET": f"{HOST}:{grpc}",
+                },
+            ),
+        }
+        for name, service in added.items():
+            process = self._process(service, self._folder / "run2", self._folder / "logs2")
+            self.services[name] = service
+            self._processes[name] = process
+        self.start(*added)
+        return f"http://{HOST}:{http}"
+
+    def drop_replica(self) -> None:
+        """End what `add_replica` started."""
+        for name in ("gateway serve 2", "booking serve 2"):
+            self.stop(name)
+            del self.services[name], self._processes[name]
+
+    def sql(self, script: str, database: str = DATABASE) -> str:
+        """Run SQL as superuser; returns what psql prints."""
+        return self.server.run_sql(database, script)
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """CPU time so far of each process and server with its children."""
+        pids = {name: self.process(name).pid for name in self.services}
+        pids |= {s.name: s.pid for s in (self.server, self.redis, self.rabbitmq)}
+        return {name: _cpu_seconds(pid) for name, pid in pids.items() if pid}
+
+
+def _cpu_seconds(pid: int) -> float:
+    total = 0.0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        for process in [parent, *parent.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += sum(process.cpu_times()[:4])  # own and waited-for children's
+    return total
+
+
+@contextlib.contextmanager
+def machine() -> Iterator[Machine]:
+    """Everything started; ended and removed after the block, also when we are killed in it."""
+    system.ensure_packages()
+    folder = _folder()
+    with reaper.attach(folder):
+        postgres = PostgresServer(
+            folder / "postgres", free_port(), password=secrets.token_hex(16), durable=True
+        )
+        redis = RedisServer(folder / "redis", free_port(), password=secrets.token_hex(16))
+        ports = RabbitPorts(*free_ports(4))
+        rabbitmq = RabbitServer(folder / "rabbitmq", ports, password=secrets.token_hex(16))
+        servers = (postgres, redis, rabbitmq)
+        running: Machine | None = None
+        try:
+            for server in servers:
+                server.start()
+            running = Machine(folder, postgres, redis, rabbitmq)
+            running.set_up()
+            yield running
+        finally:
+            if running is not None:
+                running.stop_all()
+            for server in servers:
+                server.discard()
+
+
+def _folder() -> Path:
+    for parent in (tempfile.gettempdir(), "/var/tmp"):  # noqa: S108 - mkdtemp makes it private
+        folder = Path(tempfile.mkdtemp(prefix="goticket-bench-", dir=parent))
+        folder.chmod(0o711)  # PostgreSQL may run as another account
+        if can_enter(ACCOUNT, folder):
+            break
+        folder.rmdir()
+    return folder

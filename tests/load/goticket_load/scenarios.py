@@ -1,0 +1,269 @@
+"""The scenarios, by letter, in the order they run in."""
+
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import httpx
+from booking.config import ServeSettings
+from gateway.config import GatewaySettings
+
+from goticket_load import yardsticks
+from goticket_load.bench import PLENTY, Bench
+from goticket_load.history import add_history
+from goticket_load.wrk import Load
+
+UNARY = {"gateway serve": "GATEWAY_COALESCE", "booking serve": "BOOKING_LANES"}
+"""Settings that, when false, take a process's part of the batched path out of service."""
+OVERLOAD = 5
+HOLD_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One letter of `make bench S=…`."""
+
+    letter: str
+    title: str
+    run: Callable[[Bench], None]
+    seconds: float
+    quick_seconds: float
+    """About how long it takes."""
+
+
+def database_yardstick(bench: Bench) -> None:
+    """One transaction a booking, without any service; the bare web framework."""
+    seconds = bench.seconds(8, 4)
+    tps = yardsticks.one_transaction_per_booking(bench.machine.server, seconds)
+    bench.figure("pgbench, 64 clients", max(tps, bench.figures.get("pgbench, 64 clients", 0)), "/s")
+
+
+def framework_yardsticks(bench: Bench) -> None:
+    """What the web framework can do at all, here and inside the gateway."""
+    seconds = bench.seconds(5, 3)
+    with yardsticks.hello_server() as url:
+        bench.load("bare FastAPI", Load("read", 64, seconds, settings={"PATH": "/"}), url=url)
+    bench.load("gateway's /livez", Load("read", 64, seconds, settings={"PATH": "/livez"}))
+
+
+def unary(bench: Bench) -> None:
+    """The same services with batching switched off: one call and one transaction a booking."""
+    if not can_switch_off():
+        bench.notes.append("The batched path is not in this version: every figure is unary.")
+    for process, setting in UNARY.items():
+        bench.machine.restart(process, {setting: "false"})
+    event = bench.events()
+    bench.warm_up(event[0])
+    seconds = bench.seconds(10, 4)
+    for connections in (1, 64) if bench.quick else (1, 16, 64, 256):
+        bench.load(f"unary, {connections}", Load("book", connections, seconds), event)
+    for process, setting in UNARY.items():
+        bench.machine.without(process, setting)
+
+
+def can_switch_off() -> bool:
+    """Whether this version has a batched path and a way around it."""
+    return "coalesce" in GatewaySettings.model_fields and "lanes" in ServeSettings.model_fields
+
+
+def hot(bench: Bench) -> None:
+    """One event, plenty of stock, ever more buyers at once."""
+    event = bench.events()
+    bench.warm_up(event[0])
+    seconds = bench.seconds(10, 4)
+    for connections in (1, 16, 64, 256) if bench.quick else (1, 16, 64, 256, 1024):
+        bench.load(f"hot event, {connections}", Load("book", connections, seconds), event)
+    database_yardstick(bench)  # again: the machine may have been faster or slower meanwhile
+    rate = bench.best().rate / 2
+    bench.scenario = "a, half"
+    bench.load("hot event, half of the best rate", Load("book", 128, seconds, rate=rate), event)
+
+
+def sell_out(bench: Bench) -> None:
+    """10,000 tickets, 100,000 requests; then the price of saying no."""
+    tickets = 1_000 if bench.quick else 10_000
+    event = bench.events(capacity=tickets)
+    limit = 10 * tickets
+    load = Load("book", 256, bench.seconds(60, 20), limit=limit)
+    sold = bench.load(f"sell-out of {tickets:,}", load, event)
+    bench.figures["sell-out, sold"] = sold.tally.count("book", 201)
+    bench.figures["sell-out, seconds to the last ticket"] = max(
+        (at for at, rate in sold.tally.rates("book", 201) if rate), default=0.0
+    )
+    seconds = bench.seconds(6, 3)
+    bench.load("sold out, refusals", Load("book", 64, seconds), event)
+    cheapest = Load("read", 64, seconds, settings={"PATH": "/livez"})
+    bench.load("cheapest route", cheapest)
+
+
+def many_events(bench: Bench) -> None:
+    """Buyers spread over many events."""
+    count = 100 if bench.quick else 1_000
+    events = bench.events(count, capacity=PLENTY)
+    seconds = bench.seconds(10, 4)
+    bench.warm_up(events[0])
+    one = bench.load("one hot event beside it", Load("book", 64, seconds), events[:1])
+    many = bench.load(f"{count:,} events", Load("book", 64, seconds), events)
+    bench.figures["many events / one"] = many.rate / one.rate
+
+
+def day(bench: Bench) -> None:
+    """Holds confirmed, cancelled or left to expire, with ten reads a write."""
+    settings = {"BOOKING_HOLD_SECONDS": f"{HOLD_SECONDS}", "BOOKING_MAX_HOLDS_PER_BUYER": "1000"}
+    bench.machine.restart("booking serve", settings)
+    events = bench.events(10)
+    bench.warm_up(events[0])
+    bench.load("holds and reads, 64", Load("shop", 64, bench.seconds(15, 5)), events)
+    held = "SELECT count(*) FROM booking.bookings WHERE status = 'held'"
+    deadline = time.monotonic() + HOLD_SECONDS + 20
+    while (left := int(bench.machine.sql(held))) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    expired = "SELECT count(*) FROM booking.bookings WHERE status = 'expired'"
+    bench.figure("holds expired", float(bench.machine.sql(expired)))
+    bench.figure("holds overdue at the end", left)
+    bench.machine.without("booking serve", *settings)
+
+
+def overload(bench: Bench) -> None:
+    """Five times what can be served: what is accepted, how fast, and does the rest still answer."""
+    best = bench.best()
+    event = bench.events()
+    bench.warm_up(event[0])
+    with Probes(bench, event[0]) as probes:
+        load = Load("book", 2048, bench.seconds(15, 6), rate=OVERLOAD * best.rate)
+        flooded = bench.load("overload", load, event)
+    bench.figures["overload, accepted / best"] = flooded.rate / best.rate
+    bench.figures["overload, offered / best"] = flooded.tally.requests / flooded.tally.seconds
+    bench.figures["overload, offered / best"] /= best.rate
+    for name, milliseconds in probes.p99().items():
+        bench.figure(f"overload, p99 of {name}", milliseconds, " ms")
+
+
+class Probes(threading.Thread):
+    """Somebody who reads, cancels and looks at /livez all the while, one thing at a time."""
+
+    def __init__(self, bench: Bench, event: str) -> None:
+        super().__init__(daemon=True)
+        self._bench = bench
+        self._event = event
+        self._done = threading.Event()
+        self._seconds: dict[str, list[float]] = {}
+        self._buyer = bench.buyers[0]
+        booked = [bench.book(event, self._buyer) for _ in range(20)]
+        self._bookings = [answer.json()["id"] for answer in booked if answer.is_success]
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self.join()
+
+    def run(self) -> None:
+        """Look, until told to stop."""
+        headers = self._buyer.headers
+        with httpx.Client(
+            base_url=self._bench.machine.base_url, timeout=30, headers=headers
+        ) as api:
+            while not self._done.wait(0.1):
+                self._time("/livez", lambda: api.get("/livez"))
+                self._time("a read", lambda: api.get(f"/api/v1/events/{self._event}"))
+                if self._bookings:
+                    path = f"/api/v1/bookings/{self._bookings.pop()}/cancel"
+                    self._time("a cancel", lambda path=path: api.post(path))  # type: ignore[misc]  # mypy cannot type a default here
+
+    def _time(self, name: str, call: Callable[[], httpx.Response]) -> None:
+        begun = time.perf_counter()
+        try:
+            name += "" if call().is_success else ", refused"
+        except httpx.TransportError:
+            name += ", broken"
+        self._seconds.setdefault(name, []).append(time.perf_counter() - begun)
+
+    def p99(self) -> dict[str, float]:
+        """Milliseconds by what was done (the longest, with fewer than a hundred)."""
+        return {
+            name: 1000 * (statistics.quantiles(s, n=100)[-1] if len(s) >= 100 else max(s))
+            for name, s in self._seconds.items()
+        }
+
+
+def replica(bench: Bench) -> None:
+    """A second gateway with a booking of its own sells the same event."""
+    event = bench.events()
+    bench.warm_up(event[0])
+    seconds = bench.seconds(10, 4)
+    one = bench.load("one replica, 64", Load("book", 64, seconds), event)
+    second = bench.machine.add_replica()
+    bench.load("warm-up", Load("book", 16, bench.seconds(3, 2)), event, url=second, kept=False)
+    load = Load("book", 32, seconds)
+    both = bench.loads_at_once(
+        "two replicas, 32 each", load, event, [bench.machine.base_url, second]
+    )
+    bench.machine.drop_replica()
+    bench.figure("two replicas, together", sum(each.rate for each in both), "/s")
+    bench.figures["two replicas / one"] = sum(each.rate for each in both) / one.rate
+
+
+def history(bench: Bench) -> None:
+    """The hot event when very many bookings are stored already."""
+    event = bench.events()
+    bench.warm_up(event[0])
+    seconds = bench.seconds(10, 4)
+    empty = bench.load("before", Load("book", 64, seconds), event)
+    rows = 100_000 if bench.quick else 2_000_000
+    add_history(bench.machine, event[0], rows)
+    full = bench.load(f"with {rows:,} bookings stored", Load("book", 64, seconds), event)
+    bench.figures["history / empty"] = full.rate / empty.rate
+
+
+def followers(bench: Bench) -> None:
+    """What all these bookings set off: events to the broker, mails to people."""
+    pending = "SELECT count(*) FROM booking.outbox"
+    if int(bench.machine.sql(pending)) < 5_000:
+        bench.load("something to relay", Load("book", 64, bench.seconds(8, 4)), bench.events())
+    bench.machine.start("booking relay")
+    before = int(bench.machine.sql(pending))
+    begun = time.monotonic()
+    left = before
+    while left and time.monotonic() - begun < bench.seconds(20, 6):
+        time.sleep(0.25)
+        left = int(bench.machine.sql(pending))
+    bench.figure("relayed", (before - left) / (time.monotonic() - begun), "/s")
+    bench.figures["relay, pending at the start"] = before
+    bench.machine.stop("booking relay")
+    bench.machine.start("notification worker")
+    mails = _mails(bench)
+    begun = time.monotonic()
+    time.sleep(bench.seconds(15, 6))
+    bench.figure("mails with PDF", (_mails(bench) - mails) / (time.monotonic() - begun), "/s")
+    bench.machine.start("booking relay")
+    name = "hot event while relay and mails run, 64"
+    bench.load(name, Load("book", 64, bench.seconds(10, 4)), bench.events())
+    for follower in ("booking relay", "notification worker"):
+        bench.machine.stop(follower)
+
+
+def _mails(bench: Bench) -> int:
+    answer = httpx.get(f"{bench.machine.inbox.url}/api/v1/messages", params={"limit": 1})
+    total: int = answer.json()["total"]
+    return total
+
+
+SCENARIOS = (
+    Scenario("y", "Yardstick: one transaction a booking", database_yardstick, 9, 5),
+    Scenario("w", "Yardstick: the web framework", framework_yardsticks, 13, 9),
+    Scenario("u", "Yardstick: the unary path", unary, 55, 18),
+    Scenario("a", "Hot event, plenty of stock", hot, 78, 30),
+    Scenario("b", "Sell-out, and refusals", sell_out, 60, 20),
+    Scenario("c", "Many events at once", many_events, 45, 15),
+    Scenario("d", "Holds, confirmations, expiries and reads", day, 45, 25),
+    Scenario("e", "Overload", overload, 20, 10),
+    Scenario("g", "A second replica", replica, 40, 20),
+    Scenario("h", "Millions of bookings stored", history, 110, 20),
+    Scenario("f", "Relay and notification", followers, 60, 25),
+)
