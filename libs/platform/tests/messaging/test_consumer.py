@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -302,6 +303,18 @@ async def test_one_trace_reaches_from_the_request_to_the_handler(
         assert by_name[earlier].context is not None
         assert parent.span_id == by_name[earlier].context.span_id
         assert parent.trace_id == by_name[earlier].context.trace_id
+
+
+async def test_a_trace_that_nobody_keeps_passes_through_without_a_span(
+    pool: asyncpg.Pool, amqp_url: str, spans: InMemorySpanExporter
+) -> None:
+    received = Received()
+    unsampled = f"00-{'4b' * 16}-{'0a' * 8}-00"
+    await append(pool, replace(an_event(), headers={"traceparent": unsampled}))
+    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, received).run):
+        await eventually(lambda: len(received.events) == 1)
+    assert received.events[0].headers["traceparent"] == unsampled
+    assert f"{SMALL.exchange} publish" not in {span.name for span in spans.get_finished_spans()}
 
 
 async def publish(

@@ -78,15 +78,25 @@ class ReceivedEvent:
             raise Poison(f"the body is no {kind.DESCRIPTOR.full_name}: {error}") from error
 
 
+def checked_body(event: PublishedEvent) -> bytes:
+    """Return the payload as it travels.
+
+    Raises:
+        ValueError: it is larger than MAX_PAYLOAD_BYTES.
+    """
+    body = event.payload.encode()
+    if len(body) > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"a payload of {len(body)} bytes is too large")
+    return body
+
+
 def event_message(event: PublishedEvent, headers: Mapping[str, str]) -> Message:
     """Build the persistent AMQP message of `event`; `headers` carry the trace.
 
     Raises:
         ValueError: the payload is larger than MAX_PAYLOAD_BYTES.
     """
-    body = event.payload.encode()
-    if len(body) > MAX_PAYLOAD_BYTES:
-        raise ValueError(f"a payload of {len(body)} bytes is too large")
+    body = checked_body(event)
     attributes: HeadersType = {
         **headers,
         "cloudEvents:specversion": "1.0",

@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-from enum import Enum
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import asyncpg
-from aio_pika.abc import AbstractExchange
 from aio_pika.exceptions import DeliveryError
 from goticket_contracts.topology import TOPOLOGY, Topology
-from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Gauge
 
 from goticket_platform.lifecycle import Stop
@@ -17,21 +16,22 @@ from goticket_platform.messaging.broker import (
     Backoff,
     BrokerLost,
     NotConnected,
-    being_cancelled,
     keep_connected,
     open_channel,
 )
-from goticket_platform.messaging.cloudevents import PublishedEvent, event_message
+from goticket_platform.messaging.cloudevents import PublishedEvent
 from goticket_platform.messaging.outbox_listener import listen
+from goticket_platform.messaging.publisher import Outgoing, Publisher
 from goticket_platform.messaging.statements import outbox_channel, statements
-from goticket_platform.telemetry import extracted_context, inject_context, tracer
 
 BATCH = 500
 """Most events claimed in one transaction."""
+OVERLAP = 2
+"""Batches at once: while one waits for its confirms, the next is claimed and sent."""
 POLL_SECONDS = 1.0
 """How long to sleep when no wake-up comes: the bound on a lost NOTIFY."""
 PUBLISH_SECONDS = 10.0
-"""How long the broker may take to confirm one event."""
+"""How long the broker may take to confirm one batch."""
 SAMPLE_SECONDS = 5.0
 """How often the backlog is measured."""
 PENDING = Gauge("goticket_outbox_pending", "Events that wait in the outbox", ["schema"])
@@ -42,19 +42,40 @@ REFUSED = Counter("goticket_outbox_refused", "Events the broker did not take", [
 logger = get_logger(__name__)
 
 
-class _Outcome(Enum):
-    CONFIRMED = "confirmed"
-    REFUSED = "refused"
-    """The broker answered and did not take it: it waits, others go on."""
-    UNKNOWN = "unknown"
-    """No answer came: the connection is of no more use, and the event goes again."""
+class _Settled:
+    """Which of the claimed rows may go, which must wait, and how many got no answer."""
+
+    def __init__(self, rows: Sequence[asyncpg.Record], answers: Sequence[Exception | None]) -> None:
+        self.confirmed: list[int] = []
+        self.refused: list[int] = []
+        """The broker answered and did not take them: they wait, others go on."""
+        self.unknown = 0
+        """The connection is of no more use, and they go again."""
+        for row, error in zip(rows, answers, strict=True):
+            if error is None:
+                self.confirmed.append(row["id"])
+            elif isinstance(error, DeliveryError | ValueError | TypeError):
+                self.refused.append(row["id"])
+                _log_refusal(row, error)
+            else:
+                self.unknown += 1
+
+
+def _log_refusal(row: asyncpg.Record, error: Exception) -> None:
+    logger.error(
+        "event refused",
+        message_id=str(row["event_id"]),
+        message_type=row["type"],
+        attempts=row["attempts"] + 1,
+        reason=f"{type(error).__name__}: {error}",
+    )
 
 
 class Relay:
     """Publishes the outbox of one schema. Any number may run at once.
 
-    `pool` needs two connections: one listens for wake-ups. `source` is the
-    CloudEvents source, such as "/goticket/booking".
+    `pool` needs OVERLAP connections and one that listens for wake-ups. `source` is
+    the CloudEvents source, such as "/goticket/booking".
     """
 
     def __init__(
@@ -77,6 +98,7 @@ class Relay:
         self._poll_seconds = poll_seconds
         self._sql = statements(schema)
         self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
         self._connected = False
 
     async def check(self) -> None:
@@ -100,77 +122,63 @@ class Relay:
     async def _session(self, stop: Stop, backoff: Backoff) -> None:
         name = f"{self._schema} relay"
         async with open_channel(self._amqp_url, self._topology, name=name) as (channel, exchange):
+            publisher = await Publisher.on(channel, exchange.name)
+            workers = [
+                asyncio.create_task(self._work(stop, backoff, publisher)) for _ in range(OVERLAP)
+            ]
             self._connected = True
             try:
-                while not stop.is_set():
-                    if channel.is_closed:
-                        raise BrokerLost("the channel was closed")
-                    # Cleared before looking: what commits during the look wakes again.
-                    self._wake.clear()
-                    if await self._relay_batch(exchange):
-                        backoff.reset()
-                    else:
-                        await self._sleep()
+                await asyncio.gather(*workers)
             finally:
                 self._connected = False
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _relay_batch(self, exchange: AbstractExchange) -> int:
+    async def _work(self, stop: Stop, backoff: Backoff, publisher: Publisher) -> None:
+        """Relay batch after batch until `stop`, taking turns with the other workers."""
+        while not stop.is_set():
+            async with AsyncExitStack() as turn:
+                # Whoever has the turn looks for rows, and sleeps when there are none.
+                await turn.enter_async_context(self._turn)
+                if publisher.is_closed:
+                    raise BrokerLost("the channel was closed")
+                # Cleared before looking: what commits during the look wakes again.
+                self._wake.clear()
+                if await self._relay_batch(publisher, turn):
+                    backoff.reset()
+                    # Successors of what has just left may leave now.
+                    self._wake.set()
+                elif not stop.is_set():
+                    await self._sleep()
+
+    async def _relay_batch(self, publisher: Publisher, turn: AsyncExitStack) -> int:
         """Publish and forget one batch; return how many events it had.
 
-        The rows stay locked meanwhile. A crash after the publish and before the
-        commit publishes them again: consumers drop what they have seen.
+        Gives up the turn once the rows are claimed. They stay locked until they are
+        deleted, and hide their successors from the other workers and relays: so an
+        aggregate's events leave one after another. A crash after the publish and before
+        the commit publishes the batch again: consumers drop what they have seen.
         """
         async with self._pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(self._sql["claim_heads"], self._batch)
-            outcomes = await asyncio.gather(*(self._publish(exchange, row) for row in rows))
-            ids: dict[_Outcome, list[int]] = {outcome: [] for outcome in _Outcome}
-            for row, outcome in zip(rows, outcomes, strict=True):
-                ids[outcome].append(row["id"])
-            if confirmed := ids[_Outcome.CONFIRMED]:
-                await connection.execute(self._sql["delete_published"], confirmed)
-            if refused := ids[_Outcome.REFUSED]:
-                await connection.execute(self._sql["back_off"], refused)
-        PUBLISHED.labels(self._schema).inc(len(confirmed))
-        REFUSED.labels(self._schema).inc(len(refused))
-        if unknown := ids[_Outcome.UNKNOWN]:
-            raise BrokerLost(f"{len(unknown)} of {len(rows)} events were not confirmed")
+            if not rows:
+                return 0
+            await turn.aclose()
+            answers = await publisher.publish(
+                [Outgoing(self._event(row), json.loads(row["headers"])) for row in rows],
+                PUBLISH_SECONDS,
+            )
+            settled = _Settled(rows, answers)
+            if settled.confirmed:
+                await connection.execute(self._sql["delete_published"], settled.confirmed)
+            if settled.refused:
+                await connection.execute(self._sql["back_off"], settled.refused)
+        PUBLISHED.labels(self._schema).inc(len(settled.confirmed))
+        REFUSED.labels(self._schema).inc(len(settled.refused))
+        if settled.unknown:
+            raise BrokerLost(f"{settled.unknown} of {len(rows)} events were not confirmed")
         return len(rows)
-
-    async def _publish(self, exchange: AbstractExchange, row: asyncpg.Record) -> _Outcome:
-        """Publish one event as a child of the request that caused it; never raise."""
-        headers: dict[str, str] = json.loads(row["headers"])
-        with tracer.start_as_current_span(
-            f"{exchange.name} publish",
-            context=extracted_context(headers),
-            kind=SpanKind.PRODUCER,
-            attributes={
-                "messaging.system": "rabbitmq",
-                "messaging.destination.name": exchange.name,
-                "messaging.message.id": str(row["event_id"]),
-                "messaging.rabbitmq.destination.routing_key": row["type"],
-            },
-        ):
-            try:
-                message = event_message(self._event(row), {**headers, **inject_context()})
-                await exchange.publish(
-                    message, row["type"], mandatory=True, timeout=PUBLISH_SECONDS
-                )
-            except (DeliveryError, ValueError, TypeError) as error:
-                logger.error(
-                    "event refused",
-                    message_id=str(row["event_id"]),
-                    message_type=row["type"],
-                    attempts=row["attempts"] + 1,
-                    reason=f"{type(error).__name__}: {error}",
-                )
-                return _Outcome.REFUSED
-            except asyncio.CancelledError:
-                if being_cancelled():
-                    raise
-                return _Outcome.UNKNOWN
-            except Exception:  # noqa: BLE001 - a dying connection raises nearly anything
-                return _Outcome.UNKNOWN
-        return _Outcome.CONFIRMED
 
     def _event(self, row: asyncpg.Record) -> PublishedEvent:
         return PublishedEvent(

@@ -1,0 +1,236 @@
+"""How fast one relay process empties an outbox, with few and with very many rows pending.
+
+    .venv/bin/python -m libs.platform.benchmarks.bench_relay --pending 1000 1000000
+
+The outbox is kept at its size while the relay runs, so that the rate is that of a
+standing backlog. `--source before=DIR` measures another checkout's platform in the same
+run, on the same servers, in turns with this one. One booking's payload with two tickets
+goes to a quorum queue and to the event log, as in the running system.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import asyncpg
+from goticket_local.ports import free_port
+from goticket_platform.migrations import migrate_up
+
+from libs.platform.benchmarks.servers import Servers, private_servers
+
+SCHEMA = "booking"
+METRIC = 'goticket_outbox_published_total{schema="booking"} '
+WARM_UP_SECONDS = 2.0
+TOP_UP_SECONDS = 0.02
+COUNTED = 10_000
+"""Up to here an outbox is counted when it is topped up; beyond, that would disturb."""
+
+FILL = """
+INSERT INTO booking.outbox
+    (event_id, type, aggregate_id, aggregate_version, partition_id, payload, headers, occurred_at)
+SELECT gen_random_uuid(), 'goticket.booking.booking.confirmed.v1', gen_random_uuid(), 1, $2,
+       $3::jsonb, $4::jsonb, now()
+FROM generate_series(1, $1)
+"""
+
+RELAY = """
+import asyncio, os
+from goticket_platform.lifecycle import run
+from goticket_platform.logs import configure_logging
+from goticket_platform.messaging.relay_process import run_relay
+from goticket_platform.telemetry import configure_tracing
+configure_logging("bench", "INFO")
+configure_tracing("bench", None, 1.0)
+run(lambda stop: run_relay(
+    dsn=os.environ["DSN"], amqp_url=os.environ["AMQP"], schema="booking",
+    source="/goticket/booking", metrics_listen=os.environ["LISTEN"], stop=stop))
+"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured: whose code, over how many rows, traced or not."""
+
+    source: str
+    path: str
+    pending: int
+    sampled: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    """Events confirmed a second, and microseconds of the relay's processor time for each."""
+
+    rate: float
+    cpu: float
+
+
+def payload() -> str:
+    """A confirmed booking as protobuf-JSON, about as long as a real one."""
+    ticket = {
+        "id": "0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d5f",
+        "code": "GT1.7f3a9c." + "AbCdEfGhIjKlMnOpQrStUvWxYz012345" * 5,
+        "ticketTypeId": "0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d60",
+        "ticketTypeName": "General Admission",
+        "holderName": "Ada Lovelace",
+    }
+    booking = {
+        "id": "0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d61",
+        "eventId": "0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d62",
+        "buyerEmail": "ada@buyers.example",
+        "buyerName": "Ada Lovelace",
+        "status": "BOOKING_STATUS_CONFIRMED",
+        "total": "50000",
+        "currency": "EUR",
+        "tickets": [ticket, ticket],
+        "version": "1",
+    }
+    event = {"id": booking["eventId"], "name": "Metallica Live", "timezone": "Europe/Berlin"}
+    return json.dumps({"booking": booking, "event": event})
+
+
+def published(port: int) -> int:
+    """What the relay's counter says."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        for line in answer.read().decode().splitlines():
+            if line.startswith(METRIC):
+                return int(float(line.removeprefix(METRIC)))
+    return 0
+
+
+async def fill(connection: asyncpg.Connection, rows: int, sampled: bool) -> None:
+    """Append `rows` events of as many bookings."""
+    partition = await connection.fetchval("SELECT gen_random_uuid()")
+    flags = "01" if sampled else "00"
+    headers = json.dumps({"traceparent": f"00-{'4b' * 16}-{'0a' * 8}-{flags}"})
+    while rows > 0:
+        step = min(rows, 50_000)
+        await connection.execute(FILL, step, partition, payload(), headers, timeout=120)
+        rows -= step
+
+
+@asynccontextmanager
+async def relay_process(
+    dsn: str, amqp_url: str, path: str, log: Path
+) -> AsyncIterator[tuple[int, int]]:
+    """A relay of the platform in `path` (empty: the installed one); yields ops port and pid."""
+    port = free_port()
+    env = {**os.environ, "DSN": dsn, "AMQP": amqp_url, "LISTEN": f"127.0.0.1:{port}"}
+    if path:
+        env["PYTHONPATH"] = path
+    with log.open("ab") as stderr:
+        relay = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", RELAY, env=env, stderr=stderr
+        )
+    try:
+        yield port, relay.pid
+    finally:
+        relay.terminate()
+        await relay.wait()
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used of the processors."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def counter(port: int) -> int:
+    """The relay's counter; waits until the relay answers."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await asyncio.to_thread(published, port)
+            except OSError:
+                await asyncio.sleep(0.1)
+
+
+async def top_up(connection: asyncpg.Connection, port: int, setting: Setting, done: int) -> int:
+    """Replace what has left the outbox; return how many events have left by now."""
+    now = await counter(port)
+    missing = now - done
+    if setting.pending <= COUNTED:
+        missing = setting.pending - await connection.fetchval("SELECT count(*) FROM booking.outbox")
+    await fill(connection, missing, setting.sampled)
+    return now
+
+
+async def measure(servers: Servers, dsn: str, setting: Setting, seconds: float) -> Result:
+    """Relay for a while, with the outbox kept at its size."""
+    connection = await asyncpg.connect(dsn)
+    waiting: int = await connection.fetchval("SELECT count(*) FROM booking.outbox", timeout=60)
+    if waiting > setting.pending:
+        await connection.execute("TRUNCATE booking.outbox")
+        waiting = 0
+    await fill(connection, setting.pending - waiting, setting.sampled)
+    await connection.execute("ANALYZE booking.outbox", timeout=120)
+    vhost = f"bench-{time.monotonic_ns()}"
+    servers.rabbitmq.add_vhost(vhost)
+    log = servers.folder / "relay.log"
+    amqp_url = servers.rabbitmq.amqp_url(vhost)
+    try:
+        async with relay_process(dsn, amqp_url, setting.path, log) as (port, pid):
+            done, began, first, cpu = 0, 0.0, 0, 0.0
+            while began == 0.0 or time.monotonic() - began < seconds:
+                await asyncio.sleep(TOP_UP_SECONDS)
+                done = await top_up(connection, port, setting, done)
+                if began == 0.0 and done:
+                    await asyncio.sleep(WARM_UP_SECONDS)
+                    first, began, cpu = await counter(port), time.monotonic(), cpu_seconds(pid)
+            events = await counter(port) - first
+            return Result(
+                rate=events / (time.monotonic() - began),
+                cpu=(cpu_seconds(pid) - cpu) / max(events, 1) * 1e6,
+            )
+    finally:
+        servers.rabbitmq.delete_vhost(vhost)
+        await connection.close()
+
+
+async def bench(arguments: argparse.Namespace) -> None:
+    """Measure every setting in turns and print a line for each."""
+    paths = {"now": ""} | dict(pair.split("=", 1) for pair in arguments.source)
+    with private_servers() as servers:
+        servers.postgres.create_database("bench")
+        dsn = servers.postgres.dsn(SCHEMA, "bench")
+        await migrate_up(dsn, "booking.migrations")
+        for pending in sorted(arguments.pending, reverse=True):
+            results: dict[str, list[Result]] = {name: [] for name in paths}
+            for _ in range(arguments.rounds):
+                for name, path in paths.items():
+                    setting = Setting(name, path, pending, arguments.sampled)
+                    results[name].append(await measure(servers, dsn, setting, arguments.seconds))
+                    show(pending, name, results[name][-1:])
+            for name in paths:
+                show(pending, f"{name} (median)", results[name])
+
+
+def show(pending: int, name: str, results: Sequence[Result]) -> None:
+    """Print the median of some results."""
+    rate, cpu = median(each.rate for each in results), median(each.cpu for each in results)
+    sys.stdout.write(f"{pending:>9} pending  {name:<18} {rate:7.0f}/s  {cpu:5.0f} µs CPU each\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pending", type=int, nargs="+", default=[1000])
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--sampled", action="store_true", help="every event is part of a trace")
+    parser.add_argument("--source", action="append", default=[], metavar="NAME=DIR")
+    asyncio.run(bench(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
