@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -15,9 +17,10 @@ from goticket_platform.messaging import relay_process
 from goticket_platform.messaging.consumer import Consumer
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.ops import Health, serve_ops
-from goticket_platform.postgres import open_pool
+from goticket_platform.postgres import is_transient, open_pool
 from goticket_platform.rpc.client import open_channel
 from goticket_platform.rpc.server import serve_grpc
+from prometheus_client import Gauge, Histogram
 from redis.asyncio import Redis
 
 from booking.adapters.availability import RedisAvailability
@@ -25,8 +28,10 @@ from booking.adapters.catalog import CatalogClient, catalog_event_of
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import SCHEMA
 from booking.adapters.ticket_codes import TicketSigner
-from booking.application.desk import OneByOne
-from booking.application.place_bookings import BoxOffice
+from booking.application.desk import Desk, GroupCommit, OneByOne
+from booking.application.lanes import LaneLimits, Lanes
+from booking.application.order import Order
+from booking.application.place_bookings import BoxOffice, Outcome, place_orders
 from booking.application.ports import Availability, Catalog
 from booking.application.provision_event import ProvisionEvent
 from booking.application.running_keys import RunningKeys
@@ -37,6 +42,15 @@ from booking.entrypoints.grpc import SERVICE_NAME, BookingService
 from booking.entrypoints.grpc_errors import ERRORS
 from booking.entrypoints.sweeper import Sweeper
 
+LANES_SECONDS = 3.0
+"""How long lanes may run empty once the server has drained; inside the process's grace."""
+LANES = Gauge("goticket_booking_lanes", "Events that somebody waits for")
+LANE_DEPTH = Gauge("goticket_booking_lane_depth", "Requests for tickets that wait")
+LANE_BATCH_SIZE = Histogram(
+    "goticket_booking_lane_batch_size",
+    "Requests for tickets per commit",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
+)
 SOURCE = "/goticket/booking"
 """CloudEvents source of booking's events."""
 
@@ -71,23 +85,59 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
     ):
         # Redis and the catalog are no checks: without them most calls still succeed.
         health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
-        office = box_office(
-            bookings, CatalogClient(channel), signer, timedelta(seconds=settings.hold_seconds)
+        catalog = CatalogClient(channel)
+        office = box_office(bookings, catalog, signer, timedelta(seconds=settings.hold_seconds))
+        async with open_desk(settings, office, RedisAvailability(redis)) as desk:
+            service = BookingService(
+                office=office,
+                desk=desk,
+                lists=bookings,
+                stocks=bookings,
+                availability=RedisAvailability(redis),
+                ticket_keys=signer.public_keys,
+                read_event=catalog_event_of,
+            )
+            async with serve_grpc(
+                settings.grpc_listen, ERRORS, _adding(service), [SERVICE_NAME], health
+            ) as port:
+                health.ready = True
+                yield port
+
+
+@asynccontextmanager
+async def open_desk(
+    settings: ServeSettings, office: BoxOffice, availability: Availability
+) -> AsyncIterator[Desk]:
+    """Open where requests for tickets arrive, with connections of its own.
+
+    However many wait for tickets, they never hold a connection that a read, a
+    cancellation or a probe needs.
+    """
+    if not settings.lanes:
+        yield OneByOne(office)
+        return
+    async with open_bookings(settings.database_url, availability, settings.lane_pool_size) as (
+        bookings,
+        _,
+    ):
+        lane_office = replace(office, bookings=bookings)
+        lanes: Lanes[Order, Outcome] = Lanes(
+            partial(place_orders, office=lane_office),
+            is_transient=is_transient,
+            limits=LaneLimits(
+                batch=settings.lane_batch,
+                lane=settings.lane_queue,
+                total=settings.total_queue,
+                commits=settings.lane_pool_size,
+            ),
+            observe=LANE_BATCH_SIZE.observe,
         )
-        service = BookingService(
-            office=office,
-            desk=OneByOne(office),
-            lists=bookings,
-            stocks=bookings,
-            availability=RedisAvailability(redis),
-            ticket_keys=signer.public_keys,
-            read_event=catalog_event_of,
-        )
-        async with serve_grpc(
-            settings.grpc_listen, ERRORS, _adding(service), [SERVICE_NAME], health
-        ) as port:
-            health.ready = True
-            yield port
+        LANES.set_function(lanes.__len__)
+        LANE_DEPTH.set_function(lambda: lanes.depth)
+        try:
+            yield GroupCommit(lane_office, lanes)
+        finally:
+            await lanes.close(LANES_SECONDS)
 
 
 def box_office(

@@ -72,3 +72,14 @@ class ServeSettings(SweeperSettings):
     retired_ticket_keys: Annotated[tuple[bytes, ...], NoDecode, BeforeValidator(_keys)] = ()
     hold_seconds: int = Field(default=600, gt=0)
     pool_size: int = Field(default=10, gt=0)
+    """Connections for reads, cancellations and the rest."""
+    lanes: bool = True
+    """Group commit; without it each request for tickets is a transaction of its own."""
+    lane_pool_size: int = Field(default=4, gt=0)
+    """Connections for placing bookings: as many events commit at the same time."""
+    lane_batch: int = Field(default=256, gt=0)
+    """Most requests in one commit."""
+    lane_queue: int = Field(default=2_048, gt=0)
+    """Most requests that wait for one event."""
+    total_queue: int = Field(default=8_192, gt=0)
+    """Most requests that wait for all events together."""

@@ -4,16 +4,10 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from goticket.booking.v1 import booking_pb2, events_pb2
-from goticket_contracts import event_types
-from goticket_platform.messaging.outbox import OutboxEvent
 
 from booking.application.ports import TicketOfBooking
 from booking.domain.booking import (
     Booking,
-    BookingCancelled,
-    BookingConfirmed,
-    BookingEvent,
-    BookingHeld,
     BookingStatus,
     CancellationReason,
     Ticket,
@@ -33,7 +27,7 @@ TICKET_STATUS = {
     TicketStatus.VOID: booking_pb2.TICKET_STATUS_VOID,
     TicketStatus.CHECKED_IN: booking_pb2.TICKET_STATUS_CHECKED_IN,
 }
-_REASON = {
+CANCELLATION_REASON = {
     CancellationReason.BY_BUYER: events_pb2.CANCELLATION_REASON_BY_BUYER,
     CancellationReason.BY_ORGANIZER: events_pb2.CANCELLATION_REASON_BY_ORGANIZER,
     CancellationReason.EVENT_CANCELLED: events_pb2.CANCELLATION_REASON_EVENT_CANCELLED,
@@ -101,43 +95,6 @@ def ticket_message(found: TicketOfBooking) -> booking_pb2.Ticket:
         ticket_type_name=found.ticket_type_name,
         holder_name=found.holder_name,
         event=event_snapshot(found.event),
-    )
-
-
-def outbox_event(happened: BookingEvent, event: Event) -> OutboxEvent:
-    """Make the integration event of what happened to a booking."""
-    booking = happened.booking
-    message = booking_message(booking, event)
-    snapshot = event_snapshot(event)
-    payload: (
-        events_pb2.BookingHeld
-        | events_pb2.BookingConfirmed
-        | events_pb2.BookingCancelled
-        | events_pb2.BookingExpired
-    )
-    match happened:
-        case BookingHeld():
-            kind = event_types.BOOKING_HELD
-            payload = events_pb2.BookingHeld(booking=message, event=snapshot)
-        case BookingConfirmed():
-            kind = event_types.BOOKING_CONFIRMED
-            payload = events_pb2.BookingConfirmed(booking=message, event=snapshot)
-        case BookingCancelled(reason=reason):
-            kind = event_types.BOOKING_CANCELLED
-            payload = events_pb2.BookingCancelled(
-                booking=message, event=snapshot, reason=_REASON[reason]
-            )
-        case _:
-            kind = event_types.BOOKING_EXPIRED
-            payload = events_pb2.BookingExpired(booking=message, event=snapshot)
-    return OutboxEvent(
-        type=kind,
-        aggregate_id=booking.id,
-        aggregate_version=booking.version,
-        partition_id=booking.event_id,
-        payload=payload,
-        # The latest of what has happened to it.
-        occurred_at=booking.closed_at or booking.confirmed_at or booking.created_at,
     )
 
 

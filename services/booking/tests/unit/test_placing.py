@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from booking.application.place_bookings import fingerprint
+from booking.application.order import fingerprint
 from booking.domain.actor import Actor
 from booking.domain.booking import TicketStub
 from booking.domain.errors import (

@@ -1,6 +1,6 @@
 """The use cases over a small in-memory store: who may, what is retried, what is told."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from booking.application.ports import (
     BookingOfEvent,
     KeyTaken,
     RequestKey,
+    Sale,
     TicketOfBooking,
 )
 from booking.application.provision_event import ProvisionEvent
@@ -26,9 +27,7 @@ from booking.domain.actor import Actor
 from booking.domain.booking import (
     Booking,
     BookingCancelled,
-    BookingConfirmed,
     BookingEvent,
-    BookingHeld,
     BookingStatus,
     CancellationReason,
     TicketStub,
@@ -147,23 +146,28 @@ class MemoryTransaction:
         kinds = {kind.id: replace(kind) for kind in self._memory.stock.ticket_types.values()}
         return EventStock(EVENT, kinds) if event_id == EVENT.id else None
 
-    async def find_answers(
-        self, event_id: UUID, keys: Collection[RequestKey]
-    ) -> dict[RequestKey, Answer]:
-        return {key: self._memory.answers[key] for key in keys if key in self._memory.answers}
-
-    async def add(
+    async def open_sale(
         self,
-        placed: Sequence[BookingHeld | BookingConfirmed],
-        fingerprints: Mapping[UUID, tuple[str, bytes]],
-        stock: EventStock,
-    ) -> None:
+        event_id: UUID,
+        ticket_type_ids: Collection[UUID] | None,
+        keys: Collection[RequestKey],
+    ) -> tuple[EventStock | None, dict[RequestKey, Answer]]:
+        known = {key: self._memory.answers[key] for key in keys if key in self._memory.answers}
+        return await self.lock_stock(event_id, ticket_type_ids), known
+
+    async def find_bookings(
+        self, event_id: UUID, booking_ids: Collection[UUID]
+    ) -> dict[UUID, Booking]:
+        known = self._memory.bookings
+        return {booking_id: known[booking_id] for booking_id in booking_ids if booking_id in known}
+
+    async def add(self, sales: Sequence[Sale], stock: EventStock) -> None:
         if self._memory.failures:
             self._memory.answers |= self._memory.on_failure
             raise self._memory.failures.pop(0)
-        if self._memory.stuck_keys & {key for key, _ in fingerprints.values()}:
+        if self._memory.stuck_keys & {sale.key for sale in sales}:
             raise RequestInProgress
-        await self.save(placed, stock)
+        await self.save([sale.placed for sale in sales], stock)
 
     async def save(self, happened: Sequence[BookingEvent], stock: EventStock) -> None:
         self._memory.bookings |= {event.booking.id: event.booking for event in happened}
@@ -262,8 +266,9 @@ async def test_a_busy_event_is_told_to_each_request(memory: Memory, office: BoxO
 
 
 async def test_an_unknown_event_with_a_dead_catalog_is_unavailable(office: BoxOffice) -> None:
-    with pytest.raises(CatalogUnavailable):
-        await place_bookings(UUID(int=404), [wish()], office)
+    outcomes = await place_bookings(UUID(int=404), [wish(), wish(0)], office)
+    assert told(outcomes) == ["unavailable", "validation_failed"]
+    assert isinstance(outcomes[0], CatalogUnavailable)
 
 
 async def test_malformed_requests_alone_open_no_transaction(office: BoxOffice) -> None:

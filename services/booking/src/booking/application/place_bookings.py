@@ -1,18 +1,26 @@
 """Book tickets: many requests for one event, one transaction."""
 
-import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from booking.application.ports import Answer, Bookings, Clock, KeyTaken, NewId, RequestKey
+from booking.application.order import Order, prepare
+from booking.application.ports import (
+    Answer,
+    Bookings,
+    Clock,
+    KeyTaken,
+    NewId,
+    RequestKey,
+    Sale,
+)
 from booking.application.provision_event import ProvisionEvent
 from booking.application.running_keys import RunningKeys
-from booking.domain.booking import Booking, BookingConfirmed, BookingHeld, IssueTicket
+from booking.domain.booking import Booking, IssueTicket
 from booking.domain.errors import (
     Busy,
+    CatalogUnavailable,
     DomainError,
     EventNotFound,
     IdempotencyKeyReused,
@@ -54,156 +62,153 @@ async def place_bookings(
 ) -> list[Outcome]:
     """Decide the requests in their order; return an outcome for each.
 
-    A refused request changes nothing and stands in nobody's way. What the event's
-    projection lacks is asked of the catalog, once, outside of any transaction.
-
-    Raises:
-        CatalogUnavailable: the event is not known here and the catalog is down.
+    A refused request changes nothing and stands in nobody's way.
     """
-    outcomes: dict[int, Outcome] = {}
-    for index, request in enumerate(requests):
+    outcomes: list[Outcome | None] = []
+    orders = []
+    for request in requests:
         try:
-            request.must_be_well_formed()
+            orders.append(prepare(event_id, request, new_id=office.new_id, issue=office.issue))
+            outcomes.append(None)
         except DomainError as refusal:
-            outcomes[index] = refusal
+            outcomes.append(refusal)
+    decided = iter(await place_orders(event_id, orders, office))
+    return [outcome if outcome is not None else next(decided) for outcome in outcomes]
 
-    async def attempt(indexes: list[int]) -> None:
-        if indexes:
-            results = await _decide_all(event_id, [requests[index] for index in indexes], office)
-            outcomes.update(zip(indexes, results, strict=True))
 
-    await attempt([index for index in range(len(requests)) if index not in outcomes])
+async def place_orders(event_id: UUID, orders: Sequence[Order], office: BoxOffice) -> list[Outcome]:
+    """Decide the orders in their order; return an outcome for each.
+
+    What the event's projection lacks is asked of the catalog, once, outside of any
+    transaction; the catalog being down is an outcome of those who need it, not of
+    their neighbours.
+    """
+    if not orders:
+        return []
+    outcomes = list(await _decide_all(event_id, orders, office))
     missed = [
         index
-        for index, outcome in outcomes.items()
+        for index, outcome in enumerate(outcomes)
         if isinstance(outcome, EventNotFound | UnknownTicketType)
     ]
-    if missed and await office.provision(event_id):
-        await attempt(sorted(missed))
-    return [outcomes[index] for index in range(len(requests))]
+    if not missed:
+        return outcomes
+    try:
+        if not await office.provision(event_id):
+            return outcomes
+        again = await _decide_all(event_id, [orders[index] for index in missed], office)
+    except CatalogUnavailable as down:
+        again = [down for _ in missed]
+    for index, outcome in zip(missed, again, strict=True):
+        outcomes[index] = outcome
+    return outcomes
 
 
 async def _decide_all(
-    event_id: UUID, requests: Sequence[BookingRequest], office: BoxOffice
+    event_id: UUID, orders: Sequence[Order], office: BoxOffice
 ) -> Sequence[Outcome]:
-    """Commit the batch; when one of its keys is stuck elsewhere, each request on its own."""
+    """Commit the batch; when one of its keys is stuck elsewhere, each order on its own."""
     try:
-        return await _decide_together(event_id, requests, office)
+        return await _decide_together(event_id, orders, office)
     except RequestInProgress as refusal:
-        if len(requests) == 1:
+        if len(orders) == 1:
             return [refusal]
-    return [
-        outcome
-        for request in requests
-        for outcome in await _decide_all(event_id, [request], office)
-    ]
+    return [outcome for order in orders for outcome in await _decide_all(event_id, [order], office)]
 
 
 async def _decide_together(
-    event_id: UUID, requests: Sequence[BookingRequest], office: BoxOffice
+    event_id: UUID, orders: Sequence[Order], office: BoxOffice
 ) -> Sequence[Outcome]:
     """Commit the batch, again when a key turns out to be taken by another event's commit."""
-    with office.running.run(_keys(requests)) as running_elsewhere:
+    with office.running.run(_keys(orders)) as running_elsewhere:
         try:
             try:
-                return await _commit(event_id, requests, office)
+                return await _commit(event_id, orders, office)
             except KeyTaken:
-                return await _commit(event_id, requests, office)
+                return await _commit(event_id, orders, office)
         except Busy:
             return [
-                RequestInProgress() if running_elsewhere(_key(request)) else Busy()
-                for request in requests
+                RequestInProgress() if running_elsewhere(order.key) else Busy() for order in orders
             ]
 
 
-async def _commit(
-    event_id: UUID, requests: Sequence[BookingRequest], office: BoxOffice
-) -> Sequence[Outcome]:
+async def _commit(event_id: UUID, orders: Sequence[Order], office: BoxOffice) -> Sequence[Outcome]:
     async with office.bookings.transaction() as transaction:
-        stock = await transaction.lock_stock(event_id, _wanted_types(requests))
+        # The rows are locked first: a retry of a request that is being answered by
+        # another replica waits for that commit and finds its answer here.
+        stock, answers = await transaction.open_sale(event_id, _wanted_types(orders), _keys(orders))
         if stock is None:
-            return [EventNotFound() for _ in requests]
-        # The rows are locked: a retry of a request that is being answered by another
-        # replica has waited for that commit and finds its answer here.
-        answers = await transaction.find_answers(event_id, _keys(requests))
-        batch = _Batch(office, stock, answers)
-        outcomes = [batch.decide(request) for request in requests]
-        if batch.placed:
-            await transaction.add(batch.placed, batch.fingerprints, stock)
+            return [EventNotFound() for _ in orders]
+        tried = [order.booking_id for order in orders if order.tried]
+        made = await transaction.find_bookings(event_id, tried) if tried else {}
+        batch = _Batch(office, stock, answers, made)
+        outcomes = [batch.decide(order) for order in orders]
+        if batch.sales:
+            await transaction.add(batch.sales, stock)
     return outcomes
 
 
 class _Batch:
-    """The requests of one transaction, decided one after the other."""
+    """The orders of one transaction, decided one after the other.
+
+    `made` are bookings that an earlier try has committed though its answer was lost.
+    """
 
     def __init__(
-        self, office: BoxOffice, stock: EventStock, answers: dict[RequestKey, Answer]
+        self,
+        office: BoxOffice,
+        stock: EventStock,
+        answers: dict[RequestKey, Answer],
+        made: Mapping[UUID, Booking],
     ) -> None:
-        self.placed: list[BookingHeld | BookingConfirmed] = []
-        self.fingerprints: dict[UUID, tuple[str, bytes]] = {}
+        self.sales: list[Sale] = []
         self._office = office
         self._now = office.now()
         self._stock = stock
         self._answers = answers
+        self._made = made
 
-    def decide(self, request: BookingRequest) -> Outcome:
-        """Answer one request; only a granted one leaves traces."""
+    def decide(self, order: Order) -> Outcome:
+        """Answer one order; only a granted one leaves traces."""
         try:
-            return self._answered_before(request) or self._place(request)
+            return self._answered_before(order) or self._place(order)
         except DomainError as refusal:
             return refusal
 
-    def _answered_before(self, request: BookingRequest) -> Placed | None:
-        key = _key(request)
-        answer = self._answers.get(key) if key else None
+    def _answered_before(self, order: Order) -> Placed | None:
+        if made := self._made.get(order.booking_id):
+            return Placed(made, self._stock.event)
+        answer = self._answers.get(order.key) if order.key else None
         if answer is None:
             return None
-        if answer.booking is None or answer.fingerprint != self._fingerprint(request):
+        if answer.booking is None or answer.fingerprint != order.fingerprint:
             raise IdempotencyKeyReused
         return Placed(answer.booking, self._stock.event, replayed=True)
 
-    def _place(self, request: BookingRequest) -> Placed:
-        office = self._office
+    def _place(self, order: Order) -> Placed:
+        office, request = self._office, order.request
         placed = place(
             request,
             self._stock,
-            booking_id=office.new_id(),
+            booking_id=order.booking_id,
             now=self._now,
             hold_for=office.hold_for,
-            issue=office.issue,
+            issue=order.issuing(office.issue),
         )
-        self.placed.append(placed)
-        if request.key is not None:
-            fingerprint = self._fingerprint(request)
-            self.fingerprints[placed.booking.id] = (request.key, fingerprint)
+        order.tried = True
+        self.sales.append(Sale(placed, request.key, order.fingerprint, request.trace))
+        if order.key is not None:
             # A retry further down the same batch shares this answer.
-            self._answers[request.buyer.user_id, request.key] = Answer(fingerprint, placed.booking)
+            self._answers[order.key] = Answer(order.fingerprint, placed.booking)
         return Placed(placed.booking, self._stock.event)
 
-    def _fingerprint(self, request: BookingRequest) -> bytes:
-        return fingerprint(self._stock.event.id, request)
+
+def _keys(orders: Sequence[Order]) -> set[RequestKey]:
+    return {key for order in orders if (key := order.key)}
 
 
-def fingerprint(event_id: UUID, request: BookingRequest) -> bytes:
-    """Digest what a request asks for; the order and splitting of its lines do not matter."""
-    merged: dict[str, int] = {}
-    for line in request.lines:
-        name = str(line.ticket_type_id or "")
-        merged[name] = merged.get(name, 0) + line.quantity
-    canonical = json.dumps([str(event_id), sorted(merged.items()), request.hold])
-    return hashlib.sha256(canonical.encode()).digest()
-
-
-def _key(request: BookingRequest) -> RequestKey | None:
-    return (request.buyer.user_id, request.key) if request.key is not None else None
-
-
-def _keys(requests: Sequence[BookingRequest]) -> set[RequestKey]:
-    return {key for request in requests if (key := _key(request))}
-
-
-def _wanted_types(requests: Sequence[BookingRequest]) -> set[UUID] | None:
+def _wanted_types(orders: Sequence[Order]) -> set[UUID] | None:
     """Return the ticket types to lock; None, all, when some line leaves its type open."""
-    wanted = {line.ticket_type_id for request in requests for line in request.lines}
+    wanted = {line.ticket_type_id for order in orders for line in order.request.lines}
     named = {type_id for type_id in wanted if type_id is not None}
     return named if len(named) == len(wanted) else None

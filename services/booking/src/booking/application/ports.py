@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -38,6 +38,16 @@ class Answer:
 
     fingerprint: bytes
     booking: Booking | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """A new booking, and what is stored with it: key, fingerprint and trace of the request."""
+
+    placed: BookingHeld | BookingConfirmed
+    key: str | None = None
+    fingerprint: bytes = b""
+    trace: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +104,28 @@ class Transaction(Protocol):
         """
         ...
 
-    async def find_answers(
-        self, event_id: UUID, keys: Collection[RequestKey]
-    ) -> dict[RequestKey, Answer]:
-        """Read what was answered to those of the keys that were used."""
+    async def open_sale(
+        self,
+        event_id: UUID,
+        ticket_type_ids: Collection[UUID] | None,
+        keys: Collection[RequestKey],
+    ) -> tuple[EventStock | None, dict[RequestKey, Answer]]:
+        """Do what `lock_stock` does and read what those of the keys that were used answered."""
         ...
 
-    async def add(
-        self,
-        placed: Sequence[BookingHeld | BookingConfirmed],
-        fingerprints: Mapping[UUID, tuple[str, bytes]],
-        stock: EventStock,
-    ) -> None:
-        """Store new bookings, what they took from the stock, and their events.
+    async def find_bookings(
+        self, event_id: UUID, booking_ids: Collection[UUID]
+    ) -> dict[UUID, Booking]:
+        """Read those of the bookings that exist."""
+        ...
 
-        `fingerprints` maps booking ids to idempotency key and request fingerprint.
+    async def add(self, sales: Sequence[Sale], stock: EventStock) -> None:
+        """Store new bookings, what they took from the stock, and their events.
 
         Raises:
             KeyTaken: another event's transaction used one of the keys first.
             RequestInProgress: another one is about to and does not finish.
+            SoldOut: the database knows better than `stock`.
         """
         ...
 

@@ -1,5 +1,7 @@
 """Deciding one request for tickets against the stock of its event."""
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -37,12 +39,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class BookingRequest:
-    """What one buyer asks for; `key` makes repeats safe."""
+    """What one buyer asks for; `key` makes repeats safe, `trace` ties what follows to the call."""
 
     buyer: Actor
     lines: tuple[Line, ...]
     hold: bool = False
     key: str | None = None
+    trace: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
     def field(self, index: int, name: str) -> str:
         """Name a line's field as the buyer wrote it: `{quantity}` alone or inside `items`."""

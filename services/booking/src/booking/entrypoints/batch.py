@@ -9,6 +9,7 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.logs import get_logger
 from goticket_platform.postgres import is_transient
 from goticket_platform.rpc.errors import INTERNAL, UNAVAILABLE
+from goticket_platform.telemetry import inject_context
 from prometheus_client import Counter
 
 from booking.application.desk import Answered, Desk
@@ -31,7 +32,7 @@ async def create_booking(
 ) -> pb.CreateBookingResponse:
     """Answer one request, or raise what it is refused with."""
     event_id = id_of(request.event_id, EventNotFound)
-    [answer] = await desk.ask(event_id, [booking_request_of(request)], deadline)
+    [answer] = await desk.ask(event_id, [booking_request_of(request, inject_context())], deadline)
     _count(answer)
     if isinstance(answer, Exception):
         raise answer
@@ -51,10 +52,11 @@ async def create_bookings(
         raise InvalidBooking(fields=[problem])
     answers: dict[int, Answered] = {}
     events: dict[UUID, list[tuple[int, BookingRequest]]] = {}
+    trace = inject_context()
     for index, request in enumerate(requests):
         try:
             event_id = id_of(request.event_id, EventNotFound)
-            wanted = booking_request_of(request)
+            wanted = booking_request_of(request, trace)
         except DomainError as refusal:
             answers[index] = refusal
         else:

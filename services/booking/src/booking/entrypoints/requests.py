@@ -1,5 +1,6 @@
 """Protobuf requests as values of the domain; what cannot be read is refused by name."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from goticket.booking.v1 import booking_pb2 as pb
@@ -45,8 +46,10 @@ def actor_of(message: common_pb2.Actor) -> Actor:
     return Actor(user_id, message.email, message.name, frozenset(message.roles))
 
 
-def booking_request_of(request: pb.CreateBookingRequest) -> BookingRequest:
-    """Read what a buyer asks for.
+def booking_request_of(
+    request: pb.CreateBookingRequest, trace: Mapping[str, str]
+) -> BookingRequest:
+    """Read what a buyer asks for; `trace` are the headers of the call's trace.
 
     Raises:
         InvalidBooking: no actor.
@@ -57,6 +60,7 @@ def booking_request_of(request: pb.CreateBookingRequest) -> BookingRequest:
         lines=tuple(_line_of(index, line) for index, line in enumerate(request.lines)),
         hold=request.hold,
         key=request.idempotency_key or None,
+        trace=trace,
     )
 
 

@@ -6,12 +6,11 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
-from goticket_platform.messaging.outbox import Outbox, OutboxNotifier
+from goticket_platform.messaging.outbox import OutboxNotifier
 
 from booking.adapters.postgres.rows import Row, event_of, stocks_of, ticket_of_booking
 from booking.adapters.postgres.transaction import (
     QUERIES,
-    SCHEMA,
     PostgresTransaction,
     with_lines,
 )
@@ -37,14 +36,13 @@ class PostgresBookings:
         self._pool = pool
         self._notifier = notifier
         self._availability = availability
-        self._outbox = Outbox(SCHEMA)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
         """See the port."""
         try:
             async with self._pool.acquire() as connection, connection.transaction():
-                transaction = PostgresTransaction(connection, self._outbox)
+                transaction = PostgresTransaction(connection)
                 yield transaction
         except asyncpg.LockNotAvailableError as error:
             raise Busy from error

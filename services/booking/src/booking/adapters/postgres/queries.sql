@@ -95,31 +95,73 @@ FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) AS m (ticket_type_id, held, 
 WHERE i.event_id = $1 AND i.ticket_type_id = m.ticket_type_id
 RETURNING i.ticket_type_id, i.held, i.sold, i.stock_version
 
--- name: find_answers
--- What idempotency keys were used for.
-SELECT k.user_id, k.key, k.event_id, k.fingerprint, k.booking_id
-FROM unnest($1::uuid[], $2::text[]) AS w (user_id, key)
-JOIN booking.idempotency_keys AS k ON k.user_id = w.user_id AND k.key = w.key
+-- name: sale
+-- One event as `stocks` reads it, and what idempotency keys were used for.
+SELECT e.event_id, e.organizer_id, e.name, e.location,
+       e.timezone, e.starts_at, e.ends_at, e.currency, e.status, e.version,
+       e.resync_after, i.ticket_type_id, i.position, i.name AS ticket_type_name, i.price,
+       i.capacity, i.held, i.sold, i.max_per_booking, i.stock_version, i.active,
+       (
+           SELECT jsonb_agg(jsonb_build_array(
+               k.user_id, k.key, k.event_id, encode(k.fingerprint, 'hex'), k.booking_id))
+           FROM unnest($2::uuid[], $3::text[]) AS w (user_id, key)
+           JOIN booking.idempotency_keys AS k ON k.user_id = w.user_id AND k.key = w.key
+       )::text AS answers
+FROM booking.events AS e
+LEFT JOIN booking.inventory AS i ON i.event_id = e.event_id
+WHERE e.event_id = $1
 
--- name: add_bookings
--- Insert the bookings of a batch.
-INSERT INTO booking.bookings (
-    event_id, id, user_id, buyer_email, buyer_name, status, total, currency, version, created_at,
-    expires_at, confirmed_at
+-- name: add_sales
+-- Insert a batch of bookings with all that belongs to them, and take them off the stock.
+-- Keys come sorted. Foreign keys are checked at the end, when all rows are there.
+WITH new_keys AS (
+    INSERT INTO booking.idempotency_keys (
+        event_id, created_at, user_id, key, fingerprint, booking_id
+    )
+    SELECT $1, $2, k.*
+    FROM unnest($4::uuid[], $5::text[], $6::bytea[], $7::uuid[]) AS k
+),
+new_bookings AS (
+    INSERT INTO booking.bookings (
+        event_id, created_at, currency, version, id, user_id, buyer_email, buyer_name, status,
+        total, expires_at, confirmed_at
+    )
+    SELECT $1, $2, $3, 1, b.*
+    FROM unnest(
+        $8::uuid[], $9::uuid[], $10::text[], $11::text[], $12::text[], $13::bigint[],
+        $14::timestamptz[], $15::timestamptz[]
+    ) AS b
+),
+new_items AS (
+    INSERT INTO booking.booking_items (
+        event_id, booking_id, position, ticket_type_id, ticket_type_name, quantity, unit_price
+    )
+    SELECT $1, i.*
+    FROM unnest($16::uuid[], $17::int[], $18::uuid[], $19::text[], $20::int[], $21::bigint[]) AS i
+),
+new_tickets AS (
+    INSERT INTO booking.tickets (event_id, id, booking_id, user_id, ticket_type_id, code, status)
+    SELECT $1, t.*, 'valid'
+    FROM unnest($22::uuid[], $23::uuid[], $24::uuid[], $25::uuid[], $26::text[]) AS t
+),
+new_events AS (
+    INSERT INTO booking.outbox (
+        partition_id, event_id, type, aggregate_id, aggregate_version, payload, headers,
+        occurred_at
+    )
+    SELECT $1, o.*
+    FROM unnest(
+        $27::uuid[], $28::text[], $29::uuid[], $30::bigint[], $31::jsonb[], $32::jsonb[],
+        $33::timestamptz[]
+    ) AS o
 )
-SELECT $1, b.*
-FROM unnest(
-    $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[],
-    $9::bigint[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[]
-) AS b
-
--- name: add_items
--- Insert the lines of a batch's bookings.
-INSERT INTO booking.booking_items (
-    event_id, booking_id, position, ticket_type_id, ticket_type_name, quantity, unit_price
-)
-SELECT $1, i.*
-FROM unnest($2::uuid[], $3::int[], $4::uuid[], $5::text[], $6::int[], $7::bigint[]) AS i
+UPDATE booking.inventory AS i
+SET held = i.held + m.held,
+    sold = i.sold + m.sold,
+    stock_version = i.stock_version + 1
+FROM unnest($34::uuid[], $35::bigint[], $36::bigint[]) AS m (ticket_type_id, held, sold)
+WHERE i.event_id = $1 AND i.ticket_type_id = m.ticket_type_id
+RETURNING i.ticket_type_id, i.held, i.sold, i.stock_version
 
 -- name: add_tickets
 -- Insert the tickets of a batch's bookings.
@@ -127,13 +169,15 @@ INSERT INTO booking.tickets (event_id, id, booking_id, user_id, ticket_type_id, 
 SELECT $1, t.*, 'valid'
 FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[]) AS t
 
--- name: add_keys
--- Remember which booking answers which idempotency key. The arrays come sorted by key.
-INSERT INTO booking.idempotency_keys (
-    event_id, created_at, user_id, key, fingerprint, booking_id
+-- name: add_events
+-- Put what happened to bookings of one event into the outbox.
+INSERT INTO booking.outbox (
+    partition_id, event_id, type, aggregate_id, aggregate_version, payload, headers, occurred_at
 )
-SELECT $1, $2, k.*
-FROM unnest($3::uuid[], $4::text[], $5::bytea[], $6::uuid[]) AS k
+SELECT $1, o.*
+FROM unnest(
+    $2::uuid[], $3::text[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[], $8::timestamptz[]
+) AS o
 
 -- name: change_bookings
 -- Store the new state of locked bookings.

@@ -1,28 +1,34 @@
 """One transaction on the schema booking."""
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 from goticket_platform.messaging.inbox import first_time
-from goticket_platform.messaging.outbox import Outbox
 from goticket_platform.postgres import load_queries
 
+from booking.adapters.postgres.columns import (
+    booking_columns,
+    item_columns,
+    key_columns,
+    move_columns,
+    outbox_columns,
+    ticket_columns,
+)
 from booking.adapters.postgres.rows import Row, bookings_of, stocks_of
-from booking.application.ports import Answer, KeyTaken, RequestKey
+from booking.application.ports import Answer, KeyTaken, RequestKey, Sale
 from booking.domain.booking import (
     Booking,
     BookingCancelled,
     BookingConfirmed,
     BookingEvent,
     BookingExpired,
-    BookingHeld,
 )
 from booking.domain.errors import RequestInProgress, SoldOut
 from booking.domain.event import Event, EventStatus
 from booking.domain.stock import EventStock
-from booking.wire import outbox_event
 
 SCHEMA = "booking"
 CONSUMER = "booking.catalog-events"
@@ -34,9 +40,8 @@ Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 class PostgresTransaction:
     """What the port `Transaction` asks for. `touched` is the stock as it will be committed."""
 
-    def __init__(self, connection: Connection, outbox: Outbox) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._outbox = outbox
         self.recorded = False
         self.touched: EventStock | None = None
 
@@ -63,46 +68,78 @@ class PostgresTransaction:
         """See the port. The second statement's snapshot is taken after the locks are held."""
         wanted = None if ticket_type_ids is None else list(ticket_type_ids)
         while True:
-            rows = await self._connection.fetch(QUERIES["lock_inventory"], event_id, wanted)
-            locked = {row["ticket_type_id"] for row in rows}
+            locked = await self._lock(event_id, wanted)
             stocks = stocks_of(await self._connection.fetch(QUERIES["stocks"], [event_id]))
             if not stocks:
                 return None
-            [stock] = stocks
-            known = stock.ticket_types.keys()
-            if (known if wanted is None else known & set(wanted)) <= locked:
-                return stock
-            # A ticket type was added between the two statements, and its row is not
-            # locked: go back for it.
+            if _covers(locked, stocks[0], wanted):
+                return stocks[0]
 
-    async def find_answers(
-        self, event_id: UUID, keys: Collection[RequestKey]
-    ) -> dict[RequestKey, Answer]:
+    async def open_sale(
+        self,
+        event_id: UUID,
+        ticket_type_ids: Collection[UUID] | None,
+        keys: Collection[RequestKey],
+    ) -> tuple[EventStock | None, dict[RequestKey, Answer]]:
         """See the port."""
-        if not keys:
-            return {}
-        users, texts = zip(*keys, strict=True)
-        rows = await self._connection.fetch(QUERIES["find_answers"], users, texts)
-        ids = [row["booking_id"] for row in rows if row["event_id"] == event_id]
-        found = await self._load_bookings("bookings_of_event", event_id, ids) if ids else []
-        by_id = {booking.id: booking for booking in found}
+        wanted = None if ticket_type_ids is None else list(ticket_type_ids)
+        while True:
+            locked = await self._lock(event_id, wanted)
+            rows = await self._connection.fetch(QUERIES["sale"], event_id, *_key_arrays(keys))
+            if not rows:
+                return None, {}
+            [stock] = stocks_of(rows)
+            if _covers(locked, stock, wanted):
+                return stock, await self._answers(event_id, json.loads(rows[0]["answers"] or "[]"))
+
+    async def _answers(
+        self, event_id: UUID, found: Sequence[tuple[str, str, str, str, str]]
+    ) -> dict[RequestKey, Answer]:
+        """Read what keys were answered with: user, key, event, fingerprint, booking."""
+        here = [UUID(booking) for _, _, event, _, booking in found if UUID(event) == event_id]
+        made = await self.find_bookings(event_id, here) if here else {}
         return {
-            (row["user_id"], row["key"]): Answer(row["fingerprint"], by_id.get(row["booking_id"]))
-            for row in rows
+            (UUID(user), key): Answer(bytes.fromhex(fingerprint), made.get(UUID(booking)))
+            for user, key, _, fingerprint, booking in found
         }
 
-    async def add(
-        self,
-        placed: Sequence[BookingHeld | BookingConfirmed],
-        fingerprints: Mapping[UUID, tuple[str, bytes]],
-        stock: EventStock,
-    ) -> None:
+    async def find_bookings(
+        self, event_id: UUID, booking_ids: Collection[UUID]
+    ) -> dict[UUID, Booking]:
         """See the port."""
+        found = await self._load_bookings("bookings_of_event", event_id, list(booking_ids))
+        return {booking.id: booking for booking in found}
+
+    async def add(self, sales: Sequence[Sale], stock: EventStock) -> None:
+        """See the port. One statement: each round trip would keep the stock locked longer."""
+        placed = [sale.placed for sale in sales]
         bookings = [event.booking for event in placed]
-        await self._add_keys(bookings, fingerprints)
-        await self._add_bookings(bookings)
-        await self._add_tickets(bookings)
-        await self._record(placed, stock)
+        try:
+            rows = await self._connection.fetch(
+                QUERIES["add_sales"],
+                stock.event.id,
+                bookings[0].created_at,
+                stock.event.currency,
+                *key_columns(sales),
+                *booking_columns(bookings),
+                *item_columns(bookings),
+                *ticket_columns(bookings),
+                *outbox_columns(placed, stock.event, [sale.trace for sale in sales]),
+                *move_columns(stock),
+            )
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name == "idempotency_keys_pkey":
+                raise KeyTaken from error
+            raise
+        except asyncpg.LockNotAvailableError as error:
+            # The stock is locked, ids are new: only a transaction that has inserted the
+            # same key can be in the way here.
+            raise RequestInProgress from error
+        except asyncpg.CheckViolationError as error:
+            raise _meaning(error) from error
+        self.recorded = True
+        stock.moves.clear()
+        self._touch(stock, rows)
 
     async def save(self, happened: Sequence[BookingEvent], stock: EventStock) -> None:
         """See the port."""
@@ -118,7 +155,11 @@ class PostgresTransaction:
             [booking.confirmed_at for booking in bookings],
             [booking.closed_at for booking in bookings],
         )
-        await self._add_tickets([e.booking for e in happened if isinstance(e, BookingConfirmed)])
+        confirmed = [e.booking for e in happened if isinstance(e, BookingConfirmed)]
+        if confirmed:
+            await self._connection.execute(
+                QUERIES["add_tickets"], stock.event.id, *ticket_columns(confirmed)
+            )
         closed = [e.booking for e in happened if isinstance(e, BookingCancelled | BookingExpired)]
         if void := [booking.id for booking in closed if booking.tickets]:
             await self._connection.execute(QUERIES["void_tickets"], stock.event.id, void)
@@ -174,95 +215,23 @@ class PostgresTransaction:
         rows = await self._connection.fetch(QUERIES[query], *arguments)
         return await with_lines(self._connection, rows)
 
-    async def _add_keys(
-        self, bookings: Sequence[Booking], fingerprints: Mapping[UUID, tuple[str, bytes]]
-    ) -> None:
-        """Insert keys in their order, so that two transactions never wait for each other."""
-        rows = sorted(
-            (booking.user_id, *fingerprints[booking.id], booking.id)
-            for booking in bookings
-            if booking.id in fingerprints
-        )
-        if not rows:
-            return
-        first = bookings[0]
-        try:
-            await self._connection.execute(
-                QUERIES["add_keys"], first.event_id, first.created_at, *zip(*rows, strict=True)
-            )
-        except asyncpg.UniqueViolationError as error:
-            raise KeyTaken from error
-        except asyncpg.LockNotAvailableError as error:
-            # Only a transaction that has inserted the same key can be in the way here.
-            raise RequestInProgress from error
-
-    async def _add_bookings(self, bookings: Sequence[Booking]) -> None:
-        event_id = bookings[0].event_id
-        await self._connection.execute(
-            QUERIES["add_bookings"],
-            event_id,
-            [booking.id for booking in bookings],
-            [booking.user_id for booking in bookings],
-            [booking.buyer_email for booking in bookings],
-            [booking.buyer_name for booking in bookings],
-            [booking.status.value for booking in bookings],
-            [booking.total for booking in bookings],
-            [booking.currency for booking in bookings],
-            [booking.version for booking in bookings],
-            [booking.created_at for booking in bookings],
-            [booking.expires_at for booking in bookings],
-            [booking.confirmed_at for booking in bookings],
-        )
-        items = [
-            (booking.id, place, item)
-            for booking in bookings
-            for place, item in enumerate(booking.items)
-        ]
-        await self._connection.execute(
-            QUERIES["add_items"],
-            event_id,
-            [booking_id for booking_id, _, _ in items],
-            [place for _, place, _ in items],
-            [item.ticket_type_id for _, _, item in items],
-            [item.ticket_type_name for _, _, item in items],
-            [item.quantity for _, _, item in items],
-            [item.unit_price for _, _, item in items],
-        )
-
-    async def _add_tickets(self, bookings: Sequence[Booking]) -> None:
-        tickets = [(booking, ticket) for booking in bookings for ticket in booking.tickets]
-        if not tickets:
-            return
-        await self._connection.execute(
-            QUERIES["add_tickets"],
-            tickets[0][0].event_id,
-            [ticket.id for _, ticket in tickets],
-            [booking.id for booking, _ in tickets],
-            [booking.user_id for booking, _ in tickets],
-            [ticket.ticket_type_id for _, ticket in tickets],
-            [ticket.code for _, ticket in tickets],
-        )
+    async def _lock(self, event_id: UUID, wanted: list[UUID] | None) -> set[UUID]:
+        rows = await self._connection.fetch(QUERIES["lock_inventory"], event_id, wanted)
+        return {row["ticket_type_id"] for row in rows}
 
     async def _record(self, happened: Sequence[BookingEvent], stock: EventStock) -> None:
-        await self._outbox.append(
-            self._connection, [outbox_event(event, stock.event) for event in happened]
+        await self._connection.execute(
+            QUERIES["add_events"], stock.event.id, *outbox_columns(happened, stock.event)
         )
         self.recorded = True
-        moves = [(type_id, move) for type_id, move in stock.moves.items() if move.held or move.sold]
-        if not moves:
+        if not stock.moves:
             return
         try:
             rows = await self._connection.fetch(
-                QUERIES["move_stock"],
-                stock.event.id,
-                [type_id for type_id, _ in moves],
-                [move.held for _, move in moves],
-                [move.sold for _, move in moves],
+                QUERIES["move_stock"], stock.event.id, *move_columns(stock)
             )
         except asyncpg.CheckViolationError as error:
-            if error.constraint_name == "inventory_never_oversold":
-                raise SoldOut from error
-            raise
+            raise _meaning(error) from error
         stock.moves.clear()
         self._touch(stock, rows)
 
@@ -283,3 +252,21 @@ async def with_lines(connection: Connection | asyncpg.Pool, rows: Sequence[Row])
     items = await connection.fetch(QUERIES["items"], *wanted)
     tickets = await connection.fetch(QUERIES["tickets"], *wanted)
     return bookings_of(rows, items, tickets)
+
+
+def _covers(locked: set[UUID], stock: EventStock, wanted: Collection[UUID] | None) -> bool:
+    """Tell whether all that is wanted (None for all) is locked.
+
+    A ticket type that was added between locking and reading is not: go back for it.
+    """
+    known = stock.ticket_types.keys()
+    return (known if wanted is None else known & set(wanted)) <= locked
+
+
+def _key_arrays(keys: Collection[RequestKey]) -> tuple[list[UUID], list[str]]:
+    return [user for user, _ in keys], [key for _, key in keys]
+
+
+def _meaning(error: asyncpg.CheckViolationError) -> Exception:
+    """Return what a violated constraint means to the domain."""
+    return SoldOut() if error.constraint_name == "inventory_never_oversold" else error

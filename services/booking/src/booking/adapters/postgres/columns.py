@@ -1,0 +1,100 @@
+"""Values of the domain as arrays of columns, for statements that write many rows at once."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from goticket_platform.ids import new_id
+from goticket_platform.telemetry import inject_context
+
+from booking.application.ports import Sale
+from booking.domain.booking import Booking, BookingEvent
+from booking.domain.event import Event
+from booking.domain.stock import EventStock
+from booking.wire_json import event_type, payload_json, snapshot_json
+
+Columns = list[object]
+
+
+def key_columns(sales: Sequence[Sale]) -> Columns:
+    """User, key, fingerprint, booking; sorted, so that two transactions never wait in a circle."""
+    rows = sorted(
+        (sale.placed.booking.user_id, sale.key, sale.fingerprint, sale.placed.booking.id)
+        for sale in sales
+        if sale.key is not None
+    )
+    return [[row[place] for row in rows] for place in range(4)]
+
+
+def booking_columns(bookings: Sequence[Booking]) -> Columns:
+    """Id, user, e-mail, name, status, total, expiry and confirmation."""
+    return [
+        [booking.id for booking in bookings],
+        [booking.user_id for booking in bookings],
+        [booking.buyer_email for booking in bookings],
+        [booking.buyer_name for booking in bookings],
+        [booking.status.value for booking in bookings],
+        [booking.total for booking in bookings],
+        [booking.expires_at for booking in bookings],
+        [booking.confirmed_at for booking in bookings],
+    ]
+
+
+def item_columns(bookings: Sequence[Booking]) -> Columns:
+    """Booking, position, ticket type, its name, quantity and unit price."""
+    items = [
+        (booking.id, place, item)
+        for booking in bookings
+        for place, item in enumerate(booking.items)
+    ]
+    return [
+        [booking_id for booking_id, _, _ in items],
+        [place for _, place, _ in items],
+        [item.ticket_type_id for _, _, item in items],
+        [item.ticket_type_name for _, _, item in items],
+        [item.quantity for _, _, item in items],
+        [item.unit_price for _, _, item in items],
+    ]
+
+
+def ticket_columns(bookings: Sequence[Booking]) -> Columns:
+    """Id, booking, user, ticket type and code."""
+    tickets = [(booking, ticket) for booking in bookings for ticket in booking.tickets]
+    return [
+        [ticket.id for _, ticket in tickets],
+        [booking.id for booking, _ in tickets],
+        [booking.user_id for booking, _ in tickets],
+        [ticket.ticket_type_id for _, ticket in tickets],
+        [ticket.code for _, ticket in tickets],
+    ]
+
+
+def outbox_columns(
+    happened: Sequence[BookingEvent],
+    event: Event,
+    traces: Sequence[Mapping[str, str]] | None = None,
+) -> Columns:
+    """Message id, type, booking, version, payload, trace headers and time."""
+    snapshot = snapshot_json(event)
+    if traces is None:
+        traces = [inject_context()] * len(happened)
+    bookings = [item.booking for item in happened]
+    return [
+        [new_id() for _ in happened],
+        [event_type(item) for item in happened],
+        [booking.id for booking in bookings],
+        [booking.version for booking in bookings],
+        [payload_json(item, snapshot) for item in happened],
+        [json.dumps(dict(trace)) for trace in traces],
+        # The latest of what has happened to it.
+        [b.closed_at or b.confirmed_at or b.created_at for b in bookings],
+    ]
+
+
+def move_columns(stock: EventStock) -> Columns:
+    """Ticket type, change of held and of sold."""
+    moves = [(type_id, move) for type_id, move in stock.moves.items() if move.held or move.sold]
+    return [
+        [type_id for type_id, _ in moves],
+        [move.held for _, move in moves],
+        [move.sold for _, move in moves],
+    ]

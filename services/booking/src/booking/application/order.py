@@ -1,0 +1,68 @@
+"""A request made ready: whatever can be done before any stock is locked."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from booking.application.ports import NewId, RequestKey
+from booking.domain.booking import IssueTicket, TicketStub
+from booking.domain.placing import BookingRequest
+
+MAX_READY = 20
+"""Most tickets signed ahead for one request; it may yet be refused."""
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    """A well-formed request with the ids, tickets and fingerprint it will need.
+
+    `tried` is set before its booking is first written. A commit whose answer was lost
+    is recognised by the booking's id when the order is tried again.
+    """
+
+    request: BookingRequest
+    booking_id: UUID
+    fingerprint: bytes
+    tickets: tuple[TicketStub, ...]
+    tried: bool = False
+
+    @property
+    def key(self) -> RequestKey | None:
+        """The buyer and the idempotency key, if there is one."""
+        request = self.request
+        return (request.buyer.user_id, request.key) if request.key is not None else None
+
+    def issuing(self, issue: IssueTicket) -> IssueTicket:
+        """Hand out the tickets that are ready, then new ones from `issue`."""
+        ready = iter(self.tickets)
+        return lambda event_id: next(ready, None) or issue(event_id)
+
+
+def prepare(
+    event_id: UUID, request: BookingRequest, *, new_id: NewId, issue: Callable[[UUID], TicketStub]
+) -> Order:
+    """Make a request ready; signing is what takes longest of all.
+
+    Raises:
+        InvalidBooking: it is malformed, whatever the event.
+    """
+    request.must_be_well_formed()
+    wanted = 0 if request.hold else sum(line.quantity for line in request.lines)
+    return Order(
+        request,
+        new_id(),
+        fingerprint(event_id, request) if request.key is not None else b"",
+        tuple(issue(event_id) for _ in range(min(wanted, MAX_READY))),
+    )
+
+
+def fingerprint(event_id: UUID, request: BookingRequest) -> bytes:
+    """Digest what a request asks for; the order and splitting of its lines do not matter."""
+    merged: dict[str, int] = {}
+    for line in request.lines:
+        name = str(line.ticket_type_id or "")
+        merged[name] = merged.get(name, 0) + line.quantity
+    canonical = json.dumps([str(event_id), sorted(merged.items()), request.hold])
+    return hashlib.sha256(canonical.encode()).digest()
