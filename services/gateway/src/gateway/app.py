@@ -11,11 +11,14 @@ from fastapi.responses import JSONResponse
 from goticket_platform.ops import Health
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
+from starlette.types import Receive, Scope, Send
 
+from gateway.access_lines import AccessLines
 from gateway.auth import TokenVerifier
 from gateway.availability import Availability
 from gateway.clients import Backends
 from gateway.coalescer import Coalescer
+from gateway.hot_bookings import HotBookings
 from gateway.jwks import KeyRing
 from gateway.middleware import middleware_stack
 from gateway.openapi import DESCRIPTION, build_document, operation_id
@@ -33,6 +36,21 @@ class Parts:
     keys: KeyRing
     verifier: TokenVerifier
     health: Health
+    access_lines: AccessLines
+
+
+class Gateway(FastAPI):
+    """The application, with one route that its bare endpoint looks at first."""
+
+    hot_bookings: HotBookings | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        hot = self.hot_bookings
+        if hot is not None and hot.takes(scope):
+            await hot(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def create_app(
@@ -41,9 +59,9 @@ def create_app(
     max_body_bytes: int,
     cors_origins: Sequence[str] = (),
     public_metrics: bool = False,
-) -> FastAPI:
+) -> Gateway:
     """Assemble routes, middleware and error handlers."""
-    app = FastAPI(
+    app = Gateway(
         title="GoTicket",
         version="1.0.0",
         description=DESCRIPTION,
@@ -70,6 +88,14 @@ def create_app(
         app.include_router(operations.metrics_router)
     _document_once(app)
     _answer_wrong_methods(app)
+    app.hot_bookings = HotBookings(
+        super(Gateway, app).__call__,
+        parts.verifier,
+        parts.coalescer,
+        parts.access_lines,
+        max_body_bytes=max_body_bytes,
+        cors_origins=cors_origins,
+    )
     return app
 
 

@@ -9,6 +9,7 @@ from goticket_platform.lifecycle import Stop
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.rpc.client import open_channel
 
+from gateway.access_lines import AccessLines
 from gateway.app import Parts, create_app
 from gateway.auth import TokenVerifier
 from gateway.availability import Availability, open_redis
@@ -31,6 +32,8 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         booking = BookingClient(await _channel(resources, settings.booking_target))
         coalescer = Coalescer(booking.create, booking.create_many)
         resources.push_async_callback(coalescer.aclose)
+        access_lines = AccessLines()
+        resources.callback(access_lines.close)
         cache = open_redis(settings.redis_url)
         resources.push_async_callback(cache.aclose)
         keys = KeyRing(identity.jwks_json, time.monotonic)
@@ -41,6 +44,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             keys=keys,
             verifier=TokenVerifier(keys, issuer=settings.issuer, audience=settings.audience),
             health=Health(),
+            access_lines=access_lines,
         )
 
 

@@ -88,6 +88,8 @@ Cursor = Annotated[
     Text | None, Query(max_length=1000, description="`nextCursor` of the page before.")
 ]
 
+IDEMPOTENCY_KEY = r"[\x21-\x7e]{1,255}"
+
 IdempotencyKey = Annotated[
     str | None,
     Header(

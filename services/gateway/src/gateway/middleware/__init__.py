@@ -7,7 +7,7 @@ from starlette.middleware import Middleware
 
 from gateway.middleware.access_log import AccessLog
 from gateway.middleware.body_limit import BodyLimit
-from gateway.middleware.cors import Cors
+from gateway.middleware.cors import Cors, cors_options
 from gateway.middleware.recovery import Recovery
 from gateway.middleware.request_id import RequestId
 from gateway.middleware.security_headers import SecurityHeaders
@@ -24,18 +24,6 @@ def middleware_stack(*, cors_origins: Sequence[str], max_body_bytes: int) -> lis
         Middleware(SecurityHeaders),
         Middleware(AccessLog),
         Middleware(Recovery),
-        Middleware(
-            Cors,
-            allow_origins=tuple(cors_origins),
-            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=("Authorization", "Idempotency-Key", "If-Match", "X-Request-ID"),
-            expose_headers=(
-                "ETag",
-                "Location",
-                "Idempotency-Replayed",
-                "Retry-After",
-                "X-Request-ID",
-            ),
-        ),
+        Middleware(Cors, **cors_options(cors_origins)),
         Middleware(BodyLimit, max_body_bytes=max_body_bytes),
     ]

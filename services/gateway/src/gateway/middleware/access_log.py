@@ -1,5 +1,6 @@
 """One log line and the RED metrics for every request, also for one whose handler blew up."""
 
+import functools
 import time
 
 from goticket_platform.logs import get_logger
@@ -53,11 +54,26 @@ class AccessLog:
             _record(scope, status, time.perf_counter() - started)
 
 
+@functools.cache  # bounded: UNMATCHED and OTHER stand for what strangers make up
+def _counter(method: str, route: str, status: int) -> Counter:
+    return REQUESTS.labels(method, route, str(status))
+
+
+@functools.cache
+def _timer(method: str, route: str) -> Histogram:
+    return SECONDS.labels(method, route)
+
+
+def answered(method: str, route: str, status: int, seconds: float) -> None:
+    """Count one answer."""
+    _counter(method, route, status).inc()
+    _timer(method, route).observe(seconds)
+
+
 def _record(scope: Scope, status: int, seconds: float) -> None:
     method = scope["method"] if scope["method"] in _METHODS else "OTHER"
     route: str = getattr(scope.get("route"), "path", UNMATCHED)
-    REQUESTS.labels(method, route, str(status)).inc()
-    SECONDS.labels(method, route).observe(seconds)
+    answered(method, route, status, seconds)
     # The query string stays out: it may hold an e-mail address.
     logger.info(
         "request",

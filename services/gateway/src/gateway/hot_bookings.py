@@ -1,0 +1,278 @@
+"""POST /api/v1/events/{event_id}/bookings without the layers: the route that a crowd hits.
+
+A bare ASGI endpoint in front of the application, for requests that are as they should
+be. Whatever is unusual (no token, a wrong body, a strange header) goes on to the
+FastAPI route of the same address, which is the contract, unread as it came: so every
+complaint about a request has one author.
+"""
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from goticket.booking.v1 import booking_pb2 as pb
+from goticket_platform.ids import new_id
+from goticket_platform.logs import get_logger
+from goticket_platform.rpc.errors import RemoteError
+from goticket_platform.telemetry import extracted_context, tracer
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.access_lines import AccessLine, AccessLines, now
+from gateway.auth import Caller, TokenVerifier
+from gateway.coalescer import Coalescer
+from gateway.dependencies import IDEMPOTENCY_KEY
+from gateway.middleware.access_log import IN_FLIGHT, answered
+from gateway.middleware.cors import Cors, cors_options
+from gateway.middleware.request_id import HEADER, SANE
+from gateway.middleware.security_headers import HEADERS
+from gateway.problems import Problem, from_remote, problem_response
+from gateway.schemas.bookings import BookingIn, BookingOut
+
+ROUTE = "/api/v1/events/{event_id}/bookings"
+
+_PATH = re.compile(
+    r"/api/v1/events/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})/bookings"
+)
+_KEY = re.compile(IDEMPOTENCY_KEY)
+_READ = frozenset(
+    {
+        b"authorization",
+        b"content-type",
+        b"content-length",
+        b"idempotency-key",
+        b"x-request-id",
+        b"traceparent",
+        b"tracestate",
+        b"origin",
+    }
+)
+_USUAL_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+_REQUEST_ID = HEADER.lower().encode()
+
+logger = get_logger(__name__)
+
+Headers = dict[bytes, bytes]
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+@dataclass(slots=True)
+class _Wish:
+    """A request that is as it should be."""
+
+    caller: Caller
+    body: BookingIn
+    event_id: str
+    idempotency_key: str | None
+
+
+class _Heard:
+    """What was read of a request, so that somebody else can read it again."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._messages: list[Message] = []
+
+    async def body(self, most: int) -> bytes | None:
+        """Return the whole body; None when it is longer than `most` or never ends."""
+        pieces: list[bytes] = []
+        left = most
+        while True:
+            message = await self._receive()
+            self._messages.append(message)
+            if message["type"] != "http.request":
+                return None
+            piece = message.get("body", b"")
+            left -= len(piece)
+            if left < 0:
+                return None
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def again(self) -> Message:
+        """Receive from the beginning."""
+        return self._messages.pop(0) if self._messages else await self._receive()
+
+
+class HotBookings:
+    """Serves what it understands, hands the rest to `application`."""
+
+    def __init__(
+        self,
+        application: ASGIApp,
+        verifier: TokenVerifier,
+        coalescer: Coalescer,
+        lines: AccessLines,
+        *,
+        max_body_bytes: int,
+        cors_origins: Sequence[str],
+    ) -> None:
+        self._application = application
+        self._verifier = verifier
+        self._coalescer = coalescer
+        self._lines = lines
+        self._max_body_bytes = max_body_bytes
+        self._with_cors = Cors(self._serve, **cors_options(cors_origins))
+
+    def takes(self, scope: Scope) -> bool:
+        """Tell whether the request is for this route."""
+        return (
+            scope["type"] == "http"
+            and scope["method"] == "POST"
+            and _PATH.fullmatch(scope["path"]) is not None
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request for this route."""
+        heard = _Heard(receive)
+        headers = _read(scope)
+        wish = None if headers is None else await self._understand(scope, headers, heard)
+        if headers is None or wish is None:
+            await self._application(scope, heard.again, send)
+            return
+        scope["goticket.wish"] = wish
+        scope["goticket.headers"] = headers
+        serve = self._with_cors if b"origin" in headers else self._serve
+        await serve(scope, receive, send)
+
+    async def _understand(self, scope: Scope, headers: Headers, heard: _Heard) -> _Wish | None:
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        key = headers.get(b"idempotency-key")
+        kind = headers.get(b"content-type", b"")
+        if (
+            scheme.lower() != b"bearer"
+            or kind.partition(b";")[0].strip().lower() != b"application/json"
+            or (key is not None and not _KEY.fullmatch(key.decode("latin-1")))
+            or not headers.get(b"content-length", b"0").isdigit()
+            or int(headers.get(b"content-length", b"0")) > self._max_body_bytes
+        ):
+            return None
+        text = await heard.body(self._max_body_bytes)
+        if text is None:
+            return None
+        try:
+            # Not the validator's own reader of JSON: what it takes differs in corners.
+            body = BookingIn.model_validate(json.loads(text))
+            caller = await self._verifier.verify(token.strip().decode("latin-1"))
+        except (ValueError, RecursionError, ValidationError, Problem, RemoteError):
+            return None
+        if (body.quantity is None) == (body.items is None):
+            return None
+        found = _PATH.fullmatch(scope["path"])
+        event_id = found[1].lower() if found else ""
+        return _Wish(caller, body, event_id, None if key is None else key.decode())
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wish: _Wish = scope["goticket.wish"]
+        headers: Headers = scope["goticket.headers"]
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if SANE.fullmatch(given) else str(new_id())
+        user_id = wish.caller.user_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id, user_id=user_id)
+        status = 500
+        started = time.perf_counter()
+        IN_FLIGHT.inc()
+        with tracer.start_as_current_span(
+            f"POST {ROUTE}", _caller_trace(headers), kind=SpanKind.SERVER
+        ) as span:
+            try:
+                status, answer, body = await self._answer(scope, receive, wish)
+                _tell(span, scope, status)
+                answer += _USUAL_HEADERS
+                answer.append((_REQUEST_ID, request_id.encode()))
+                if b"origin" not in headers:  # all that Cors would add
+                    answer.append((b"vary", b"Origin"))
+                await send({"type": "http.response.start", "status": status, "headers": answer})
+                await send({"type": "http.response.body", "body": body})
+            finally:
+                IN_FLIGHT.dec()
+                seconds = time.perf_counter() - started
+                answered("POST", ROUTE, status, seconds)
+                self._lines.note(
+                    AccessLine(
+                        method="POST",
+                        route=ROUTE,
+                        path=scope["path"],
+                        status=status,
+                        seconds=seconds,
+                        request_id=request_id,
+                        user_id=user_id,
+                        span=span.get_span_context(),
+                        at=now(),
+                    )
+                )
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, wish: _Wish
+    ) -> tuple[int, RawHeaders, bytes]:
+        try:
+            request = wish.body.create_request(
+                wish.event_id, wish.caller.actor(), wish.idempotency_key
+            )
+            made = await self._coalescer.submit(request, Request(scope, receive).is_disconnected)
+            return _created(made)
+        except RemoteError as error:
+            problem = from_remote(error)
+        except Problem as error:
+            problem = error
+        except Exception as error:
+            logger.exception("request failed", error=type(error).__name__)
+            problem = Problem("internal")
+        response = problem_response(scope, problem)
+        return response.status_code, response.raw_headers, bytes(response.body)
+
+
+def _created(made: pb.CreateBookingResponse) -> tuple[int, RawHeaders, bytes]:
+    text = BookingOut.of(made.booking).model_dump_json(by_alias=True, exclude_none=True).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(text)),
+        (b"location", f"/api/v1/bookings/{made.booking.id}".encode()),
+    ]
+    if made.replayed:
+        headers.append((b"idempotency-replayed", b"true"))
+    return 201, headers, text
+
+
+def _read(scope: Scope) -> Headers | None:
+    """Return the headers that matter here; None when one of them is there twice."""
+    found: Headers = {}
+    for name, value in scope["headers"]:
+        if name in _READ:
+            if name in found:
+                return None
+            found[name] = value
+    return found
+
+
+def _caller_trace(headers: Headers) -> Any:
+    if b"traceparent" not in headers:
+        return None
+    names = (b"traceparent", b"tracestate")
+    return extracted_context(
+        {name.decode(): headers[name].decode("latin-1") for name in names if name in headers}
+    )
+
+
+def _tell(span: Span, scope: Scope, status: int) -> None:
+    if not span.is_recording():
+        return
+    span.set_attributes(
+        {
+            "http.request.method": "POST",
+            "http.route": ROUTE,
+            "url.path": scope["path"],
+            "url.scheme": scope.get("scheme", "http"),
+            "http.response.status_code": status,
+        }
+    )
+    if status >= 500:  # noqa: PLR2004
+        span.set_status(Status(StatusCode.ERROR))
