@@ -1,12 +1,14 @@
 """The QR code of a ticket, the same on paper and on a screen."""
 
 import io
+import re
 
 import segno
 
 # ISO/IEC 18004 asks for a quiet zone of four modules around the code.
 QUIET_MODULES = 4
 _MASK = 2
+_DARK = re.compile(rb"\x01+")
 _PIXELS_PER_MODULE = 8
 
 
@@ -24,13 +26,7 @@ def qr_svg(code: str) -> bytes:
 
 def dark_runs(modules: bytes) -> list[tuple[int, int]]:
     """Where dark modules start in a row and how many follow each other."""
-    runs: list[tuple[int, int]] = []
-    for column, dark in enumerate(modules):
-        if dark and column and modules[column - 1]:
-            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
-        elif dark:
-            runs.append((column, 1))
-    return runs
+    return [(run.start(), run.end() - run.start()) for run in _DARK.finditer(modules)]
 
 
 def _symbol(code: str) -> segno.QRCode:
