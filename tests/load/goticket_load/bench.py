@@ -20,7 +20,7 @@ from goticket_load.wrk import Load, Tally
 
 BUYERS = 2_000
 TOKEN_SECONDS = 4 * 3600
-PLENTY = 50_000_000
+PLENTY = 10_000_000
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from goticket_local.local import PREFIXES
 from goticket_local.ports import free_port, free_ports
 from goticket_local.servers import PostgresServer, RabbitPorts, RabbitServer, RedisServer
 from goticket_local.servers.postgres import ACCOUNT, can_enter
-from goticket_local.stack.accounts import ADMIN, PASSWORD, ensure_accounts
+from goticket_local.stack.accounts import ADMIN, PASSWORD
 from goticket_local.stack.ports import Ports
 from goticket_local.stack.secrets import Secrets
 from goticket_local.stack.services import HOST, Wiring
@@ -65,7 +65,6 @@ class Machine(Stack):
         self.rabbitmq.add_vhost(VHOST)
         self.migrate()
         self.start(*(name for name in self.services if name not in FOLLOWERS))
-        ensure_accounts(self.base_url)
 
     def restart(self, name: str, settings: Mapping[str, str]) -> None:
         """Start a process anew with other settings, until it is ready."""

@@ -11,7 +11,10 @@ local GROWTH = math.log(1.03) -- buckets of the latency histogram grow by 3 %
 local SLOT_SECONDS = 0.1 -- of the timeline
 local clock = ffi.new("goticket_time")
 
-tally = { answers = {}, latencies = {}, timeline = {} }
+-- Globals, and flat: wrk crashes when `done` gets nested tables from a thread.
+answers = {}
+latencies = {}
+timeline = {}
 local sent = {}
 local began
 local numbered = 0
@@ -69,11 +72,11 @@ function note(status, headers)
    local id = headers["x-request-id"] or headers["X-Request-ID"] or headers["X-Request-Id"]
    local asked = id and sent[id]
    local key = (asked and asked.kind or "other") .. " " .. status
-   add(tally.answers, key)
-   add(tally.timeline, key .. " " .. math.floor((at - began) / SLOT_SECONDS))
+   add(answers, key)
+   add(timeline, key .. " " .. math.floor((at - began) / SLOT_SECONDS))
    if asked then
       local microseconds = math.max(1, (at - asked.at) * 1e6)
-      add(tally.latencies, key .. " " .. math.floor(math.log(microseconds) / GROWTH))
+      add(latencies, key .. " " .. math.floor(math.log(microseconds) / GROWTH))
       sent[id] = nil
    end
    answered = answered + 1
@@ -107,12 +110,12 @@ local function object(counts)
 end
 
 function done(summary, latency, requests)
-   local found = threads[1]:get("tally")
+   local buyer = threads[1]
    local errors = summary.errors
    io.write(string.format(
       '\nTALLY {"seconds":%.6f,"requests":%d,"broken":%d,"timeouts":%d,'
          .. '"p50":%.3f,"p99":%.3f,"answers":%s,"latencies":%s,"timeline":%s}\n',
       summary.duration / 1e6, summary.requests, errors.connect + errors.read + errors.write,
       errors.timeout, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-      object(found.answers), object(found.latencies), object(found.timeline)))
+      object(buyer:get("answers")), object(buyer:get("latencies")), object(buyer:get("timeline"))))
 end
