@@ -1,0 +1,25 @@
+// (d) Holds that are confirmed, cancelled or left to expire, with ten reads a write.
+import http from "k6/http";
+import { BASE, anyToken, book, createEvent, post } from "./common.js";
+
+const READS_PER_WRITE = 10;
+
+export const options = { vus: 64, duration: "30s" };
+
+export const setup = () => createEvent(1000000);
+
+export default function (eventId) {
+  for (let n = 0; n < READS_PER_WRITE; n += 1) {
+    http.get(`${BASE}/api/v1/events/${eventId}${n % 2 ? "/availability" : ""}`);
+  }
+  const token = anyToken();
+  const hold = book(eventId, { quantity: 1, hold: true }, token);
+  if (hold.status !== 201) {
+    return;
+  }
+  const fate = Math.random();
+  if (fate < 0.85) {
+    const verb = fate < 0.65 ? "confirm" : "cancel";
+    post(`/api/v1/bookings/${hold.json("id")}/${verb}`, token, {});
+  }
+}

@@ -1,0 +1,15 @@
+// (b) 10,000 tickets, 100,000 requests: exactly 10,000 bookings, the rest sold out.
+import { book, createEvent } from "./common.js";
+
+export const options = {
+  scenarios: {
+    rush: { executor: "shared-iterations", vus: 256, iterations: 100000, maxDuration: "5m" },
+  },
+  thresholds: { bookings_made: ["count==10000"] },
+};
+
+export const setup = () => createEvent(10000);
+
+export default function (eventId) {
+  book(eventId);
+}
