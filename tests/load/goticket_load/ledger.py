@@ -87,22 +87,35 @@ def reckon(machine: Machine, told: Sequence[Told]) -> list[Verdict]:
 
 
 def accounted(told: Sequence[Told], stored: Mapping[str, int]) -> list[Verdict]:
-    """Compare what buyers were told with what is stored, by the events that a load was about."""
-    made: dict[tuple[str, ...], int] = defaultdict(int)
-    unanswered: dict[tuple[str, ...], int] = defaultdict(int)
-    for each in told:
-        made[each.events] += each.made
-        unanswered[each.events] += each.unanswered
+    """Compare what buyers were told with what is stored.
+
+    Loads that share an event cannot be told apart there: they are compared as one.
+    """
     lost = surplus = 0
-    for events, acknowledged in made.items():
+    for events, made, unanswered in _apart(told):
         found = sum(stored.get(event, 0) for event in events)
-        lost += max(0, acknowledged - found)
-        surplus += max(0, found - acknowledged - unanswered[events])
-    total = sum(made.values())
+        lost += max(0, made - found)
+        surplus += max(0, found - made - unanswered)
+    total = sum(each.made for each in told)
     return [
         Verdict("nothing acknowledged is lost", lost, f"{total:,} acknowledged"),
         Verdict("nothing is there that nobody asked for", surplus),
     ]
+
+
+def _apart(told: Sequence[Told]) -> list[tuple[set[str], int, int]]:
+    """Sums of made and unanswered by sets of events that have no event in common."""
+    groups: list[tuple[set[str], int, int]] = []
+    for each in told:
+        joined = (set(each.events), each.made, each.unanswered)
+        apart = []
+        for group in groups:
+            if group[0] & joined[0]:
+                joined = (group[0] | joined[0], group[1] + joined[1], group[2] + joined[2])
+            else:
+                apart.append(group)
+        groups = [*apart, joined]
+    return groups
 
 
 def once_each(confirmed: Iterable[str], events: Mapping[str, set[str]]) -> int:

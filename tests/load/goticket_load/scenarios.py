@@ -51,8 +51,7 @@ def framework_yardsticks(bench: Bench) -> None:
 
 def unary(bench: Bench) -> None:
     """The same services with batching switched off: one call and one transaction a booking."""
-    if not can_switch_off():
-        bench.notes.append("The batched path is not in this version: every figure is unary.")
+    bench.notes += [f"{process} of this version has no {setting}" for process, setting in missing()]
     for process, setting in UNARY.items():
         bench.machine.restart(process, {setting: "false"})
     event = bench.events()
@@ -64,9 +63,13 @@ def unary(bench: Bench) -> None:
         bench.machine.without(process, setting)
 
 
-def can_switch_off() -> bool:
-    """Whether this version has a batched path and a way around it."""
-    return "coalesce" in GatewaySettings.model_fields and "lanes" in ServeSettings.model_fields
+def missing() -> list[tuple[str, str]]:
+    """The parts of the batched path that this version does not have, or cannot go without."""
+    has = {
+        "gateway serve": "coalesce" in GatewaySettings.model_fields,
+        "booking serve": "lanes" in ServeSettings.model_fields,
+    }
+    return [(process, setting) for process, setting in UNARY.items() if not has[process]]
 
 
 def hot(bench: Bench) -> None:

@@ -25,6 +25,13 @@ def test_a_load_on_several_events_is_accounted_for_as_one() -> None:
     assert violations(told, {"a": 4, "b": 5}) == [1, 0]
 
 
+def test_loads_that_share_an_event_are_accounted_for_together() -> None:
+    told = [Told(("a",), 3, 0), Told(("b",), 5, 1), Told(("a", "b"), 10, 0), Told(("c",), 1, 0)]
+    assert violations(told, {"a": 9, "b": 10, "c": 1}) == [0, 0]
+    assert violations(told, {"a": 9, "b": 8, "c": 1}) == [1, 0]
+    assert violations(told, {"a": 9, "b": 9, "c": 2}) == [0, 1]
+
+
 def test_every_confirmed_booking_has_exactly_one_event() -> None:
     assert once_each(["x", "y"], {"x": {"1"}, "y": {"2"}}) == 0
     assert once_each(["x", "y"], {"x": {"1"}}) == 1, "one was never announced"
