@@ -17,13 +17,13 @@ from gateway.access_lines import AccessLines
 from gateway.auth import TokenVerifier
 from gateway.availability import Availability
 from gateway.clients import Backends
-from gateway.coalescer import Coalescer
 from gateway.hot_bookings import HotBookings
 from gateway.jwks import KeyRing
 from gateway.middleware import middleware_stack
 from gateway.openapi import DESCRIPTION, build_document, operation_id
 from gateway.problems import HANDLERS, Problem, problem_response
 from gateway.routers import auth, bookings, docs, events, keys, operations, tickets, users
+from gateway.sold_out import BookingDesk
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Parts:
     """What the routes work with."""
 
     backends: Backends
-    coalescer: Coalescer
+    desk: BookingDesk
     availability: Availability
     keys: KeyRing
     verifier: TokenVerifier
@@ -75,7 +75,7 @@ def create_app(
         telemetry={"metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.backends = parts.backends
-    app.state.coalescer = parts.coalescer
+    app.state.desk = parts.desk
     app.state.availability = parts.availability
     app.state.keys = parts.keys
     app.state.verifier = parts.verifier
@@ -91,7 +91,7 @@ def create_app(
     app.hot_bookings = HotBookings(
         super(Gateway, app).__call__,
         parts.verifier,
-        parts.coalescer,
+        parts.desk,
         parts.access_lines,
         max_body_bytes=max_body_bytes,
         cors_origins=cors_origins,

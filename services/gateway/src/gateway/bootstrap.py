@@ -1,5 +1,6 @@
 """Builds the gateway from its settings: the one place that constructs things."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,7 +21,9 @@ from gateway.clients.identity import IdentityClient
 from gateway.coalescer import Coalescer
 from gateway.config import GatewaySettings
 from gateway.jwks import KeyRing
+from gateway.notices import SOLD_OUT_CHANNEL, follow
 from gateway.server import bind, serve
+from gateway.sold_out import BookingDesk, SoldOut
 
 
 @asynccontextmanager
@@ -32,6 +35,8 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         booking = BookingClient(await _channel(resources, settings.booking_target))
         coalescer = Coalescer(booking.create, booking.create_many)
         resources.push_async_callback(coalescer.aclose)
+        sold_out = SoldOut(time.monotonic)
+        await _follow_notices(resources, settings.redis_url, sold_out)
         access_lines = AccessLines()
         resources.callback(access_lines.close)
         cache = open_redis(settings.redis_url)
@@ -39,13 +44,23 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         keys = KeyRing(identity.jwks_json, time.monotonic)
         yield Parts(
             backends=Backends(identity=identity, catalog=catalog, booking=booking),
-            coalescer=coalescer,
+            desk=BookingDesk(coalescer, sold_out),
             availability=Availability(cache, booking.availability),
             keys=keys,
             verifier=TokenVerifier(keys, issuer=settings.issuer, audience=settings.audience),
             health=Health(),
             access_lines=access_lines,
         )
+
+
+async def _follow_notices(resources: AsyncExitStack, redis_url: str, sold_out: SoldOut) -> None:
+    following = asyncio.create_task(follow(redis_url, {SOLD_OUT_CHANNEL: sold_out.on_notice}))
+
+    async def stop() -> None:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    resources.push_async_callback(stop)
 
 
 async def _channel(resources: AsyncExitStack, target: str) -> grpc.aio.Channel:

@@ -10,10 +10,10 @@ from gateway.clients import Backends
 from gateway.clients.booking import BookingClient
 from gateway.clients.catalog import CatalogClient
 from gateway.clients.identity import IdentityClient
-from gateway.coalescer import Coalescer
 from gateway.jwks import KeyRing
 from gateway.problems import Problem
 from gateway.schemas.common import MAX_INT64, QueryInteger, Text, canonical_id
+from gateway.sold_out import BookingDesk
 
 _EXAMPLE_ID = "0197c0de-7a11-7b00-8a00-000000000001"
 _ETAG = re.compile(r'(?:W/)?"(\d{1,19})"')
@@ -41,9 +41,9 @@ def _availability(request: Request) -> Availability:
     return availability
 
 
-def _coalescer(request: Request) -> Coalescer:
-    coalescer: Coalescer = request.app.state.coalescer
-    return coalescer
+def _desk(request: Request) -> BookingDesk:
+    desk: BookingDesk = request.app.state.desk
+    return desk
 
 
 def _keys(request: Request) -> KeyRing:
@@ -55,7 +55,7 @@ AllBackends = Annotated[Backends, Depends(_backends)]
 Identity = Annotated[IdentityClient, Depends(_identity)]
 Catalog = Annotated[CatalogClient, Depends(_catalog)]
 Booking = Annotated[BookingClient, Depends(_booking)]
-NewBookings = Annotated[Coalescer, Depends(_coalescer)]
+Desk = Annotated[BookingDesk, Depends(_desk)]
 WhatIsLeft = Annotated[Availability, Depends(_availability)]
 Keys = Annotated[KeyRing, Depends(_keys)]
 

@@ -26,7 +26,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access_lines import AccessLine, AccessLines, now
 from gateway.auth import Caller, TokenVerifier
-from gateway.coalescer import Coalescer
 from gateway.dependencies import IDEMPOTENCY_KEY
 from gateway.middleware.access_log import IN_FLIGHT, answered
 from gateway.middleware.cors import Cors, cors_options
@@ -34,6 +33,7 @@ from gateway.middleware.request_id import HEADER, SANE
 from gateway.middleware.security_headers import HEADERS
 from gateway.problems import Problem, from_remote, problem_response
 from gateway.schemas.bookings import BookingIn, BookingOut
+from gateway.sold_out import BookingDesk
 
 ROUTE = "/api/v1/events/{event_id}/bookings"
 
@@ -108,7 +108,7 @@ class HotBookings:
         self,
         application: ASGIApp,
         verifier: TokenVerifier,
-        coalescer: Coalescer,
+        desk: BookingDesk,
         lines: AccessLines,
         *,
         max_body_bytes: int,
@@ -116,7 +116,7 @@ class HotBookings:
     ) -> None:
         self._application = application
         self._verifier = verifier
-        self._coalescer = coalescer
+        self._desk = desk
         self._lines = lines
         self._max_body_bytes = max_body_bytes
         self._with_cors = Cors(self._serve, **cors_options(cors_origins))
@@ -217,7 +217,7 @@ class HotBookings:
             request = wish.body.create_request(
                 wish.event_id, wish.caller.actor(), wish.idempotency_key
             )
-            made = await self._coalescer.submit(request, Request(scope, receive).is_disconnected)
+            made = await self._desk.submit(request, Request(scope, receive).is_disconnected)
             return _created(made)
         except RemoteError as error:
             problem = from_remote(error)

@@ -193,7 +193,13 @@ def from_remote(error: RemoteError) -> Problem:
             )
         return Problem(code, errors=errors)
     ours = kind.status >= 500  # noqa: PLR2004
-    return Problem(error.code, None if ours else error.message or None, errors)
+    return Problem(error.code, None if ours else error.message or None, errors, _headers(error))
+
+
+def _headers(error: RemoteError) -> dict[str, str]:
+    """Pass on how many seconds the caller should wait, when the service knows."""
+    seconds = error.metadata.get("retryAfter", "")
+    return {"Retry-After": seconds} if seconds.isdecimal() else {}
 
 
 def from_validation(error: RequestValidationError) -> Problem:

@@ -168,7 +168,7 @@ async def test_a_bug_is_one_500_and_the_rest_goes_on(
         raise ZeroDivisionError("secret of the inside")
 
     assert app.hot_bookings
-    monkeypatch.setattr(app.hot_bookings._coalescer, "submit", broken)
+    monkeypatch.setattr(app.hot_bookings._desk, "submit", broken)
     answer = await client.post(URL, json={"quantity": 1}, headers=bearer())
     assert (answer.status_code, answer.json()["error"]) == (500, "internal")
     assert "secret" not in answer.text

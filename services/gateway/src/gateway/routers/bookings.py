@@ -10,10 +10,10 @@ from gateway.dependencies import (
     Booking,
     BookingId,
     Cursor,
+    Desk,
     EventId,
     IdempotencyKey,
     Limit,
-    NewBookings,
 )
 from gateway.openapi import problems
 from gateway.problems import FieldProblem, Problem
@@ -65,7 +65,7 @@ async def create_booking(
     body: BookingIn,
     request: Request,
     response: Response,
-    new_bookings: NewBookings,
+    desk: Desk,
     idempotency_key: IdempotencyKey = None,
 ) -> BookingOut:
     """Confirmed at once, or held for a while with `hold`. All lines are granted or none."""
@@ -73,7 +73,7 @@ async def create_booking(
         text = "Send either quantity or items."
         raise Problem("validation_failed", errors=[FieldProblem("quantity", text)])
     wish = body.create_request(event_id, caller.actor(), idempotency_key)
-    made = await new_bookings.submit(wish, request.is_disconnected)
+    made = await desk.submit(wish, request.is_disconnected)
     response.headers["Location"] = f"{router.prefix}/bookings/{made.booking.id}"
     if made.replayed:
         response.headers["Idempotency-Replayed"] = "true"
