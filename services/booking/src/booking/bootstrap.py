@@ -85,8 +85,11 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
     ):
         # Redis and the catalog are no checks: without them most calls still succeed.
         health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
-        catalog = CatalogClient(channel)
-        office = box_office(bookings, catalog, signer, timedelta(seconds=settings.hold_seconds))
+        hold_for = timedelta(seconds=settings.hold_seconds)
+        office = replace(
+            box_office(bookings, CatalogClient(channel), signer, hold_for),
+            max_holds=settings.max_holds_per_buyer,
+        )
         async with open_desk(settings, office, RedisAvailability(redis)) as desk:
             service = BookingService(
                 office=office,
@@ -95,6 +98,7 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
                 stocks=bookings,
                 availability=RedisAvailability(redis),
                 ticket_keys=signer.public_keys,
+                extend_holds_by=timedelta(seconds=settings.hold_extension_seconds),
                 read_event=catalog_event_of,
             )
             async with serve_grpc(

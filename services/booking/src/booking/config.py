@@ -71,6 +71,10 @@ class ServeSettings(SweeperSettings):
     ticket_key: Annotated[bytes, BeforeValidator(_key)] = Field(repr=False)
     retired_ticket_keys: Annotated[tuple[bytes, ...], NoDecode, BeforeValidator(_keys)] = ()
     hold_seconds: int = Field(default=600, gt=0)
+    hold_extension_seconds: int = Field(default=600, gt=0)
+    """By how much a hold is lengthened, once, when its buyer starts to pay."""
+    max_holds_per_buyer: int = Field(default=3, ge=0)
+    """Most holds of one buyer per event at a time; 0 means no limit."""
     pool_size: int = Field(default=10, gt=0)
     """Connections for reads, cancellations and the rest."""
     lanes: bool = True

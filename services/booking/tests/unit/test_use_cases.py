@@ -1,5 +1,6 @@
 """The use cases over a small in-memory store: who may, what is retried, what is told."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -43,6 +44,7 @@ from booking.domain.errors import (
     TicketNotFound,
 )
 from booking.domain.event import CatalogEvent, Event, EventStatus
+from booking.domain.limits import Taken
 from booking.domain.placing import BookingRequest, Line
 from booking.domain.stock import EventStock, TicketTypeStock
 
@@ -160,6 +162,11 @@ class MemoryTransaction:
     ) -> dict[UUID, Booking]:
         known = self._memory.bookings
         return {booking_id: known[booking_id] for booking_id in booking_ids if booking_id in known}
+
+    async def find_taken(
+        self, event_id: UUID, user_ids: Collection[UUID]
+    ) -> defaultdict[UUID, Taken]:
+        raise NotImplementedError
 
     async def add(self, sales: Sequence[Sale], stock: EventStock) -> None:
         if self._memory.failures:

@@ -53,6 +53,7 @@ def catalog_event_of(message: catalog_pb2.Event) -> CatalogEvent:
         currency=message.currency,
         status=_STATUS[message.status],
         version=message.version,
+        max_per_buyer=message.max_per_buyer,
     )
     offers = tuple(
         TicketTypeOffer(
@@ -61,6 +62,7 @@ def catalog_event_of(message: catalog_pb2.Event) -> CatalogEvent:
             price=kind.price,
             capacity=kind.capacity,
             max_per_booking=kind.max_per_booking,
+            max_per_buyer=kind.max_per_buyer,
         )
         for kind in message.ticket_types
     )

@@ -1,5 +1,6 @@
 """Book tickets: many requests for one event, one transaction."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,7 @@ from booking.application.ports import (
     NewId,
     RequestKey,
     Sale,
+    Transaction,
 )
 from booking.application.provision_event import ProvisionEvent
 from booking.application.running_keys import RunningKeys
@@ -28,6 +30,7 @@ from booking.domain.errors import (
     UnknownTicketType,
 )
 from booking.domain.event import Event
+from booking.domain.limits import Taken
 from booking.domain.placing import BookingRequest, place
 from booking.domain.stock import EventStock
 
@@ -55,6 +58,8 @@ class BoxOffice:
     new_id: NewId
     now: Clock
     hold_for: timedelta
+    max_holds: int = 0
+    """Most holds of one buyer per event at a time; 0 means no limit."""
 
 
 async def place_bookings(
@@ -141,7 +146,8 @@ async def _commit(event_id: UUID, orders: Sequence[Order], office: BoxOffice) ->
             return [EventNotFound() for _ in orders]
         tried = [order.booking_id for order in orders if order.tried]
         made = await transaction.find_bookings(event_id, tried) if tried else {}
-        batch = _Batch(office, stock, answers, made)
+        taken = await _taken(transaction, orders, stock, office)
+        batch = _Batch(office, stock, answers, made, taken)
         outcomes = [batch.decide(order) for order in orders]
         if batch.sales:
             await transaction.add(batch.sales, stock)
@@ -160,6 +166,7 @@ class _Batch:
         stock: EventStock,
         answers: dict[RequestKey, Answer],
         made: Mapping[UUID, Booking],
+        taken: defaultdict[UUID, Taken] | None,
     ) -> None:
         self.sales: list[Sale] = []
         self._office = office
@@ -167,6 +174,7 @@ class _Batch:
         self._stock = stock
         self._answers = answers
         self._made = made
+        self._taken = taken
 
     def decide(self, order: Order) -> Outcome:
         """Answer one order; only a granted one leaves traces."""
@@ -194,6 +202,8 @@ class _Batch:
             now=self._now,
             hold_for=office.hold_for,
             issue=order.issuing(office.issue),
+            taken=None if self._taken is None else self._taken[request.buyer.user_id],
+            max_holds=office.max_holds,
         )
         order.tried = True
         self.sales.append(Sale(placed, request.key, order.fingerprint, request.trace))
@@ -203,12 +213,29 @@ class _Batch:
         return Placed(placed.booking, self._stock.event)
 
 
+async def _taken(
+    transaction: Transaction, orders: Sequence[Order], stock: EventStock, office: BoxOffice
+) -> defaultdict[UUID, Taken] | None:
+    """Read what those have already whom some limit may stop; None when nothing is limited."""
+    buyers = {
+        order.request.buyer.user_id
+        for order in orders
+        if stock.is_limited or (order.request.hold and office.max_holds)
+    }
+    return await transaction.find_taken(stock.event.id, buyers) if buyers else None
+
+
 def _keys(orders: Sequence[Order]) -> set[RequestKey]:
     return {key for order in orders if (key := order.key)}
 
 
 def _wanted_types(orders: Sequence[Order]) -> set[UUID] | None:
-    """Return the ticket types to lock; None, all, when some line leaves its type open."""
+    """Return the ticket types to lock; None, all, when some line leaves its type open.
+
+    All of them for a hold, too: a buyer's holds are counted over all types.
+    """
+    if any(order.request.hold for order in orders):
+        return None
     wanted = {line.ticket_type_id for order in orders for line in order.request.lines}
     named = {type_id for type_id in wanted if type_id is not None}
     return named if len(named) == len(wanted) else None

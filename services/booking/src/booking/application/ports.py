@@ -1,5 +1,6 @@
 """What the use cases need from the outside."""
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from booking.domain.booking import (
     Ticket,
 )
 from booking.domain.event import CatalogEvent, Event
+from booking.domain.limits import Taken
 from booking.domain.stock import EventStock
 
 Clock = Callable[[], datetime]
@@ -117,6 +119,12 @@ class Transaction(Protocol):
         self, event_id: UUID, booking_ids: Collection[UUID]
     ) -> dict[UUID, Booking]:
         """Read those of the bookings that exist."""
+        ...
+
+    async def find_taken(
+        self, event_id: UUID, user_ids: Collection[UUID]
+    ) -> defaultdict[UUID, Taken]:
+        """Read what these buyers have, held or confirmed, of a locked event."""
         ...
 
     async def add(self, sales: Sequence[Sale], stock: EventStock) -> None:

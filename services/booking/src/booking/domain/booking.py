@@ -2,12 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from booking.domain.actor import Actor
-from booking.domain.errors import BookingClosed, EventStarted, HoldExpired
+from booking.domain.errors import (
+    BookingClosed,
+    EventStarted,
+    HoldAlreadyExtended,
+    HoldExpired,
+)
 from booking.domain.event import Event
 
 
@@ -87,6 +92,8 @@ class Booking:
     expires_at: datetime | None = None
     confirmed_at: datetime | None = None
     closed_at: datetime | None = None
+    extended: bool = False
+    """Whether the hold has been lengthened."""
 
     @property
     def total(self) -> int:
@@ -122,6 +129,24 @@ class Booking:
                 expires_at=None,
                 confirmed_at=now,
             )
+        )
+
+    def extend(self, now: datetime, by: timedelta) -> "BookingHeld":
+        """Hold for longer: once, while it lasts.
+
+        Raises:
+            HoldExpired: it ran out.
+            HoldAlreadyExtended: it was lengthened before.
+            BookingClosed: it is no hold any more.
+        """
+        if self.status is BookingStatus.EXPIRED or self._has_run_out(now):
+            raise HoldExpired
+        if self.status is not BookingStatus.HELD or self.expires_at is None:
+            raise BookingClosed
+        if self.extended:
+            raise HoldAlreadyExtended
+        return BookingHeld(
+            replace(self, expires_at=self.expires_at + by, extended=True, version=self.version + 1)
         )
 
     def cancel(self, now: datetime, reason: CancellationReason) -> "BookingCancelled | None":

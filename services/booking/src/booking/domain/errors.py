@@ -47,6 +47,18 @@ class MaxPerBookingExceeded(DomainError):
     code = "max_per_booking_exceeded"
 
 
+class MaxPerBuyerExceeded(DomainError):
+    """That is more tickets than one buyer may have."""
+
+    code = "max_per_buyer_exceeded"
+
+
+class TooManyHolds(DomainError):
+    """You are holding as many bookings of this event as you may at a time."""
+
+    code = "too_many_holds"
+
+
 class SoldOut(DomainError):
     """Not enough tickets of this type are left."""
 
@@ -99,6 +111,12 @@ class HoldExpired(DomainError):
     """The hold has run out; its tickets are on sale again."""
 
     code = "hold_expired"
+
+
+class HoldAlreadyExtended(DomainError):
+    """The hold has been extended before."""
+
+    code = "hold_already_extended"
 
 
 class BookingClosed(DomainError):

@@ -30,6 +30,8 @@ class Event:
     currency: str
     status: EventStatus
     version: int
+    max_per_buyer: int = 0
+    """Most tickets of one buyer over all bookings; 0 means no limit."""
 
     def must_be_bookable(self, now: datetime) -> None:
         """Raise unless tickets can be had: a published event sells until it ends.
@@ -63,6 +65,7 @@ class TicketTypeOffer:
     price: int
     capacity: int
     max_per_booking: int
+    max_per_buyer: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from booking.domain.errors import (
     MaxPerBookingExceeded,
     UnknownTicketType,
 )
+from booking.domain.limits import Taken
 from booking.domain.stock import EventStock, TicketTypeStock
 
 MAX_LINES = 50
@@ -87,19 +88,28 @@ def place(
     now: datetime,
     hold_for: timedelta,
     issue: IssueTicket,
+    taken: Taken | None = None,
+    max_holds: int = 0,
 ) -> BookingConfirmed | BookingHeld:
     """Grant all lines of a well-formed request, or none.
+
+    `taken` is what the buyer has already; it may be left out where nothing limits that.
 
     Raises:
         EventNotFound, EventCancelled, EventOver: nothing is on sale.
         InvalidBooking: which of several ticket types is not said.
         UnknownTicketType: not one of this event's.
         MaxPerBookingExceeded: too many of one type; lines of one type count together.
+        TooManyHolds, MaxPerBuyerExceeded: more than one buyer may have.
         SoldOut: not enough are left.
     """
     stock.event.must_be_bookable(now)
     quantities = _quantities(request, stock)
+    if taken is not None:
+        taken.must_leave_room(quantities, stock, hold=request.hold, max_holds=max_holds)
     stock.take(quantities, hold=request.hold)
+    if taken is not None:
+        taken.add(quantities, hold=request.hold)
     kinds = stock.ticket_types
     items = tuple(
         BookingItem(kinds[type_id].id, kinds[type_id].name, quantity, kinds[type_id].price)

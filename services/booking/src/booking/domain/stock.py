@@ -27,6 +27,7 @@ class TicketTypeStock:
     sold: int = 0
     stock_version: int = 0
     active: bool = True
+    max_per_buyer: int = 0
 
     @property
     def taken(self) -> int:
@@ -75,6 +76,12 @@ class EventStock:
         """Ticket types that are not removed, in the organizer's order."""
         active = (kind for kind in self.ticket_types.values() if kind.active)
         return sorted(active, key=lambda kind: (kind.position, kind.id))
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is any limit to what one buyer may have."""
+        kinds = self.ticket_types.values()
+        return bool(self.event.max_per_buyer) or any(kind.max_per_buyer for kind in kinds)
 
     def take(self, quantities: Mapping[UUID, int], *, hold: bool) -> None:
         """Take tickets of known types, all or none.
@@ -156,6 +163,7 @@ class EventStock:
         wanted = offer.capacity if may_grow else min(offer.capacity, kind.capacity)
         kind.position, kind.name, kind.price = position, offer.name, offer.price
         kind.max_per_booking = offer.max_per_booking
+        kind.max_per_buyer = offer.max_per_buyer
         kind.capacity = max(wanted, kind.taken)
         return Clamped(offer.id, wanted, kind.capacity) if kind.capacity > wanted else None
 
@@ -181,4 +189,5 @@ def _stock_of(offer: TicketTypeOffer, position: int) -> TicketTypeStock:
         price=offer.price,
         capacity=offer.capacity,
         max_per_booking=offer.max_per_booking,
+        max_per_buyer=offer.max_per_buyer,
     )

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from goticket.booking.v1 import booking_pb2 as pb
@@ -14,6 +15,7 @@ from booking.application.apply_event import apply_event
 from booking.application.cancel_booking import cancel_booking
 from booking.application.confirm_booking import confirm_booking
 from booking.application.desk import Desk
+from booking.application.extend_hold import extend_hold
 from booking.application.get_availability import get_availability
 from booking.application.get_booking import get_booking
 from booking.application.get_ticket import get_ticket
@@ -54,6 +56,7 @@ class BookingService(BookingServiceServicer):
     stocks: Stocks
     availability: Availability
     ticket_keys: Mapping[str, bytes]
+    extend_holds_by: timedelta
     read_event: ReadEvent
 
     async def CreateBooking(  # noqa: N802 - named by the proto
@@ -72,8 +75,15 @@ class BookingService(BookingServiceServicer):
     async def ExtendHold(  # noqa: N802 - named by the proto
         self, request: pb.ExtendHoldRequest, context: object
     ) -> pb.ExtendHoldResponse:
-        """Not offered by this release."""
-        raise NotImplementedError
+        """Lengthen a hold."""
+        found = await extend_hold(
+            id_of(request.booking_id, BookingNotFound),
+            actor_of(request.actor),
+            bookings=self.office.bookings,
+            now=self.office.now,
+            by=self.extend_holds_by,
+        )
+        return pb.ExtendHoldResponse(booking=_message(found))
 
     async def ConfirmBooking(  # noqa: N802 - named by the proto
         self, request: pb.ConfirmBookingRequest, context: object

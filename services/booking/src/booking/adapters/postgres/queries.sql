@@ -3,10 +3,16 @@
 -- result of a statement that running servers have prepared.
 
 -- name: lock_inventory
--- Lock ticket types in id order; a null list means all of the event.
+-- Lock ticket types in id order; a null list means all of the event. A limit per buyer
+-- counts over all types: then they are all locked, or two bookings could pass it at once.
 SELECT ticket_type_id
 FROM booking.inventory
-WHERE event_id = $1 AND ($2::uuid[] IS NULL OR ticket_type_id = ANY ($2))
+WHERE event_id = $1
+  AND (
+      $2::uuid[] IS NULL
+      OR ticket_type_id = ANY ($2)
+      OR EXISTS (SELECT FROM booking.events WHERE event_id = $1 AND max_per_buyer > 0)
+  )
 ORDER BY ticket_type_id
 FOR UPDATE
 
@@ -14,8 +20,9 @@ FOR UPDATE
 -- Events with all their ticket types; a row per type, at least one per event.
 SELECT e.event_id, e.organizer_id, e.name, e.location,
        e.timezone, e.starts_at, e.ends_at, e.currency, e.status, e.version,
-       e.resync_after, i.ticket_type_id, i.position, i.name AS ticket_type_name, i.price,
-       i.capacity, i.held, i.sold, i.max_per_booking, i.stock_version, i.active
+       e.max_per_buyer, e.resync_after, i.ticket_type_id, i.position, i.name AS ticket_type_name, i.price,
+       i.capacity, i.held, i.sold, i.max_per_booking, i.stock_version, i.active,
+       i.max_per_buyer AS max_of_type_per_buyer
 FROM booking.events AS e
 LEFT JOIN booking.inventory AS i ON i.event_id = e.event_id
 WHERE e.event_id = ANY ($1::uuid[])
@@ -23,7 +30,7 @@ WHERE e.event_id = ANY ($1::uuid[])
 -- name: event
 -- One event.
 SELECT event_id, organizer_id, name, location, timezone, starts_at, ends_at, currency, status,
-       version
+       version, max_per_buyer
 FROM booking.events WHERE event_id = $1
 
 -- name: lock_event
@@ -34,9 +41,9 @@ SELECT 1 FROM booking.events WHERE event_id = $1 FOR UPDATE
 -- Store an event unless it is no newer; as old is fine for a resync ($12) that is due.
 INSERT INTO booking.events AS e (
     event_id, organizer_id, name, location, timezone, starts_at, ends_at, currency, status,
-    version, closing
+    version, closing, max_per_buyer
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13)
 ON CONFLICT (event_id) DO UPDATE
 SET organizer_id = excluded.organizer_id,
     name = excluded.name,
@@ -47,6 +54,7 @@ SET organizer_id = excluded.organizer_id,
     currency = excluded.currency,
     status = excluded.status,
     version = excluded.version,
+    max_per_buyer = excluded.max_per_buyer,
     closing = e.closing OR (excluded.closing AND e.status <> 'cancelled')
 WHERE e.version < excluded.version
    OR (e.version = excluded.version AND e.resync_after <= $12::timestamptz)
@@ -70,10 +78,12 @@ WHERE e.event_id = $1
 -- name: save_ticket_types
 -- Store what ticket types are and how many there may be; never touches held and sold.
 INSERT INTO booking.inventory AS i (
-    event_id, ticket_type_id, position, name, price, capacity, max_per_booking, active
+    event_id, ticket_type_id, position, name, price, capacity, max_per_booking, active,
+    max_per_buyer
 )
 SELECT $1, t.*
-FROM unnest($2::uuid[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::int[], $8::bool[])
+FROM unnest($2::uuid[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::int[], $8::bool[],
+    $9::int[])
     AS t
 ON CONFLICT (event_id, ticket_type_id) DO UPDATE
 SET position = excluded.position,
@@ -82,6 +92,7 @@ SET position = excluded.position,
     capacity = excluded.capacity,
     max_per_booking = excluded.max_per_booking,
     active = excluded.active,
+    max_per_buyer = excluded.max_per_buyer,
     stock_version = i.stock_version + 1
 RETURNING ticket_type_id, held, sold, stock_version
 
@@ -99,8 +110,9 @@ RETURNING i.ticket_type_id, i.held, i.sold, i.stock_version
 -- One event as `stocks` reads it, and what idempotency keys were used for.
 SELECT e.event_id, e.organizer_id, e.name, e.location,
        e.timezone, e.starts_at, e.ends_at, e.currency, e.status, e.version,
-       e.resync_after, i.ticket_type_id, i.position, i.name AS ticket_type_name, i.price,
+       e.max_per_buyer, e.resync_after, i.ticket_type_id, i.position, i.name AS ticket_type_name, i.price,
        i.capacity, i.held, i.sold, i.max_per_booking, i.stock_version, i.active,
+       i.max_per_buyer AS max_of_type_per_buyer,
        (
            SELECT jsonb_agg(jsonb_build_array(
                k.user_id, k.key, k.event_id, encode(k.fingerprint, 'hex'), k.booking_id))
@@ -110,6 +122,16 @@ SELECT e.event_id, e.organizer_id, e.name, e.location,
 FROM booking.events AS e
 LEFT JOIN booking.inventory AS i ON i.event_id = e.event_id
 WHERE e.event_id = $1
+
+-- name: taken
+-- What buyers have of an event, by ticket type; a hold counts with its first line.
+SELECT b.user_id, i.ticket_type_id, sum(i.quantity)::bigint AS tickets,
+       count(*) FILTER (WHERE b.status = 'held' AND i.position = 0) AS holds
+FROM unnest($2::uuid[]) AS w (user_id)
+JOIN booking.bookings AS b
+    ON b.user_id = w.user_id AND b.event_id = $1 AND b.status IN ('held', 'confirmed')
+JOIN booking.booking_items AS i ON i.event_id = b.event_id AND i.booking_id = b.id
+GROUP BY b.user_id, i.ticket_type_id
 
 -- name: add_sales
 -- Insert a batch of bookings with all that belongs to them, and take them off the stock.
@@ -184,11 +206,14 @@ FROM unnest(
 UPDATE booking.bookings AS b
 SET status = c.status,
     version = c.version,
-    expires_at = NULL,
+    expires_at = c.expires_at,
     confirmed_at = c.confirmed_at,
-    closed_at = c.closed_at
-FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
-    AS c (id, status, version, confirmed_at, closed_at)
+    closed_at = c.closed_at,
+    hold_extended = c.hold_extended
+FROM unnest(
+    $2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[],
+    $7::timestamptz[], $8::bool[]
+) AS c (id, status, version, confirmed_at, closed_at, expires_at, hold_extended)
 WHERE b.event_id = $1 AND b.id = c.id
 
 -- name: void_tickets
@@ -200,7 +225,7 @@ WHERE event_id = $1 AND booking_id = ANY ($2::uuid[])
 -- name: lock_booking
 -- Lock one booking.
 SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
-       expires_at, confirmed_at, closed_at
+       expires_at, confirmed_at, closed_at, hold_extended
 FROM booking.bookings
 WHERE event_id = $1 AND id = $2
 FOR UPDATE
@@ -208,7 +233,7 @@ FOR UPDATE
 -- name: claim_due_holds
 -- Lock holds of an event that have run out and that nobody else has locked.
 SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
-       expires_at, confirmed_at, closed_at
+       expires_at, confirmed_at, closed_at, hold_extended
 FROM booking.bookings
 WHERE event_id = $1 AND status = 'held' AND expires_at <= $2
 ORDER BY expires_at
@@ -218,7 +243,7 @@ FOR UPDATE SKIP LOCKED
 -- name: claim_open_bookings
 -- Lock an event's next open bookings that nobody else has locked.
 SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
-       expires_at, confirmed_at, closed_at
+       expires_at, confirmed_at, closed_at, hold_extended
 FROM booking.bookings
 WHERE event_id = $1 AND id > $2 AND status IN ('held', 'confirmed')
 ORDER BY id
@@ -228,7 +253,7 @@ FOR UPDATE SKIP LOCKED
 -- name: bookings_of_event
 -- Some bookings of one event by id.
 SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
-       expires_at, confirmed_at, closed_at
+       expires_at, confirmed_at, closed_at, hold_extended
 FROM booking.bookings WHERE event_id = $1 AND id = ANY ($2::uuid[])
 
 -- name: items
@@ -248,19 +273,19 @@ ORDER BY t.booking_id, t.id
 -- name: events
 -- Some events.
 SELECT event_id, organizer_id, name, location, timezone, starts_at, ends_at, currency, status,
-       version
+       version, max_per_buyer
 FROM booking.events WHERE event_id = ANY ($1::uuid[])
 
 -- name: booking
 -- One booking, whatever its event.
 SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
-       expires_at, confirmed_at, closed_at
+       expires_at, confirmed_at, closed_at, hold_extended
 FROM booking.bookings WHERE id = $1
 
 -- name: bookings_of_user
 -- A page of a user's bookings, newest first.
 SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
-       expires_at, confirmed_at, closed_at
+       expires_at, confirmed_at, closed_at, hold_extended
 FROM booking.bookings
 WHERE user_id = $1
   AND id < $2
@@ -272,7 +297,7 @@ LIMIT $5
 -- name: bookings_of_all
 -- A page of everybody's bookings for an event, newest first.
 SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
-       expires_at, confirmed_at, closed_at
+       expires_at, confirmed_at, closed_at, hold_extended
 FROM booking.bookings
 WHERE event_id = $1
   AND id < $2
@@ -284,7 +309,8 @@ LIMIT $4
 -- One ticket with what is printed on it.
 SELECT t.id AS ticket_id, t.booking_id, t.user_id, t.ticket_type_id, t.code,
        t.status AS ticket_status, b.buyer_name, i.ticket_type_name, e.event_id, e.organizer_id, e.name, e.location,
-       e.timezone, e.starts_at, e.ends_at, e.currency, e.status, e.version
+       e.timezone, e.starts_at, e.ends_at, e.currency, e.status, e.version,
+       e.max_per_buyer
 FROM booking.tickets AS t
 JOIN booking.bookings AS b ON b.event_id = t.event_id AND b.id = t.booking_id
 JOIN booking.booking_items AS i
@@ -298,7 +324,8 @@ WHERE t.id = $1
 -- A page of a user's tickets with what is printed on them, newest first.
 SELECT t.id AS ticket_id, t.booking_id, t.user_id, t.ticket_type_id, t.code,
        t.status AS ticket_status, b.buyer_name, i.ticket_type_name, e.event_id, e.organizer_id, e.name, e.location,
-       e.timezone, e.starts_at, e.ends_at, e.currency, e.status, e.version
+       e.timezone, e.starts_at, e.ends_at, e.currency, e.status, e.version,
+       e.max_per_buyer
 FROM booking.tickets AS t
 JOIN booking.bookings AS b ON b.event_id = t.event_id AND b.id = t.booking_id
 JOIN booking.booking_items AS i

@@ -9,6 +9,7 @@ import asyncpg
 from booking.application.ports import TicketOfBooking
 from booking.domain.booking import Booking, BookingItem, BookingStatus, Ticket, TicketStatus
 from booking.domain.event import Event, EventStatus
+from booking.domain.limits import Taken
 from booking.domain.stock import EventStock, TicketTypeStock
 
 Row = asyncpg.Record
@@ -27,6 +28,7 @@ def event_of(row: Row) -> Event:
         currency=row["currency"],
         status=EventStatus(row["status"]),
         version=row["version"],
+        max_per_buyer=row["max_per_buyer"],
     )
 
 
@@ -56,6 +58,7 @@ def _ticket_type_of(row: Row) -> TicketTypeStock:
         sold=row["sold"],
         stock_version=row["stock_version"],
         active=row["active"],
+        max_per_buyer=row["max_of_type_per_buyer"],
     )
 
 
@@ -94,7 +97,18 @@ def _booking_of(row: Row, items: Sequence[BookingItem], tickets: Sequence[Ticket
         expires_at=row["expires_at"],
         confirmed_at=row["confirmed_at"],
         closed_at=row["closed_at"],
+        extended=row["hold_extended"],
     )
+
+
+def taken_of(rows: Iterable[Row]) -> defaultdict[UUID, Taken]:
+    """Read what buyers have, from a row per buyer and ticket type."""
+    found: defaultdict[UUID, Taken] = defaultdict(Taken)
+    for row in rows:
+        taken = found[row["user_id"]]
+        taken.tickets[row["ticket_type_id"]] = row["tickets"]
+        taken.holds += row["holds"]
+    return found
 
 
 def ticket_of_booking(row: Row) -> TicketOfBooking:

@@ -1,6 +1,7 @@
 """One transaction on the schema booking."""
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -17,7 +18,7 @@ from booking.adapters.postgres.columns import (
     outbox_columns,
     ticket_columns,
 )
-from booking.adapters.postgres.rows import Row, bookings_of, stocks_of
+from booking.adapters.postgres.rows import Row, bookings_of, stocks_of, taken_of
 from booking.application.ports import Answer, KeyTaken, RequestKey, Sale
 from booking.domain.booking import (
     Booking,
@@ -28,6 +29,7 @@ from booking.domain.booking import (
 )
 from booking.domain.errors import RequestInProgress, SoldOut
 from booking.domain.event import Event, EventStatus
+from booking.domain.limits import Taken
 from booking.domain.stock import EventStock
 
 SCHEMA = "booking"
@@ -110,6 +112,13 @@ class PostgresTransaction:
         found = await self._load_bookings("bookings_of_event", event_id, list(booking_ids))
         return {booking.id: booking for booking in found}
 
+    async def find_taken(
+        self, event_id: UUID, user_ids: Collection[UUID]
+    ) -> defaultdict[UUID, Taken]:
+        """See the port."""
+        rows = await self._connection.fetch(QUERIES["taken"], event_id, list(user_ids))
+        return taken_of(rows)
+
     async def add(self, sales: Sequence[Sale], stock: EventStock) -> None:
         """See the port. One statement: each round trip would keep the stock locked longer."""
         placed = [sale.placed for sale in sales]
@@ -154,6 +163,8 @@ class PostgresTransaction:
             [booking.version for booking in bookings],
             [booking.confirmed_at for booking in bookings],
             [booking.closed_at for booking in bookings],
+            [booking.expires_at for booking in bookings],
+            [booking.extended for booking in bookings],
         )
         confirmed = [e.booking for e in happened if isinstance(e, BookingConfirmed)]
         if confirmed:
@@ -181,6 +192,7 @@ class PostgresTransaction:
             event.version,
             event.status is EventStatus.CANCELLED,
             read_at,
+            event.max_per_buyer,
         )
         return stored is not None
 
@@ -197,6 +209,7 @@ class PostgresTransaction:
             [kind.capacity for kind in kinds],
             [kind.max_per_booking for kind in kinds],
             [kind.active for kind in kinds],
+            [kind.max_per_buyer for kind in kinds],
         )
         await self._connection.execute(
             QUERIES["save_resync_after"], stock.event.id, stock.resync_after
@@ -257,8 +270,11 @@ async def with_lines(connection: Connection | asyncpg.Pool, rows: Sequence[Row])
 def _covers(locked: set[UUID], stock: EventStock, wanted: Collection[UUID] | None) -> bool:
     """Tell whether all that is wanted (None for all) is locked.
 
-    A ticket type that was added between locking and reading is not: go back for it.
+    A ticket type that was added between locking and reading is not, nor are the others
+    when the event was given a limit per buyer just then: go back for them.
     """
+    if stock.event.max_per_buyer:
+        wanted = None
     known = stock.ticket_types.keys()
     return (known if wanted is None else known & set(wanted)) <= locked
 
