@@ -17,6 +17,7 @@ from gateway.access_lines import AccessLines
 from gateway.auth import TokenVerifier
 from gateway.availability import Availability
 from gateway.clients import Backends
+from gateway.event_reads import EventReads
 from gateway.hot_bookings import HotBookings
 from gateway.jwks import KeyRing
 from gateway.middleware import middleware_stack
@@ -33,6 +34,7 @@ class Parts:
     backends: Backends
     desk: BookingDesk
     availability: Availability
+    event_reads: EventReads
     keys: KeyRing
     verifier: TokenVerifier
     health: Health
@@ -77,6 +79,7 @@ def create_app(
     app.state.backends = parts.backends
     app.state.desk = parts.desk
     app.state.availability = parts.availability
+    app.state.event_reads = parts.event_reads
     app.state.keys = parts.keys
     app.state.verifier = parts.verifier
     app.state.health = parts.health

@@ -20,8 +20,9 @@ from gateway.clients.catalog import CatalogClient
 from gateway.clients.identity import IdentityClient
 from gateway.coalescer import Coalescer
 from gateway.config import GatewaySettings
+from gateway.event_reads import EventReads
 from gateway.jwks import KeyRing
-from gateway.notices import SOLD_OUT_CHANNEL, follow
+from gateway.notices import EVENT_CHANGED_CHANNEL, SOLD_OUT_CHANNEL, follow
 from gateway.server import bind, serve
 from gateway.sold_out import BookingDesk, SoldOut
 
@@ -36,16 +37,26 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         coalescer = Coalescer(booking.create, booking.create_many)
         resources.push_async_callback(coalescer.aclose)
         sold_out = SoldOut(time.monotonic)
-        await _follow_notices(resources, settings.redis_url, sold_out)
         access_lines = AccessLines()
         resources.callback(access_lines.close)
         cache = open_redis(settings.redis_url)
         resources.push_async_callback(cache.aclose)
+        event_reads = EventReads(catalog, cache, time.monotonic)
+        following = follow(
+            settings.redis_url,
+            {
+                SOLD_OUT_CHANNEL: sold_out.on_notice,
+                EVENT_CHANGED_CHANNEL: event_reads.on_notice,
+            },
+            event_reads.drop_all,
+        )
+        resources.push_async_callback(_end, asyncio.create_task(following))
         keys = KeyRing(identity.jwks_json, time.monotonic)
         yield Parts(
             backends=Backends(identity=identity, catalog=catalog, booking=booking),
             desk=BookingDesk(coalescer, sold_out),
             availability=Availability(cache, booking.availability),
+            event_reads=event_reads,
             keys=keys,
             verifier=TokenVerifier(keys, issuer=settings.issuer, audience=settings.audience),
             health=Health(),
@@ -53,14 +64,9 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         )
 
 
-async def _follow_notices(resources: AsyncExitStack, redis_url: str, sold_out: SoldOut) -> None:
-    following = asyncio.create_task(follow(redis_url, {SOLD_OUT_CHANNEL: sold_out.on_notice}))
-
-    async def stop() -> None:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-
-    resources.push_async_callback(stop)
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _channel(resources: AsyncExitStack, target: str) -> grpc.aio.Channel:

@@ -10,13 +10,14 @@ from gateway.clients import Backends
 from gateway.clients.booking import BookingClient
 from gateway.clients.catalog import CatalogClient
 from gateway.clients.identity import IdentityClient
+from gateway.event_reads import EventReads
 from gateway.jwks import KeyRing
 from gateway.problems import Problem
 from gateway.schemas.common import MAX_INT64, QueryInteger, Text, canonical_id
 from gateway.sold_out import BookingDesk
 
 _EXAMPLE_ID = "0197c0de-7a11-7b00-8a00-000000000001"
-_ETAG = re.compile(r'(?:W/)?"(\d{1,19})"')
+_ETAG = re.compile(r'(?:W/)?"(\d{1,19})(?:-[0-9a-f]{16})?"')
 
 
 def _backends(request: Request) -> Backends:
@@ -46,6 +47,11 @@ def _desk(request: Request) -> BookingDesk:
     return desk
 
 
+def _event_reads(request: Request) -> EventReads:
+    event_reads: EventReads = request.app.state.event_reads
+    return event_reads
+
+
 def _keys(request: Request) -> KeyRing:
     keys: KeyRing = request.app.state.keys
     return keys
@@ -56,6 +62,7 @@ Identity = Annotated[IdentityClient, Depends(_identity)]
 Catalog = Annotated[CatalogClient, Depends(_catalog)]
 Booking = Annotated[BookingClient, Depends(_booking)]
 Desk = Annotated[BookingDesk, Depends(_desk)]
+Events = Annotated[EventReads, Depends(_event_reads)]
 WhatIsLeft = Annotated[Availability, Depends(_availability)]
 Keys = Annotated[KeyRing, Depends(_keys)]
 
@@ -127,3 +134,12 @@ def _expected_version(
 
 
 ExpectedVersion = Annotated[int | None, Depends(_expected_version)]
+
+IfNoneMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-None-Match",
+        description="ETag of an answer that was kept; 304 when it would be the same again.",
+        examples=['"3-9f86d081884c7d65"'],
+    ),
+]

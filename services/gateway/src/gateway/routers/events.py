@@ -1,5 +1,6 @@
 """Events: what is on sale, and how much of it is left."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -8,7 +9,16 @@ from goticket.catalog.v1 import catalog_pb2 as pb
 
 from gateway.auth import MaybeCaller, Organizer
 from gateway.availability import UNPROVISIONED, Left
-from gateway.dependencies import Catalog, Cursor, EventId, ExpectedVersion, Limit, WhatIsLeft
+from gateway.dependencies import (
+    Catalog,
+    Cursor,
+    EventId,
+    Events,
+    ExpectedVersion,
+    IfNoneMatch,
+    Limit,
+    WhatIsLeft,
+)
 from gateway.openapi import OPTIONAL_TOKEN, problems
 from gateway.problems import FieldProblem, Problem
 from gateway.schemas.common import QueryId, QueryInstant, Text, to_timestamp
@@ -26,6 +36,18 @@ router = APIRouter(prefix="/api/v1/events", tags=["events"])
 
 _VERSIONED: dict[str, Any] = {
     "headers": {"ETag": {"description": "The version, for If-Match.", "schema": {"type": "string"}}}
+}
+_READ: dict[str, Any] = {
+    "headers": {
+        "ETag": {
+            "description": "Names this answer, for If-None-Match; also good for If-Match.",
+            "schema": {"type": "string"},
+        },
+        "Cache-Control": {
+            "description": "May be kept, but not used again without asking.",
+            "schema": {"type": "string"},
+        },
+    }
 }
 _CREATED: dict[str, Any] = {
     "headers": {
@@ -52,11 +74,12 @@ _CHANGE_PROBLEMS = (
     responses={201: _CREATED, **problems("forbidden")},
 )
 async def create_event(
-    caller: Organizer, body: EventIn, response: Response, catalog: Catalog
+    caller: Organizer, body: EventIn, response: Response, catalog: Catalog, events: Events
 ) -> EventOut:
     """On sale at once unless `status` is draft. Role: organizer or admin."""
     _refuse_missing(body)
     event = await catalog.create(body.create_request(caller.actor()))
+    await events.changed(event)
     response.headers["Location"] = f"{router.prefix}/{event.id}"
     return _versioned(response, event, UNPROVISIONED)
 
@@ -64,7 +87,7 @@ async def create_event(
 @router.get("", summary="List events", openapi_extra=OPTIONAL_TOKEN)
 async def list_events(
     caller: MaybeCaller,
-    catalog: Catalog,
+    events: Events,
     availability: WhatIsLeft,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -90,12 +113,12 @@ async def list_events(
         location=location or "",
         status=status.message if status else pb.EVENT_STATUS_UNSPECIFIED,
         sort=sort.message if sort else pb.EVENT_SORT_UNSPECIFIED,
-        actor=caller.actor() if caller else None,
         organizer_id=organizer_id or "",
         to=to_timestamp(starts_before),
+        actor=None,  # named where it makes a difference
         **{"from": to_timestamp(starts_from)},  # "from" is a keyword
     )
-    page = await catalog.list_page(request)
+    page = await events.page(request, caller)
     left: Mapping[str, Left] = await availability.if_known([event.id for event in page.events])
     return EventPage(
         items=[EventOut.of(event, left.get(event.id)) for event in page.events],
@@ -106,20 +129,34 @@ async def list_events(
 @router.get(
     "/{event_id}",
     summary="Read an event",
-    responses={200: _VERSIONED, **problems("event_not_found")},
+    response_model=EventOut,
+    responses={
+        200: _READ,
+        304: {**_READ, "description": "It is as the ETag in If-None-Match says."},
+        **problems("event_not_found"),
+    },
     openapi_extra=OPTIONAL_TOKEN,
 )
 async def get_event(
     caller: MaybeCaller,
     event_id: EventId,
     response: Response,
-    catalog: Catalog,
+    events: Events,
     availability: WhatIsLeft,
-) -> EventOut:
+    if_none_match: IfNoneMatch = None,
+) -> Any:
     """Drafts are there for their organizer and admins only."""
-    event = await catalog.get(event_id, caller.actor() if caller else None)
-    left = await availability.if_known([event.id])
-    return _versioned(response, event, left.get(event.id))
+    event = await events.event(event_id, caller)
+    left = (await availability.if_known([event.id])).get(event.id)
+    headers = {
+        "ETag": _etag_of_answer(event, left),
+        "Cache-Control": "no-cache" if caller is None else "private, no-cache",
+        "Vary": "Authorization",
+    }
+    if _matches(if_none_match, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    response.headers.update(headers)
+    return EventOut.of(event, left)
 
 
 @router.put(
@@ -134,12 +171,14 @@ async def replace_event(
     expected_version: ExpectedVersion,
     response: Response,
     catalog: Catalog,
+    events: Events,
     availability: WhatIsLeft,
 ) -> EventOut:
     """Absent description and location become empty; absent currency, timezone, status stay."""
     _refuse_missing(body)
     request = body.replacement().update_request(event_id, caller.actor(), expected_version)
     event = await catalog.update(request)
+    await events.changed(event)
     left = await availability.if_known([event.id])
     return _versioned(response, event, left.get(event.id))
 
@@ -156,11 +195,13 @@ async def change_event(
     expected_version: ExpectedVersion,
     response: Response,
     catalog: Catalog,
+    events: Events,
     availability: WhatIsLeft,
 ) -> EventOut:
     """Absent fields stay. `status: published` puts a draft on sale, `cancelled` cancels."""
     request = body.update_request(event_id, caller.actor(), expected_version)
     event = await catalog.update(request)
+    await events.changed(event)
     left = await availability.if_known([event.id])
     return _versioned(response, event, left.get(event.id))
 
@@ -173,10 +214,14 @@ async def change_event(
     responses=problems("forbidden", "event_not_found", "stale_version"),
 )
 async def cancel_event(
-    caller: Organizer, event_id: EventId, expected_version: ExpectedVersion, catalog: Catalog
+    caller: Organizer,
+    event_id: EventId,
+    expected_version: ExpectedVersion,
+    catalog: Catalog,
+    events: Events,
 ) -> None:
     """The event stays readable; its bookings are cancelled and the buyers told."""
-    await catalog.cancel(event_id, caller.actor(), expected_version)
+    await events.changed(await catalog.cancel(event_id, caller.actor(), expected_version))
 
 
 @router.get(
@@ -186,14 +231,28 @@ async def cancel_event(
     openapi_extra=OPTIONAL_TOKEN,
 )
 async def get_availability(
-    caller: MaybeCaller, event_id: EventId, catalog: Catalog, availability: WhatIsLeft
+    caller: MaybeCaller, event_id: EventId, events: Events, availability: WhatIsLeft
 ) -> AvailabilityOut:
     """Cheap to ask often."""
     left = (await availability.of([event_id]))[event_id]
     if left is UNPROVISIONED:
-        event = await catalog.get(event_id, caller.actor() if caller else None)
+        event = await events.event(event_id, caller)
         left = Left({kind.id: kind.capacity for kind in event.ticket_types})
     return AvailabilityOut.of(event_id, left)
+
+
+def _etag_of_answer(event: pb.Event, left: Left | None) -> str:
+    """Name the answer: the version, and what is left, which changes without one."""
+    counts = "?" if left is None else repr(sorted(left.ticket_types.items()))
+    return f'"{event.version}-{hashlib.sha256(counts.encode()).hexdigest()[:16]}"'
+
+
+def _matches(if_none_match: str | None, etag: str) -> bool:
+    """Compare weakly, as If-None-Match is (RFC 9110, 13.1.2)."""
+    if if_none_match is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in tags or tags == ["*"]
 
 
 def _refuse_missing(body: EventIn) -> None:
