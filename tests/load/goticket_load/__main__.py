@@ -2,23 +2,27 @@
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
+from goticket_local.process import StartFailed
+
 from goticket_load import report, wrk
 from goticket_load.bench import Bench
 from goticket_load.ledger import reckon
-from goticket_load.machine import Machine, machine
+from goticket_load.machine import FOLLOWERS, Machine, machine
 from goticket_load.scenarios import SCENARIOS, Scenario
 
 RESULTS = Path(__file__).parents[1] / "results"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit status: 1 when an invariant is broken."""
+    """Return the exit status: 1 when an invariant is broken or a scenario failed."""
     letters = "".join(each.letter for each in SCENARIOS)
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about two minutes instead of ten")
@@ -38,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bench = run(running, scenarios, quick=chosen.quick, lists=Path(lists))
         home = report.save(bench, chosen.results)
     bench.say(f"\n{report.table(bench)}\n\nresults and plots: {os.path.relpath(home)}")
-    return int(any(verdict.violations for verdict in bench.verdicts))
+    return int(bool(bench.failed) or any(verdict.violations for verdict in bench.verdicts))
 
 
 def run(running: Machine, scenarios: Sequence[Scenario], *, quick: bool, lists: Path) -> Bench:
@@ -50,7 +54,13 @@ def run(running: Machine, scenarios: Sequence[Scenario], *, quick: bool, lists: 
         gone = time.monotonic() - bench.started
         bench.say(f"[{number}/{len(scenarios)}] {_clock(gone)}  {scenario.title}")
         bench.scenario = scenario.letter
-        scenario.run(bench)
+        try:
+            scenario.run(bench)
+        except (wrk.WrkFailed, httpx.HTTPError, StartFailed, subprocess.SubprocessError) as error:
+            # What the others measured is worth having.
+            bench.failed.append(f"{scenario.title}: {type(error).__name__} {error}")
+            bench.say(f"    FAILED {bench.failed[-1]}")
+            running.start(*(name for name in running.services if name not in FOLLOWERS))
     bench.say("    checking the invariants")
     bench.verdicts = reckon(running, bench.told)
     return bench

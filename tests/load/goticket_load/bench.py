@@ -86,6 +86,7 @@ class Bench:
     told: list[Told] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
     scenario: str = ""
     organizer: Person = field(init=False)
     started: float = field(default_factory=time.monotonic)

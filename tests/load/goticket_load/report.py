@@ -121,7 +121,7 @@ def table(bench: Bench) -> str:
         state = "holds" if not verdict.violations else f"BROKEN {verdict.violations:,} times"
         note = f"  ({verdict.note})" if verdict.note else ""
         lines.append(f"  {verdict.rule:<48}{state}{note}")
-    return "\n".join([*lines, *bench.notes])
+    return "\n".join([*lines, *bench.notes, *(f"FAILED {each}" for each in bench.failed)])
 
 
 def save(bench: Bench, folder: Path) -> Path:
@@ -157,6 +157,7 @@ def as_json(bench: Bench, made: datetime) -> Json:
         "loads": [load.as_json() for load in bench.loads],
         "invariants": [asdict(verdict) for verdict in bench.verdicts],
         "notes": bench.notes,
+        "failed": bench.failed,
     }
 
 
