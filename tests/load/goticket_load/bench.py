@@ -1,6 +1,7 @@
 """One run: what it works with, what it has measured so far, and how it shows progress."""
 
 import itertools
+import math
 import subprocess
 import sys
 import time
@@ -52,12 +53,15 @@ class Measured:
         return self.tally.per_second(self.kind, self.status)
 
     def percentile_ms(self, percent: float) -> float:
-        """Latency of those answers."""
+        """Latency of those answers; where they do not name their request, wrk's of all."""
+        if self.kind == "other":
+            return {50: self.tally.p50_ms, 99: self.tally.p99_ms}.get(percent, math.nan)
         return self.tally.percentile_ms(self.kind, self.status, percent)
 
     def as_json(self) -> Json:
         """For the results file."""
-        latencies = {f"p{p:g}": round(self.percentile_ms(p), 2) for p in (50, 90, 99, 99.9)}
+        measured = {f"p{p:g}": self.percentile_ms(p) for p in (50, 90, 99, 99.9)}
+        latencies = {name: round(ms, 2) for name, ms in measured.items() if not math.isnan(ms)}
         return {
             "scenario": self.scenario,
             "name": self.name,
