@@ -8,6 +8,7 @@ from goticket_platform.messaging.consumer import Consumer, ReceivedEvent
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import open_pool
 
+from notification.composing import ProcessComposer
 from notification.config import WorkerSettings, sender_address
 from notification.letters import Letterhead
 from notification.mail_server import Account, MailServer
@@ -22,10 +23,13 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
     health = Health()
     letterhead = Letterhead(sender_address(settings.sender), settings.public_url.rstrip("/"))
     mail_server = MailServer(smtp_account(settings), settings.concurrency)
+    composer = ProcessComposer(settings.composers)
     pool = await open_pool(settings.database_url, max_size=settings.concurrency + SPARE_CONNECTIONS)
 
     async def handle(event: ReceivedEvent) -> None:
-        await tell_buyer(event, pool=pool, post=mail_server, letterhead=letterhead, now=_now)
+        await tell_buyer(
+            event, pool=pool, post=mail_server, composer=composer, letterhead=letterhead, now=_now
+        )
 
     consumer = Consumer(
         settings.amqp_url, NOTIFICATION_BOOKING_EVENTS, handle, prefetch=settings.concurrency
@@ -39,6 +43,7 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
             await consumer.run(stop)
             health.ready = False
     finally:
+        await composer.close()
         await mail_server.close()
         await pool.close()
 

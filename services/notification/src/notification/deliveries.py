@@ -33,34 +33,45 @@ class Delivery:
     notice: Notice
 
 
-async def lock_booking(connection: Connection, booking_id: UUID) -> None:
-    """Hold back other letters about this booking until the transaction ends.
+async def begin(connection: Connection, consumer: str, delivery: Delivery) -> bool:
+    """Note that the event is told in this transaction; tell if it is new.
+
+    Holds back other letters about the booking, and repeats of this one, until the
+    transaction ends.
 
     Raises:
         asyncpg.LockNotAvailableError: another one takes longer than `lock_timeout`.
     """
-    await connection.execute(QUERIES["lock_booking"], booking_id)
+    booking_id = delivery.notice.booking.id
+    new = await connection.fetch(QUERIES["begin"], consumer, delivery.event_id, booking_id)
+    return bool(new)
 
 
-async def is_superseded(connection: Connection, notice: Notice) -> bool:
-    """Whether a later change of the booking was to be told already."""
-    latest = await connection.fetchval(QUERIES["latest_version"], notice.booking.id)
-    return latest is not None and latest > notice.booking.version
+async def record_due(connection: Connection, delivery: Delivery) -> Status | None:
+    """Note the letter as sent, or as superseded when a later change was to be told already.
+
+    None when it was sent before, so long ago that the inbox has forgotten it.
+    """
+    status = await connection.fetchval(
+        QUERIES["record_due"], *_fields(delivery), Status.SENT, Status.SUPERSEDED
+    )
+    return Status(status) if status else None
 
 
 async def record(
     connection: Connection, delivery: Delivery, status: Status, reason: str | None = None
 ) -> None:
     """Note what became of the letter; a letter that was sent stays so."""
+    await connection.execute(QUERIES["record_delivery"], *_fields(delivery), status, reason)
+
+
+def _fields(delivery: Delivery) -> tuple[object, ...]:
     booking = delivery.notice.booking
-    await connection.execute(
-        QUERIES["record_delivery"],
+    return (
         delivery.event_id,
         booking.id,
         booking.version,
         delivery.notice.kind,
         booking.buyer_email,
         delivery.message_id,
-        status,
-        reason,
     )

@@ -1,6 +1,5 @@
 """Tells a buyer what happened to a booking: one letter for one event."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
@@ -8,17 +7,16 @@ from typing import Protocol
 import asyncpg
 from goticket_platform.logs import get_logger
 from goticket_platform.messaging.consumer import Poison, ReceivedEvent
-from goticket_platform.messaging.inbox import first_time
 from prometheus_client import Counter
 
-from notification.deliveries import Delivery, Status, is_superseded, lock_booking, record
-from notification.letters import Letter, Letterhead, Unaddressable, compose, message_id
+from notification.composing import Composer
+from notification.deliveries import Delivery, Status, begin, record, record_due
+from notification.letters import Letter, Letterhead, Unaddressable, message_id
 from notification.mail_server import NotNow, Refused, Unavailable
 from notification.reading import read_notice
 
 CONSUMER = "notification.booking-events"
 """Name under which handled events are remembered."""
-SCHEMA = "notification"
 
 LETTERS = Counter(
     "goticket_notification_emails", "Letters by what became of them", ["kind", "outcome"]
@@ -40,6 +38,7 @@ async def tell_buyer(
     *,
     pool: asyncpg.Pool,
     post: Post,
+    composer: Composer,
     letterhead: Letterhead,
     now: Callable[[], datetime],
 ) -> None:
@@ -59,11 +58,16 @@ async def tell_buyer(
     delivery = Delivery(event.id, message_id(letterhead, event.id), notice)
     try:
         async with pool.acquire() as connection, connection.transaction():
-            if await first_time(connection, SCHEMA, CONSUMER, event.id):
-                status = await _deliver(connection, delivery, post, letterhead, now())
-            else:
+            # Retries and several workers can turn events around. Who was told of a
+            # cancellation must not be sent the tickets afterwards.
+            new = await begin(connection, CONSUMER, delivery)
+            status = await record_due(connection, delivery) if new else None
+            if status is None:
                 logger.info("told before", booking_id=str(notice.booking.id))
                 return
+            if status is Status.SENT:
+                # Last: between the mail server's yes and the commit nothing else is to be done.
+                await post.send(await composer.compose(letterhead, notice, event.id, now()))
     except (Refused, Unaddressable) as error:
         # Outside of the transaction, which took the inbox row back with it: a
         # replay from the dead letters finds the event new again.
@@ -73,31 +77,6 @@ async def tell_buyer(
         await _note_failure(pool, delivery, Status.DEFERRED, error)
         raise
     _count(delivery, status)
-
-
-async def _deliver(
-    connection: asyncpg.pool.PoolConnectionProxy,
-    delivery: Delivery,
-    post: Post,
-    letterhead: Letterhead,
-    now: datetime,
-) -> Status:
-    """Send the letter unless the booking has moved on.
-
-    Retries and several workers can turn events around. Who was told of a
-    cancellation must not be sent the tickets afterwards.
-    """
-    notice = delivery.notice
-    await lock_booking(connection, notice.booking.id)
-    if await is_superseded(connection, notice):
-        await record(connection, delivery, Status.SUPERSEDED)
-        return Status.SUPERSEDED
-    # Tickets take milliseconds each; a thread keeps the loop free for the others.
-    letter = await asyncio.to_thread(compose, letterhead, notice, delivery.event_id, now)
-    # Written first: between the mail server's yes and the commit nothing else is to be done.
-    await record(connection, delivery, Status.SENT)
-    await post.send(letter)
-    return Status.SENT
 
 
 async def _note_failure(

@@ -16,7 +16,9 @@ async def test_the_newest_version_told_is_found_by_index(pool: asyncpg.Pool) -> 
         )
         await connection.execute("ANALYZE notification.deliveries")
         plan = await connection.fetch(
-            f"EXPLAIN {QUERIES['latest_version']}", "0198c2f0-0000-7000-8000-000000000001"
+            f"EXPLAIN {QUERIES['record_due']}",
+            *("0198c2f0-0000-7000-8000-000000000001", "0198c2f0-0000-7000-8000-000000000002"),
+            *(1, "tickets", "a@b.example", "m", "sent", "superseded"),
         )
 
     assert any("deliveries_booking_idx" in row[0] for row in plan)

@@ -13,7 +13,8 @@ from goticket.booking.v1 import events_pb2
 from goticket_contracts.event_types import BOOKING_CANCELLED, BOOKING_CONFIRMED, BOOKING_HELD
 from goticket_platform.ids import new_id
 from goticket_platform.messaging.consumer import Poison, ReceivedEvent
-from notification.letters import Letter, Letterhead
+from notification.bookings import Notice
+from notification.letters import Letter, Letterhead, compose
 from notification.mail_server import Account, MailServer, NotNow, Tls, Unavailable
 from notification.tell_buyer import tell_buyer
 
@@ -30,6 +31,16 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+class ThreadComposer:
+    """Composes without processes of its own."""
+
+    async def compose(
+        self, letterhead: Letterhead, notice: Notice, event_id: UUID, now: datetime
+    ) -> Letter:
+        """Compose in a thread."""
+        return await asyncio.to_thread(compose, letterhead, notice, event_id, now)
+
+
 @pytest.fixture
 async def mail_server(exchange: MailExchange) -> AsyncIterator[MailServer]:
     await exchange.start()
@@ -41,7 +52,14 @@ async def mail_server(exchange: MailExchange) -> AsyncIterator[MailServer]:
 @pytest.fixture
 def tell(pool: asyncpg.Pool, mail_server: MailServer) -> Tell:
     async def tell(event: ReceivedEvent) -> None:
-        await tell_buyer(event, pool=pool, post=mail_server, letterhead=LETTERHEAD, now=now)
+        await tell_buyer(
+            event,
+            pool=pool,
+            post=mail_server,
+            composer=ThreadComposer(),
+            letterhead=LETTERHEAD,
+            now=now,
+        )
 
     return tell
 
@@ -79,6 +97,22 @@ async def test_a_confirmed_booking_is_mailed_once_and_logged(
     assert (logged["status"], logged["kind"], logged["attempts"]) == ("sent", "tickets", 1)
     assert logged["recipient"] == "ada@buyers.example"
     assert logged["message_id"] == message["Message-ID"]
+
+
+async def test_a_letter_is_not_repeated_when_the_inbox_has_forgotten_it(
+    pool: asyncpg.Pool,
+    exchange: MailExchange,
+    tell: Tell,
+    confirmed: MakeConfirmed,
+    received: MakeReceived,
+) -> None:
+    event = received(BOOKING_CONFIRMED, confirmed())
+    await tell(event)
+    await pool.execute("DELETE FROM notification.inbox")
+
+    await tell(event)
+
+    assert len(exchange.messages) == 1
 
 
 async def test_concurrent_duplicates_are_mailed_once(
@@ -290,7 +324,12 @@ async def test_a_crash_after_the_servers_yes_repeats_a_recognisable_letter(
 
     with pytest.raises(Killed):
         await tell_buyer(
-            event, pool=pool, post=Forgetful(mail_server), letterhead=LETTERHEAD, now=now
+            event,
+            pool=pool,
+            post=Forgetful(mail_server),
+            composer=ThreadComposer(),
+            letterhead=LETTERHEAD,
+            now=now,
         )
     assert await remembered(pool) == 0
     await tell(event)
