@@ -88,6 +88,11 @@ def violations(
     return [*wrong, *mails_repeat_only_by_crashes(view, disturbances)]
 
 
+def beyond_mending(orders: Sequence[Order]) -> list[str]:
+    """Return what is wrong with the answers alone: no waiting makes it right."""
+    return list(every_client_got_a_fitting_answer(View(orders, Snapshot())))
+
+
 def every_client_got_a_fitting_answer(view: View) -> Iterator[str]:
     """After the system was healed nobody is left in doubt, and nobody ever saw our insides."""
     for order in view.orders:

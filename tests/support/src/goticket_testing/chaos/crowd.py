@@ -32,7 +32,8 @@ class Sale:
 class Crowd:
     """`size` clients who order one after another, each order as a new person.
 
-    `pause` is the longest rest between two orders of one client, in seconds.
+    `pause` is the longest rest between two orders of one client, in seconds; `holds`
+    the share of orders that only set tickets aside at first.
     """
 
     seed: int
@@ -41,6 +42,7 @@ class Crowd:
     sales: Sequence[Sale]
     size: int = 12
     pause: float = 0.6
+    holds: float = 0.4
     orders: list[Order] = field(default_factory=list)
     _over: float = 0.0
 
@@ -48,17 +50,24 @@ class Crowd:
         """Keep ordering for so long, then until every order has its answer."""
         began = time.monotonic()
         self._over = began + seconds
-        async with asyncio.TaskGroup() as clients:
+        async with Ways(self.doors) as ways, asyncio.TaskGroup() as clients:
             for number in range(self.size):
-                clients.create_task(self._client(number, began, seconds))
+                clients.create_task(self._client(number, ways, began, seconds))
 
-    async def _client(self, number: int, began: float, seconds: float) -> None:
+    async def rush(self, sale: Sale, count: int) -> None:
+        """Let so many people ask for tickets of one event in the same moment."""
+        self._over = time.monotonic()
+        rng = random.Random(f"{self.seed}/{sale.event_id}")
+        async with Ways(self.doors) as ways, asyncio.TaskGroup() as clients:
+            for _ in range(count):
+                clients.create_task(Buyer(rng, ways, self._over).act(self._order(rng, sale)))
+
+    async def _client(self, number: int, ways: "Ways", began: float, seconds: float) -> None:
         rng = random.Random(f"{self.seed}/{number}")
-        async with Ways(self.doors) as ways:
-            while (passed := time.monotonic() - began) < seconds:
-                sale = self._choose(rng, passed / seconds)
-                await Buyer(rng, ways, self._over).act(self._order(rng, sale))
-                await asyncio.sleep(rng.uniform(0, self.pause))
+        while (passed := time.monotonic() - began) < seconds:
+            sale = self._choose(rng, passed / seconds)
+            await Buyer(rng, ways, self._over).act(self._order(rng, sale))
+            await asyncio.sleep(rng.uniform(0, self.pause))
 
     def _choose(self, rng: random.Random, progress: float) -> Sale:
         """Half of all want the first, which has plenty; the others what is on sale just now."""
@@ -74,7 +83,7 @@ class Crowd:
             event_id=sale.event_id,
             key=f"order-{rng.getrandbits(48):x}",
             wanted={ticket_type: rng.randint(1, 3) for ticket_type in types},
-            hold=rng.random() < 0.4,
+            hold=rng.random() < self.holds,
         )
         self.orders.append(order)
         return person, order
@@ -84,7 +93,11 @@ class Ways:
     """Clients of every door."""
 
     def __init__(self, doors: Sequence[str]) -> None:
-        self._clients = [httpx.AsyncClient(base_url=door, timeout=ANSWER_SECONDS) for door in doors]
+        limits = httpx.Limits(max_connections=None)
+        self._clients = [
+            httpx.AsyncClient(base_url=door, timeout=ANSWER_SECONDS, limits=limits)
+            for door in doors
+        ]
 
     async def __aenter__(self) -> Self:
         return self

@@ -225,7 +225,7 @@ async def redeliver(amqp_url: str, most: int = 500) -> None:
         connection = await aio_pika.connect(amqp_url, timeout=5)
         async with connection, asyncio.timeout(20):
             channel = await connection.channel()
-            messages = (await read_log(channel))[-most:]
+            messages = (await read_log(channel, seconds=2))[-most:]
             exchange = await channel.get_exchange(TOPOLOGY.exchange)
             for message in messages:
                 copy = aio_pika.Message(

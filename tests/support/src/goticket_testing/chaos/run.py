@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from goticket_testing.chaos.checker import violations
+from goticket_testing.chaos.checker import beyond_mending, violations
+from goticket_testing.chaos.complaints import complaints
 from goticket_testing.chaos.crowd import Crowd, Sale
 from goticket_testing.chaos.faults import Fault, Saboteur, plan
 from goticket_testing.chaos.records import Order
@@ -18,6 +19,8 @@ from goticket_testing.world import People, create_event
 
 CALM_SECONDS = 5.0
 """How long the load runs before the first fault: the broker's new queues settle meanwhile."""
+MOST = 40
+"""Lines of one kind that a report shows."""
 SETTLE_SECONDS = 120.0
 """How long outboxes, queues and holds may take to come to rest."""
 
@@ -31,6 +34,7 @@ class Report:
     timeline: list[str]
     orders: list[Order]
     violations: list[str]
+    complaints: list[str]
 
     def __str__(self) -> str:
         lines = [
@@ -38,7 +42,9 @@ class Report:
             *self.timeline,
             f"clients: {tally(self.orders)}",
             f"violations: {len(self.violations)}",
-            *(f"  {each}" for each in self.violations[:50]),
+            *(f"  {each}" for each in self.violations[:MOST]),
+            f"errors in the logs: {len(self.complaints)} kinds",
+            *(f"  {each}" for each in self.complaints[:MOST]),
         ]
         return "\n".join(lines)
 
@@ -105,7 +111,15 @@ async def run_chaos(
     saboteur.note("the last client has its answer")
     wrong = await settled_violations(stack, crowd.orders, sales, saboteur)
     saboteur.note("judged")
-    return Report(seed, seconds, saboteur.timeline, crowd.orders, [*saboteur.deserters, *wrong])
+    logs = [stack.process(name).log for name in stack.services]
+    return Report(
+        seed,
+        seconds,
+        saboteur.timeline,
+        crowd.orders,
+        [*saboteur.deserters, *wrong],
+        await asyncio.to_thread(complaints, logs),
+    )
 
 
 async def settled_violations(
@@ -115,13 +129,18 @@ async def settled_violations(
     saboteur: Saboteur,
     seconds: float = SETTLE_SECONDS,
 ) -> list[str]:
-    """Judge again and again until nothing is wrong any more, or time is up."""
+    """Judge again and again until nothing is wrong that time may mend, or time is up."""
+    lasting = set(beyond_mending(orders))
     events = {sale.event_id for sale in sales}
     addresses = {order.buyer_email for order in orders}
     deadline = time.monotonic() + seconds
+    before = 0
     while True:
         found = await read_snapshot(stack, events, addresses)
         wrong = violations(orders, found, saboteur.disturbances)
-        if not wrong or time.monotonic() > deadline:
+        if lasting.issuperset(wrong) or time.monotonic() > deadline:
             return wrong
+        if len(wrong) != before:
+            before = len(wrong)
+            saboteur.note(f"{before} things not settled yet, such as: {wrong[0]}")
         await asyncio.sleep(1.0)

@@ -1,6 +1,7 @@
 """Reads what is there in the end: database, event log, queues and inbox."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -13,6 +14,8 @@ from goticket_contracts.topology import TOPOLOGY
 from goticket_testing.chaos.records import Booking, Key, Logged, Mail, Snapshot, Stock, Ticket
 from goticket_testing.stack import RunningStack
 
+FIRST_SECONDS = 5.0
+"""How long the log may take to bring anything."""
 QUIET_SECONDS = 0.7
 """The log has been read to its end when it brings nothing for so long."""
 
@@ -118,21 +121,25 @@ async def _read_broker(
     ], waiting
 
 
-async def read_log(channel: aio_pika.abc.AbstractChannel) -> list[aio_pika.abc.AbstractMessage]:
-    """Read the event log from its first message to its end."""
+async def read_log(
+    channel: aio_pika.abc.AbstractChannel, seconds: float = 30
+) -> list[aio_pika.abc.AbstractMessage]:
+    """Read the event log from its first message to its end, for so many seconds at most."""
     await channel.set_qos(prefetch_count=1000)
     queue = await channel.get_queue(TOPOLOGY.event_log)
     arrived: asyncio.Queue[aio_pika.abc.AbstractIncomingMessage] = asyncio.Queue()
     tag = await queue.consume(arrived.put, arguments={"x-stream-offset": "first"})
     messages: list[aio_pika.abc.AbstractMessage] = []
-    while True:
-        try:
-            message = await asyncio.wait_for(arrived.get(), QUIET_SECONDS)
-        except TimeoutError:
-            await queue.cancel(tag)
-            return messages
-        await message.ack()
-        messages.append(message)
+    patience = FIRST_SECONDS
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await asyncio.wait_for(arrived.get(), patience)
+                await message.ack()
+                messages.append(message)
+                patience = QUIET_SECONDS
+    await queue.cancel(tag)
+    return messages
 
 
 def _logged(message: aio_pika.abc.AbstractMessage) -> Logged:
