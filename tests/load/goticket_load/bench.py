@@ -55,7 +55,7 @@ class Measured:
     def percentile_ms(self, percent: float) -> float:
         """Latency of those answers; where they do not name their request, wrk's of all."""
         if self.kind == "other":
-            return {50: self.tally.p50_ms, 99: self.tally.p99_ms}.get(percent, math.nan)
+            return {50.0: self.tally.p50_ms, 99.0: self.tally.p99_ms}.get(percent, math.nan)
         return self.tally.percentile_ms(self.kind, self.status, percent)
 
     def as_json(self) -> Json:
