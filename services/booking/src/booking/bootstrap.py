@@ -25,6 +25,7 @@ from redis.asyncio import Redis
 
 from booking.adapters.availability import RedisAvailability
 from booking.adapters.catalog import CatalogClient, catalog_event_of
+from booking.adapters.notices import RedisNotices
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import SCHEMA
 from booking.adapters.ticket_codes import TicketSigner
@@ -185,7 +186,7 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
         open_bookings(settings.database_url, RedisAvailability(redis)) as (bookings, pool),
         serve_ops(settings.metrics_listen, health),
     ):
-        handle = follow_catalog(bookings, catalog_event_of)
+        handle = follow_catalog(bookings, catalog_event_of, RedisNotices(redis).event_changed)
         consumer = Consumer(settings.amqp_url, BOOKING_CATALOG_EVENTS, handle)
         health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
         health.add_check("rabbitmq", consumer.check)

@@ -1,6 +1,7 @@
 """What is left, in Redis, where the gateway reads it."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from importlib import resources
 
@@ -9,8 +10,11 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from booking.domain.stock import EventStock
+from booking.domain.stock import EventStock, TicketTypeStock
 
+SOLD_OUT = "goticket:sold-out"
+"""Channel: `{"eventId", "ticketTypeId", "available", "version"}` when `available` leaves or
+reaches 0; a lower `version` than one already seen is old news."""
 TTL_SECONDS = 60
 """A write that was lost is made good by the read from PostgreSQL that follows."""
 SHOW_SECONDS = 0.05
@@ -30,13 +34,24 @@ class RedisAvailability:
 
     def __init__(self, redis: Redis) -> None:
         script = resources.files("booking.adapters").joinpath("availability.lua").read_text()
+        self._redis = redis
         self._show = redis.register_script(script)
 
-    async def show(self, stocks: Sequence[EventStock]) -> None:
+    async def show(
+        self, stocks: Sequence[EventStock], turned: Sequence[TicketTypeStock] = ()
+    ) -> None:
         """See the port."""
         try:
             async with asyncio.timeout(SHOW_SECONDS):
-                await asyncio.gather(*(self._show_one(stock) for stock in stocks))
+                await asyncio.gather(
+                    *(self._show_one(stock) for stock in stocks),
+                    *(
+                        self._redis.publish(SOLD_OUT, _notice(stock, kind))
+                        for stock in stocks
+                        for kind in turned
+                        if stock.ticket_types.get(kind.id) is kind
+                    ),
+                )
         except (RedisError, OSError, TimeoutError) as error:
             FAILURES.inc()
             logger.warning("availability not shown", error=type(error).__name__)
@@ -52,5 +67,18 @@ class RedisAvailability:
 class NoAvailability:
     """For processes that leave it to others to tell what is left."""
 
-    async def show(self, stocks: Sequence[EventStock]) -> None:
+    async def show(
+        self, stocks: Sequence[EventStock], turned: Sequence[TicketTypeStock] = ()
+    ) -> None:
         """Do nothing."""
+
+
+def _notice(stock: EventStock, kind: TicketTypeStock) -> str:
+    return json.dumps(
+        {
+            "eventId": str(stock.event.id),
+            "ticketTypeId": str(kind.id),
+            "available": kind.available,
+            "version": kind.stock_version,
+        }
+    )

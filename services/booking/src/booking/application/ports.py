@@ -18,7 +18,7 @@ from booking.domain.booking import (
 )
 from booking.domain.event import CatalogEvent, Event
 from booking.domain.limits import Taken
-from booking.domain.stock import EventStock
+from booking.domain.stock import EventStock, TicketTypeStock
 
 Clock = Callable[[], datetime]
 """The time now, in UTC."""
@@ -249,6 +249,12 @@ class Catalog(Protocol):
 class Availability(Protocol):
     """Where everybody can see what is left. Never needed for correctness; never raises."""
 
-    async def show(self, stocks: Sequence[EventStock]) -> None:
-        """Show the stock of some events, unless newer is shown already."""
+    async def show(
+        self, stocks: Sequence[EventStock], turned: Sequence[TicketTypeStock] = ()
+    ) -> None:
+        """Show the stock of some events, unless newer is shown already.
+
+        `turned` are ticket types of theirs that have just sold out or come back, which
+        is news to whoever turns buyers away.
+        """
         ...

@@ -6,6 +6,7 @@ anything else is tried again with growing delays by the consumer.
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
+from uuid import UUID
 
 from goticket.catalog.v1 import catalog_pb2, events_pb2
 from goticket_contracts.event_types import EVENT_CANCELLED, EVENT_PUBLISHED, EVENT_UPDATED
@@ -24,6 +25,9 @@ class ReadEvent(Protocol):
         ...
 
 
+EventChanged = Callable[[UUID, int], Awaitable[None]]
+"""Tells whoever keeps a copy of an event that it has this version now; never raises."""
+
 _PAYLOADS: dict[
     str,
     type[events_pb2.EventPublished]
@@ -37,9 +41,9 @@ _PAYLOADS: dict[
 
 
 def follow_catalog(
-    bookings: Bookings, read: ReadEvent
+    bookings: Bookings, read: ReadEvent, tell: EventChanged
 ) -> Callable[[ReceivedEvent], Awaitable[None]]:
-    """Make the handler of the queue `booking.catalog-events`."""
+    """Make the handler of the queue `booking.catalog-events`; `tell` hears of each event."""
 
     async def handle(received: ReceivedEvent) -> None:
         kind = _PAYLOADS.get(received.type)
@@ -51,5 +55,7 @@ def follow_catalog(
         except (ValueError, KeyError) as error:
             raise Poison(f"not an event: {error!r}") from error
         await apply_event(event, bookings=bookings, message_id=received.id)
+        # Also for a message that was here before: its notice may have been lost.
+        await tell(event.event.id, event.event.version)
 
     return handle

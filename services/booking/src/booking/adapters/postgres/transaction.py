@@ -30,7 +30,7 @@ from booking.domain.booking import (
 from booking.domain.errors import RequestInProgress, SoldOut
 from booking.domain.event import Event, EventStatus
 from booking.domain.limits import Taken
-from booking.domain.stock import EventStock
+from booking.domain.stock import EventStock, TicketTypeStock
 
 SCHEMA = "booking"
 CONSUMER = "booking.catalog-events"
@@ -40,12 +40,18 @@ Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
 
 class PostgresTransaction:
-    """What the port `Transaction` asks for. `touched` is the stock as it will be committed."""
+    """What the port `Transaction` asks for.
+
+    `touched` is the stock as it will be committed, `turned` what of it has sold out or
+    come back. `_left` is what was available when the stock was locked.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.recorded = False
         self.touched: EventStock | None = None
+        self.turned: list[TicketTypeStock] = []
+        self._left: dict[UUID, int] = {}
 
     async def lock_booking(self, event_id: UUID, booking_id: UUID) -> Booking:
         """See the port."""
@@ -75,7 +81,7 @@ class PostgresTransaction:
             if not stocks:
                 return None
             if _covers(locked, stocks[0], wanted):
-                return stocks[0]
+                return self._begin(stocks[0])
 
     async def open_sale(
         self,
@@ -92,7 +98,9 @@ class PostgresTransaction:
                 return None, {}
             [stock] = stocks_of(rows)
             if _covers(locked, stock, wanted):
-                return stock, await self._answers(event_id, json.loads(rows[0]["answers"] or "[]"))
+                return self._begin(stock), await self._answers(
+                    event_id, json.loads(rows[0]["answers"] or "[]")
+                )
 
     async def _answers(
         self, event_id: UUID, found: Sequence[tuple[str, str, str, str, str]]
@@ -254,7 +262,14 @@ class PostgresTransaction:
             kind = stock.ticket_types[row["ticket_type_id"]]
             kind.held, kind.sold = row["held"], row["sold"]
             kind.stock_version = row["stock_version"]
+            was = self._left.get(kind.id)
+            if was is not None and (was == 0) != (kind.available == 0):
+                self.turned.append(kind)
         self.touched = stock
+
+    def _begin(self, stock: EventStock) -> EventStock:
+        self._left = {kind.id: kind.available for kind in stock.ticket_types.values()}
+        return stock
 
 
 async def with_lines(connection: Connection | asyncpg.Pool, rows: Sequence[Row]) -> list[Booking]:

@@ -1,0 +1,34 @@
+"""Short notices to the gateways over Redis: lost ones cost freshness, never correctness."""
+
+import asyncio
+import json
+from uuid import UUID
+
+from goticket_platform.logs import get_logger
+from prometheus_client import Counter
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+EVENT_CHANGED = "goticket:event-changed"
+NOTICE_SECONDS = 0.05
+
+LOST = Counter("goticket_notices_lost", "Notices that did not reach Redis")
+
+logger = get_logger(__name__)
+
+
+class RedisNotices:
+    """Publishes what caches elsewhere should forget."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def event_changed(self, event_id: UUID, version: int) -> None:
+        """Tell that the catalog has a newer version of an event; never raises for Redis."""
+        notice = json.dumps({"eventId": str(event_id), "version": version})
+        try:
+            async with asyncio.timeout(NOTICE_SECONDS):
+                await self._redis.publish(EVENT_CHANGED, notice)
+        except (RedisError, OSError, TimeoutError) as error:
+            LOST.inc()
+            logger.warning("notice lost", channel=EVENT_CHANGED, error=type(error).__name__)
