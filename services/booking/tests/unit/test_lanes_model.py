@@ -1,0 +1,215 @@
+"""Lanes against a counter that serves one request at a time.
+
+Whatever arrives, gives up, comes too late, spoils its batch or meets a lost connection:
+each request is answered exactly once, those served were served in the order in which
+they came, and exactly those are granted that one person at the counter would grant.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+from booking.application.lanes import LaneLimits, Lanes
+from booking.domain.errors import Busy
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+ResultT = TypeVar("ResultT")
+CAPACITY = 12
+EVENTS = [UUID(int=1), UUID(int=2)]
+LIMITS = LaneLimits(batch=3, lane=6, total=9, commits=1)
+
+
+class Poison(Exception):
+    """The request breaks whatever commits it."""
+
+
+class Flaky(Exception):
+    """The connection is lost before the commit, or after it: then its answer is lost."""
+
+
+@dataclass(eq=False)
+class Wish:
+    """One request, and what came of it."""
+
+    number: int
+    event: UUID
+    quantity: int
+    poisoned: bool
+    task: "asyncio.Task[list[str | Exception]] | None" = None
+
+
+class Stock:
+    """A database with one row per event; a batch counts as a whole or not at all."""
+
+    def __init__(self) -> None:
+        self.left = dict.fromkeys(EVENTS, CAPACITY)
+        self.granted: dict[int, bool] = {}
+        self.served: dict[UUID, list[Wish]] = {event: [] for event in EVENTS}
+        self.busy: set[UUID] = set()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.lost_before: int = 0
+        self.lost_after: int = 0
+
+    async def commit(self, event: UUID, wishes: Sequence[Wish]) -> list[str]:
+        assert 1 <= len(wishes) <= LIMITS.batch
+        assert event not in self.busy, "two transactions for one event"
+        self.busy.add(event)
+        try:
+            await self.gate.wait()
+        finally:
+            self.busy.remove(event)
+        if self.lost_before:
+            self.lost_before -= 1
+            raise Flaky
+        if any(wish.poisoned for wish in wishes):
+            raise Poison
+        outcomes = [self._decide(event, wish) for wish in wishes]
+        if self.lost_after:
+            self.lost_after -= 1
+            raise Flaky
+        return outcomes
+
+    def _decide(self, event: UUID, wish: Wish) -> str:
+        """Recognise what an earlier try has committed, as the real one does by its ids."""
+        if wish.number not in self.granted:
+            self.served[event].append(wish)
+            granted = wish.quantity <= self.left[event]
+            self.granted[wish.number] = granted
+            self.left[event] -= wish.quantity if granted else 0
+        return "granted" if self.granted[wish.number] else "sold out"
+
+
+class LanesAgainstACounter(RuleBasedStateMachine):
+    """Drives lanes on a loop of its own, step by step."""
+
+    @initialize()
+    def open(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.now = 0.0
+        self.wishes: list[Wish] = []
+        self.given_up: set[int] = set()
+        self.stock = self.run(self._open())
+
+    async def _open(self) -> Stock:
+        stock = Stock()
+        self.lanes: Lanes[Wish, str] = Lanes(
+            stock.commit,
+            is_transient=lambda error: isinstance(error, Flaky),
+            limits=LIMITS,
+            retry_seconds=(0, 0),
+            clock=lambda: self.now,
+        )
+        return stock
+
+    def run(self, work: Coroutine[object, object, ResultT]) -> ResultT:
+        return self.loop.run_until_complete(work)
+
+    async def _turn(self, times: int = 3) -> None:
+        for _ in range(times):
+            await asyncio.sleep(0)
+
+    @rule(
+        event=st.sampled_from(EVENTS),
+        quantities=st.lists(st.integers(1, 5), min_size=1, max_size=4),
+        patience=st.sampled_from([2.0, 1_000.0]),
+        poisoned=st.integers(0, 12),
+    )
+    def ask(self, event: UUID, quantities: list[int], patience: float, poisoned: int) -> None:
+        async def ask() -> None:
+            for place, quantity in enumerate(quantities):
+                wish = Wish(len(self.wishes), event, quantity, place + 1 == poisoned)
+                wish.task = asyncio.create_task(self.lanes.ask(event, [wish], self.now + patience))
+                self.wishes.append(wish)
+            await self._turn()
+
+        self.run(ask())
+
+    @rule(pick=st.integers(0, 1_000))
+    def give_up(self, pick: int) -> None:
+        waiting = [wish for wish in self.wishes if wish.task and not wish.task.done()]
+        if waiting:
+            wish = waiting[pick % len(waiting)]
+            assert wish.task
+            wish.task.cancel()
+            self.given_up.add(wish.number)
+            self.run(self._turn())
+
+    @rule(seconds=st.sampled_from([0.5, 3.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def block(self) -> None:
+        self.stock.gate.clear()
+
+    @rule()
+    def go_on(self) -> None:
+        self.stock.gate.set()
+        self.run(self._turn(30))
+
+    @rule(before=st.integers(0, 4), after=st.integers(0, 2))
+    def lose_connections(self, before: int, after: int) -> None:
+        self.stock.lost_before, self.stock.lost_after = before, after
+
+    @invariant()
+    def queues_are_bounded(self) -> None:
+        if hasattr(self, "lanes"):
+            assert 0 <= self.lanes.depth <= LIMITS.total
+            assert len(self.lanes) <= len(EVENTS)
+
+    @invariant()
+    def nothing_is_oversold(self) -> None:
+        if hasattr(self, "stock"):
+            assert min(self.stock.left.values()) >= 0
+
+    def teardown(self) -> None:
+        if not hasattr(self, "stock"):
+            return
+        self.stock.gate.set()
+        self.stock.lost_before = self.stock.lost_after = 0
+        try:
+            self.run(self._end())
+        finally:
+            self.loop.close()
+
+    async def _end(self) -> None:
+        tasks = [wish.task for wish in self.wishes if wish.task]
+        if tasks:
+            _, lost = await asyncio.wait(tasks, timeout=10)
+            assert not lost, "somebody waits for ever"
+        await self._turn()
+        assert (len(self.lanes), self.lanes.depth) == (0, 0)
+        for event, served in self.stock.served.items():
+            numbers = [wish.number for wish in served]
+            assert numbers == sorted(numbers), "somebody was overtaken"
+            left = CAPACITY
+            for wish in served:
+                expected = wish.quantity <= left
+                left -= wish.quantity if expected else 0
+                assert self.stock.granted[wish.number] is expected
+            assert self.stock.left[event] == left
+        for wish in self.wishes:
+            self._must_be_answered(wish)
+
+    def _must_be_answered(self, wish: Wish) -> None:
+        assert wish.task
+        if wish.number in self.given_up:
+            assert wish.task.cancelled()
+            return
+        [answer] = wish.task.result()
+        if isinstance(answer, str):
+            assert answer == ("granted" if self.stock.granted[wish.number] else "sold out")
+            assert not wish.poisoned
+        elif isinstance(answer, Poison):
+            assert wish.poisoned, "a neighbour's fault"
+        else:
+            assert isinstance(answer, Busy | Flaky)
+
+
+LanesAgainstACounter.TestCase.settings = settings(max_examples=150, deadline=None)
+TestLanesAgainstACounter = LanesAgainstACounter.TestCase
