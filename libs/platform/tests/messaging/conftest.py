@@ -35,6 +35,7 @@ CREATE TABLE booking.inbox (
     received_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (consumer, event_id)
 );
+CREATE INDEX inbox_received_at_idx ON booking.inbox (received_at);
 """
 
 _numbers = itertools.count(1)

@@ -1,10 +1,12 @@
 """The one place that constructs things: the worker, from settings."""
 
-from datetime import UTC, datetime
+import asyncio
+from datetime import UTC, datetime, timedelta
 
 from goticket_contracts.topology import NOTIFICATION_BOOKING_EVENTS
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.consumer import Consumer, ReceivedEvent
+from goticket_platform.messaging.inbox import keep_inbox_pruned
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import open_pool
 
@@ -12,10 +14,10 @@ from notification.composing import ProcessComposer
 from notification.config import WorkerSettings, sender_address
 from notification.letters import Letterhead
 from notification.mail_server import Account, MailServer
-from notification.tell_buyer import tell_buyer
+from notification.tell_buyer import SCHEMA, tell_buyer
 
 SPARE_CONNECTIONS = 2
-"""Database connections beside the letters': probes and notes about failures."""
+"""Database connections beside the letters': probes, pruning and notes about failures."""
 
 
 async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
@@ -40,7 +42,10 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
     try:
         async with serve_ops(settings.metrics_listen, health):
             health.ready = True
-            await consumer.run(stop)
+            async with asyncio.TaskGroup() as tasks:
+                remembered = timedelta(days=settings.inbox_days)
+                tasks.create_task(keep_inbox_pruned(pool, SCHEMA, remembered, stop))
+                await consumer.run(stop)
             health.ready = False
     finally:
         await composer.close()

@@ -65,6 +65,9 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     concurrency: int = Field(default=16, ge=1, le=100)
     """Letters on their way at once; each takes one database and one SMTP connection."""
 
+    inbox_days: int = Field(default=30, ge=1)
+    """How long a told event is remembered; longer than dead letters wait to be replayed."""
+
     @model_validator(mode="after")
     def _login_is_whole_and_protected(self) -> Self:
         if bool(self.smtp_username) != bool(self.smtp_password):

@@ -17,6 +17,7 @@ from notification.reading import read_notice
 
 CONSUMER = "notification.booking-events"
 """Name under which handled events are remembered."""
+SCHEMA = "notification"
 
 LETTERS = Counter(
     "goticket_notification_emails", "Letters by what became of them", ["kind", "outcome"]

@@ -27,8 +27,10 @@ async def test_the_newest_version_told_is_found_by_index(pool: asyncpg.Pool) -> 
 async def test_migrations_go_down_and_up_again(database: DatabaseFactory) -> None:
     dsn = await database("notification")
 
-    taken_back = await migrate_down(dsn, "notification.migrations", 1)
-    assert [done for _, done in await migration_status(dsn, "notification.migrations")] == [False]
+    taken_back = await migrate_down(dsn, "notification.migrations", 2)
+    status = await migration_status(dsn, "notification.migrations")
+    assert [done for _, done in status] == [False, False]
     applied = await migrate_up(dsn, "notification.migrations")
 
-    assert taken_back == applied == ["0001_inbox_and_deliveries"]
+    assert taken_back[::-1] == applied
+    assert applied == ["0001_inbox_and_deliveries", "0002_inbox_received_at"]

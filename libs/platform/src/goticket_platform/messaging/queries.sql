@@ -53,3 +53,14 @@ SELECT pg_notify('{schema}_outbox', '')
 -- name: remember_event
 -- Note that a consumer has seen an event; touches no row when it already had.
 INSERT INTO {schema}.inbox (consumer, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING
+
+-- name: prune_inbox
+-- Forget up to $2 of the events seen before $1; served by inbox_received_at_idx. Rows that
+-- somebody else prunes just now are left to them.
+DELETE FROM {schema}.inbox
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM {schema}.inbox
+    WHERE received_at < $1
+    ORDER BY received_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED))

@@ -1,0 +1,1 @@
+DROP INDEX notification.inbox_received_at_idx;
