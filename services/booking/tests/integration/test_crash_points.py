@@ -1,15 +1,26 @@
 """A booking whose connection is lost half-way never happened."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import asyncpg
 import pytest
 from booking.adapters.availability import NoAvailability
 from booking.adapters.postgres.bookings import PostgresBookings
-from booking.application.place_bookings import Placed
+from booking.adapters.postgres.transaction import PostgresTransaction
+from booking.application.desk import GroupCommit
+from booking.application.lanes import Lanes
+from booking.application.order import Order
+from booking.application.place_bookings import BoxOffice, Outcome, Placed, place_orders
+from booking.application.ports import BookingOfEvent
+from booking.domain.errors import SoldOut
 from booking.domain.placing import BookingRequest
 from goticket_platform.messaging.outbox import OutboxNotifier
+from goticket_platform.postgres import is_transient
 
 if TYPE_CHECKING:
     from services.booking.tests.integration.conftest import Hall
@@ -70,6 +81,79 @@ async def test_a_connection_lost_before_any_statement_changes_nothing(
     [outcome] = await hall.ask(event, wish(2, key="k"), office=office)
     assert isinstance(outcome, Placed)
     assert not outcome.replayed
+    await hall.must_add_up()
+    await notifier.close()
+    await pool.close()
+
+
+class LosesAnswers:
+    """Commits, and then loses the connection before anybody has heard of it."""
+
+    def __init__(self, bookings: PostgresBookings, times: int) -> None:
+        self._bookings = bookings
+        self.times = times
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PostgresTransaction]:
+        async with self._bookings.transaction() as transaction:
+            yield transaction
+        if self.times:
+            self.times -= 1
+            raise ConnectionResetError
+
+    async def find_booking(self, booking_id: UUID) -> BookingOfEvent | None:
+        return await self._bookings.find_booking(booking_id)
+
+
+def group_commit(office: BoxOffice) -> GroupCommit:
+    lanes: Lanes[Order, Outcome] = Lanes(
+        partial(place_orders, office=office), is_transient=is_transient, retry_seconds=(0, 0)
+    )
+    return GroupCommit(office, lanes)
+
+
+async def test_a_commit_whose_answer_was_lost_is_recognised_and_not_repeated(
+    hall: "Hall", wish: Wishes
+) -> None:
+    event = await hall.open_event(10)
+    bookings = LosesAnswers(hall.bookings, times=2)
+    desk = group_commit(replace(hall.office, bookings=bookings))
+    wishes = [wish(2), wish(3, key="k"), wish(6), wish(1, hold=True)]
+    answers = await desk.ask(event.event.id, wishes, float("inf"))
+    assert bookings.times == 0
+    made = [answer for answer in answers if isinstance(answer, Placed)]
+    assert [placed.replayed for placed in made] == [False, False, False]
+    assert isinstance(answers[2], SoldOut)
+    assert await hall.counts(event) == [(1, 5)]
+    assert (await hall.rows())["bookings"] == 3
+    for placed in made:
+        stored = await hall.bookings.find_booking(placed.booking.id)
+        assert stored is not None
+        assert stored.booking == placed.booking
+    await hall.must_add_up()
+
+
+@pytest.mark.parametrize("survived", range(5))
+async def test_a_lane_gets_over_a_lost_connection(
+    survived: int, hall: "Hall", wish: Wishes
+) -> None:
+    event = await hall.open_event(10)
+    FragileConnection.admin_dsn = hall.dsn
+    pool = await asyncpg.create_pool(
+        hall.dsn, min_size=1, max_size=1, connection_class=FragileConnection
+    )
+    notifier = OutboxNotifier(hall.pool, "booking")
+    office = hall.another_office(PostgresBookings(pool, notifier, NoAvailability()))
+    FragileConnection.statements_left, FragileConnection.cuts = survived, 0
+    wishes = [wish(2), wish(3, key="k"), wish(3, key="k")]
+    answers = await group_commit(office).ask(event.event.id, wishes, float("inf"))
+    assert FragileConnection.cuts == 1
+    assert [isinstance(answer, Placed) and answer.replayed for answer in answers] == [
+        False,
+        False,
+        True,
+    ]
+    assert await hall.counts(event) == [(0, 5)]
     await hall.must_add_up()
     await notifier.close()
     await pool.close()
