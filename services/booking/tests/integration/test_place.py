@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -168,3 +169,22 @@ async def test_the_database_refuses_to_oversell_whatever_the_code_does(
     with pytest.raises(SoldOut):
         await take_too_many()
     assert (await hall.rows())["bookings"] == 0
+
+
+async def test_each_event_carries_the_trace_of_its_own_request(
+    hall: "Hall", wish: Wishes, person: People
+) -> None:
+    event = await hall.open_event(10)
+    traces = [{"traceparent": f"00-{number:032x}-{1:016x}-01"} for number in (1, 2)]
+    await hall.ask(
+        event,
+        *(
+            replace(wish(buyer=person(number)), trace=trace)
+            for number, trace in enumerate(traces, start=1)
+        ),
+    )
+    rows = await hall.pool.fetch(
+        "SELECT b.user_id, o.headers->>'traceparent' AS parent FROM booking.outbox AS o"
+        " JOIN booking.bookings AS b ON b.id = o.aggregate_id ORDER BY b.user_id"
+    )
+    assert [row["parent"] for row in rows] == [trace["traceparent"] for trace in traces]
