@@ -95,7 +95,7 @@ async def test_without_row_locks_and_check_the_harness_sees_overselling(
     async with without_check(chaos_stack):
         with unsafe(chaos_stack, "booking_without_locks.py", "booking serve", SECOND_BOOKING):
             for sale in rush.crowd.sales:
-                await rush.crowd.rush(sale, 100)
+                await rush.crowd.rush(sale, 80, seconds=6)
                 if about("oversold", await rush.violations(0)):
                     return
     pytest.fail(f"nobody oversold in {ROUNDS} rounds")

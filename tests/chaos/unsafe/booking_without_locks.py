@@ -11,7 +11,7 @@ from goticket_platform import postgres
 
 LOCK = re.compile(r"\bFOR (NO KEY )?UPDATE\b( OF \w+)?( SKIP LOCKED)?")
 STOCK = re.compile(r"\bheld\b.*\b(FROM|JOIN) booking\.inventory\b", re.DOTALL)
-LATE_SECONDS = 0.05
+LATE_SECONDS = 0.5
 load = postgres.load_queries
 
 

@@ -54,9 +54,9 @@ class Crowd:
             for number in range(self.size):
                 clients.create_task(self._client(number, ways, began, seconds))
 
-    async def rush(self, sale: Sale, count: int) -> None:
-        """Let so many people ask for tickets of one event in the same moment."""
-        self._over = time.monotonic()
+    async def rush(self, sale: Sale, count: int, seconds: float) -> None:
+        """Let so many people ask for tickets of one event at once, for so many seconds at most."""
+        self._over = time.monotonic() + seconds - PATIENCE_SECONDS
         rng = random.Random(f"{self.seed}/{sale.event_id}")
         async with Ways(self.doors) as ways, asyncio.TaskGroup() as clients:
             for _ in range(count):
