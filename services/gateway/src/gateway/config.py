@@ -1,5 +1,7 @@
 """What the gateway can be told, from the environment."""
 
+import os
+
 from goticket_platform.settings import ServiceSettings, host_and_port
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -25,7 +27,9 @@ class GatewaySettings(ServiceSettings):
     cors_origins: str = ""
     """Origins whose pages may call the API, comma-separated; "*" for all."""
     max_body_bytes: int = Field(default=64 * KIBIBYTE, ge=KIBIBYTE)
-    workers: int = Field(default=1, ge=1, le=64)
+    workers: int = Field(default=1, ge=0, le=64)
+    """Processes behind the port; 0 for one per core. With several, the ports after that of
+    `metrics_listen` have to be free: worker n has its operations port n further."""
     public_metrics: bool = False
     """Serve /metrics on the public port too. In production it has a port of its own."""
     reuse_port: bool = False
@@ -36,6 +40,11 @@ class GatewaySettings(ServiceSettings):
     def _is_host_and_port(cls, value: str) -> str:
         host_and_port(value)
         return value
+
+    @property
+    def processes(self) -> int:
+        """`workers`, or the cores that this process may use."""
+        return self.workers or len(os.sched_getaffinity(0))
 
     @property
     def origins(self) -> tuple[str, ...]:

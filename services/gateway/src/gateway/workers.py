@@ -19,7 +19,7 @@ class WorkerDied(SystemExit):
 
 
 async def run_workers(settings: GatewaySettings, stop: Stop) -> None:
-    """Run `settings.workers` gateways until `stop`; worker n has ops port `metrics_listen` + n.
+    """Run `settings.processes` gateways until `stop`; worker n has ops port `metrics_listen` + n.
 
     Raises:
         OSError: the port is taken.
@@ -35,7 +35,7 @@ async def run_workers(settings: GatewaySettings, stop: Stop) -> None:
             "serve",
             env={**os.environ, **_environment(settings, address(bound), number)},
         )
-        for number in range(settings.workers)
+        for number in range(settings.processes)
     ]
     for worker in workers:
         logger.info("worker started", pid=worker.pid)

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from gateway.config import GatewaySettings
 from goticket.catalog.v1 import catalog_pb2 as pb
 from goticket_testing.scripted import ScriptedBackends
 
@@ -154,6 +155,12 @@ async def test_backends_that_come_back_are_found_again(backends: ScriptedBackend
         async with late.serving(target), asyncio.timeout(DEADLINE):
             while (await client.get(url)).status_code != 200:
                 await asyncio.sleep(0.1)
+
+
+def test_no_number_of_workers_is_one_per_core(settings: GatewaySettings) -> None:
+    assert settings.processes == 1
+    per_core = settings.model_copy(update={"workers": 0})
+    assert per_core.processes == len(os.sched_getaffinity(0))
 
 
 async def test_several_workers_share_the_port_and_stop_together(
