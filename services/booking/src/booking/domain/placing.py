@@ -1,6 +1,7 @@
 """Deciding one request for tickets against the stock of its event."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,7 +28,7 @@ from booking.domain.stock import EventStock, TicketTypeStock
 
 MAX_LINES = 50
 MAX_KEY_LENGTH = 255
-_VISIBLE_ASCII = range(0x21, 0x7F)
+_FIT_KEY = re.compile(rf"[!-~]{{1,{MAX_KEY_LENGTH}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,4 +175,4 @@ def _ticket_type(
 
 
 def _is_fit_key(key: str) -> bool:
-    return 1 <= len(key) <= MAX_KEY_LENGTH and all(ord(char) in _VISIBLE_ASCII for char in key)
+    return _FIT_KEY.fullmatch(key) is not None
