@@ -153,6 +153,18 @@ async def test_a_batch_tells_each_what_its_own_call_would(
             assert alone.metadata == dict(error.metadata)
 
 
+async def test_an_answer_of_many_tickets_reaches_its_caller(dsn: str, redis_url: str) -> None:
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(server(settings_of(dsn, redis_url)))
+        channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}"))
+        stub: Booking = BookingServiceStub(channel)
+        event = await on_sale(stub, capacity=10_000)
+        batch = pb.BatchCreateBookingsRequest(requests=[wish(event, 10)] * 900)
+        answer = await call(stub.BatchCreateBookings, batch, timeout=60)
+    assert answer.ByteSize() > 4 * 1024 * 1024
+    assert sum(len(result.created.booking.tickets) for result in answer.results) == 9_000
+
+
 async def test_a_hold_is_lengthened_once_through_the_door(
     replicas: list["Booking"],
 ) -> None:

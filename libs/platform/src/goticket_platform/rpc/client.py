@@ -34,6 +34,9 @@ _OPTIONS = [
     # Retries are decided call by call, in `call`.
     ("grpc.enable_retries", 0),
     ("grpc.lb_policy_name", "round_robin"),
+    # One answer to a batch of many tickets each is large; refusing to read it would fail
+    # requests that have been granted.
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 ]
 
 
