@@ -71,7 +71,7 @@ async def keep_inbox_pruned(
         try:
             pruned = await prune_inbox(pool, schema, older_than)
             logger.info("inbox pruned", events=pruned)
-        except Exception as error:  # noqa: BLE001 - what it is run beside must go on
+        except Exception as error:
             logger.warning(
                 "inbox not pruned",
                 reason=type(error).__name__,
