@@ -13,7 +13,7 @@ from goticket_testing.chaos.stack import ChaosStack
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS") or 30)
 # Part of `make test` is the same run every time; "any" asks for a new one.
-SEED = os.environ.get("CHAOS_SEED") or "1"
+SEED = os.environ.get("CHAOS_SEED") or "8"
 
 
 @pytest.mark.timeout(SECONDS + 300)
