@@ -189,7 +189,9 @@ async def test_a_gateway_told_to_stop_finishes_and_leaves_nothing_in_doubt(
     "name",
     [
         "identity serve",
+        "identity relay",
         "catalog serve",
+        "catalog relay",
         "booking serve",
         "booking relay",
         "booking worker",
