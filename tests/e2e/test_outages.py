@@ -144,6 +144,22 @@ async def test_a_database_restart_is_a_prompt_503_and_then_forgotten(
     await eventually(booked)
 
 
+async def test_a_database_killed_under_load_makes_503s_and_nothing_else(
+    api: httpx.AsyncClient, stack: RunningStack, people: People, organizer: Person
+) -> None:
+    event = await create_event(api, organizer)
+    answers: Counter[int] = Counter()
+
+    async def keep_booking() -> None:
+        for number in range(40):
+            answers[(await book(api, people.person(), event["id"])).status_code] += 1
+            if number == 15:
+                await asyncio.to_thread(stack.postgres.kill)
+
+    await asyncio.gather(*(keep_booking() for _ in range(4)))
+    assert set(answers) == {201, 503}, answers
+
+
 async def test_a_dead_backend_is_a_prompt_503_and_a_restarted_one_is_found_again(
     api: httpx.AsyncClient, stack: RunningStack, organizer: Person, buyer: Person
 ) -> None:

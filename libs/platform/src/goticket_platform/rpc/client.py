@@ -22,9 +22,10 @@ WRITE_SECONDS = 5.0
 _ATTEMPTS = 3
 _RETRY_SECONDS = 0.05
 
+PING_MILLISECONDS = 10_000
+"""How often an idle connection is tried; servers allow it (`rpc.server.MIN_PING_MILLISECONDS`)."""
+
 _OPTIONS = [
-    # A dead server is noticed within seconds, also on an idle connection.
-    ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 3_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # A restarted server is found again within a second.
@@ -39,7 +40,9 @@ _OPTIONS = [
 
 def open_channel(target: str) -> grpc.aio.Channel:
     """Open a channel to "host:port"; it connects, and reconnects, by itself."""
-    return grpc.aio.insecure_channel(target, options=_OPTIONS)
+    # A dead server is noticed within seconds, also on an idle connection.
+    ping = ("grpc.keepalive_time_ms", PING_MILLISECONDS)
+    return grpc.aio.insecure_channel(target, options=[ping, *_OPTIONS])
 
 
 async def call(

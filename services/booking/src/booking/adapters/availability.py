@@ -9,6 +9,7 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from booking.domain.event import EventStatus
 from booking.domain.stock import EventStock
 
 TTL_SECONDS = 60
@@ -36,7 +37,13 @@ class RedisAvailability:
         """See the port."""
         try:
             async with asyncio.timeout(SHOW_SECONDS):
-                await asyncio.gather(*(self._show_one(stock) for stock in stocks))
+                await asyncio.gather(
+                    *(
+                        self._show_one(stock)
+                        for stock in stocks
+                        if stock.event.status is not EventStatus.DRAFT  # nobody's business yet
+                    )
+                )
         except (RedisError, OSError, TimeoutError) as error:
             FAILURES.inc()
             logger.warning("availability not shown", error=type(error).__name__)

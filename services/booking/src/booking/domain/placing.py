@@ -23,6 +23,8 @@ from booking.domain.errors import (
 from booking.domain.stock import EventStock, TicketTypeStock
 
 MAX_LINES = 50
+MAX_TICKETS = 100
+"""Tickets of one booking, over all types: as many as one letter can carry as attachments."""
 MAX_KEY_LENGTH = 255
 _VISIBLE_ASCII = range(0x21, 0x7F)
 
@@ -89,7 +91,7 @@ def place(
 
     Raises:
         EventNotFound, EventCancelled, EventOver: nothing is on sale.
-        InvalidBooking: which of several ticket types is not said.
+        InvalidBooking: which of several ticket types is not said; too many in all.
         UnknownTicketType: not one of this event's.
         MaxPerBookingExceeded: too many of one type; lines of one type count together.
         SoldOut: not enough are left.
@@ -138,6 +140,9 @@ def _quantities(request: BookingRequest, stock: EventStock) -> dict[UUID, int]:
                 metadata={"ticketTypeId": str(kind.id), "limit": str(kind.max_per_booking)},
             )
         quantities[kind.id] = wanted
+    if sum(quantities.values()) > MAX_TICKETS:
+        message = f"Must be at most {MAX_TICKETS} tickets in all."
+        raise InvalidBooking(fields=[FieldError("items", message)])
     return quantities
 
 
