@@ -62,7 +62,7 @@ reset: setup ## Stop everything and delete its data
 	@$(BIN)/goticket-local reset
 
 .PHONY: lint
-lint: setup ## Check style, imports between packages, and the stubs
+lint: setup ## Check style and the imports between layers and packages
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports --no-logo

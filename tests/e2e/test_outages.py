@@ -13,7 +13,7 @@ import pytest
 from goticket_testing.stack import RunningStack
 from goticket_testing.world import Inbox, People, Person, book, create_event, eventually
 
-WORKER_CONCURRENCY = 8
+WORKER_CONCURRENCY = 16
 """Letters that one notification worker has in hand at once, by default."""
 
 
@@ -144,6 +144,22 @@ async def test_a_database_restart_is_a_prompt_503_and_then_forgotten(
     await eventually(booked)
 
 
+async def test_a_database_killed_under_load_makes_503s_and_nothing_else(
+    api: httpx.AsyncClient, stack: RunningStack, people: People, organizer: Person
+) -> None:
+    event = await create_event(api, organizer)
+    answers: Counter[int] = Counter()
+
+    async def keep_booking() -> None:
+        for number in range(40):
+            answers[(await book(api, people.person(), event["id"])).status_code] += 1
+            if number == 15:
+                await asyncio.to_thread(stack.postgres.kill)
+
+    await asyncio.gather(*(keep_booking() for _ in range(4)))
+    assert set(answers) == {201, 503}, answers
+
+
 async def test_a_dead_backend_is_a_prompt_503_and_a_restarted_one_is_found_again(
     api: httpx.AsyncClient, stack: RunningStack, organizer: Person, buyer: Person
 ) -> None:
@@ -189,7 +205,9 @@ async def test_a_gateway_told_to_stop_finishes_and_leaves_nothing_in_doubt(
     "name",
     [
         "identity serve",
+        "identity relay",
         "catalog serve",
+        "catalog relay",
         "booking serve",
         "booking relay",
         "booking worker",

@@ -1,6 +1,7 @@
 """JSON logs, one line an entry, that name the trace, the request and the user."""
 
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -15,6 +16,9 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     `level` is the least severe level that is written. `request_id` and `user_id`
     come from `structlog.contextvars`, `trace_id` and `span_id` from the current span.
     """
+    # gRPC's core writes lines of its own to stderr, which are not JSON; what matters of them
+    # reaches us as errors of calls.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -50,8 +54,10 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for chatty in ("aio_pika", "aiormq", "asyncio", "grpc", "httpx", "opentelemetry"):
+    for chatty in ("aio_pika", "asyncio", "fontTools", "grpc", "httpx", "opentelemetry"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # Tells every lost connection as an error, beside the warning of whoever reconnects.
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -1,11 +1,41 @@
 """Settings from the environment, frozen, failing by naming what is missing."""
 
-from typing import TypeVar
+import base64
+import binascii
+from typing import Annotated, TypeVar
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SettingsT = TypeVar("SettingsT", bound="ServiceSettings")
+
+KEY_BYTES = 32
+"""Size of a raw Ed25519 key, private seed or public (RFC 8032)."""
+
+
+def _key(text: object) -> object:
+    """Decode one key from base64; what is decoded already stays."""
+    if not isinstance(text, str):
+        return text
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"must be {KEY_BYTES} bytes in base64")
+    return key
+
+
+def _keys(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    return tuple(_key(part.strip()) for part in text.split(",") if part.strip())
+
+
+Ed25519Key = Annotated[bytes, BeforeValidator(_key)]
+"""A raw key, written as base64 in the environment."""
+Ed25519Keys = Annotated[tuple[bytes, ...], NoDecode, BeforeValidator(_keys)]
+"""Raw keys, written as base64 joined by commas."""
 
 
 class SettingsError(SystemExit):

@@ -10,6 +10,7 @@ from goticket_contracts.topology import RETRY_SECONDS, TOPOLOGY, QueueSpec
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.broker import Backoff, BrokerLost, keep_connected
 from goticket_platform.messaging.cloudevents import Poison
+from goticket_platform.messaging.consumer import HandlerTooSlow
 from goticket_platform.messaging.failures import TryLater, describe, judge
 from goticket_platform.messaging.keyed_locks import KeyedLocks
 from goticket_platform.messaging.statements import statements
@@ -37,6 +38,11 @@ def test_each_failure_waits_longer_until_tries_are_used_up() -> None:
         ConnectionRefusedError("the mail server is down"),
         asyncpg.CannotConnectNowError("starting up"),
         asyncpg.AdminShutdownError("shutting down"),
+        asyncpg.TooManyConnectionsError("too many clients"),
+        asyncpg.LockNotAvailableError("lock timeout"),
+        asyncpg.InterfaceError("connection is closed"),
+        TimeoutError(),
+        OSError(113, "No route to host"),
     ],
 )
 def test_an_outage_is_waited_out_on_the_last_rung(error: Exception) -> None:
@@ -44,6 +50,10 @@ def test_an_outage_is_waited_out_on_the_last_rung(error: Exception) -> None:
     assert (verdict.queue, verdict.final) == ("q.retry.30s", False)
     assert judge(QUEUE, verdict.attempt, error) == verdict
     assert judge(QUEUE, 3, RuntimeError()).final is False
+
+
+def test_a_handler_that_never_ends_is_no_outage() -> None:
+    assert judge(QUEUE, 4, HandlerTooSlow("no end after 60 s")).final is True
 
 
 def test_a_queue_without_retries_dead_letters_at_once() -> None:

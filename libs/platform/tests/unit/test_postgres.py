@@ -38,6 +38,7 @@ def test_unnamed_and_doubly_named_statements_are_refused(
         (asyncpg.CannotConnectNowError(), True),
         (asyncpg.LockNotAvailableError(), True),
         (asyncpg.InterfaceError("connection is closed"), True),
+        (asyncpg.InternalClientError("cannot switch to state 15"), True),
         (asyncpg.DataError("bad argument"), False),
         (asyncpg.UniqueViolationError(), False),
         (ValueError(), False),

@@ -164,3 +164,18 @@ async def test_a_stopping_server_finishes_the_calls_in_flight() -> None:
         # leaving the block stops the server while the call still waits
     assert pending.done()
     assert pending.result().user.name == "wait"
+
+
+async def test_an_idle_connection_is_pinged_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scale is 1:50; with the server's default it would be cut at the third ping."""
+    monkeypatch.setattr("goticket_platform.rpc.client.PING_MILLISECONDS", 200)
+    monkeypatch.setattr("goticket_platform.rpc.server.MIN_PING_MILLISECONDS", 100)
+    async with served() as (_, stub, port, _):
+        del stub
+        channel = open_channel(f"127.0.0.1:{port}")
+        await channel.channel_ready()
+        leaving = asyncio.create_task(channel.wait_for_state_change(grpc.ChannelConnectivity.READY))
+        done, _pending = await asyncio.wait({leaving}, timeout=3)
+        leaving.cancel()
+        await channel.close()
+    assert done == set()

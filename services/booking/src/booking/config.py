@@ -1,34 +1,8 @@
 """Settings of booking's processes, from environment variables named BOOKING_…"""
 
-import base64
-import binascii
-from typing import Annotated
-
-from goticket_platform.settings import ServiceSettings
-from pydantic import BeforeValidator, Field
-from pydantic_settings import NoDecode, SettingsConfigDict
-
-KEY_BYTES = 32
-"""Size of an Ed25519 seed and of a public key."""
-
-
-def _key(text: object) -> object:
-    """Decode one key from base64; what is decoded already stays."""
-    if not isinstance(text, str):
-        return text
-    try:
-        key = base64.b64decode(text, validate=True)
-    except binascii.Error:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"must be {KEY_BYTES} bytes in base64")
-    return key
-
-
-def _keys(text: object) -> object:
-    if not isinstance(text, str):
-        return text
-    return tuple(_key(part.strip()) for part in text.split(",") if part.strip())
+from goticket_platform.settings import Ed25519Key, Ed25519Keys, ServiceSettings
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 
 class DatabaseSettings(ServiceSettings):
@@ -68,8 +42,8 @@ class ServeSettings(SweeperSettings):
     """What the server needs. Retired keys are public keys, newest first, joined by commas."""
 
     grpc_listen: str
-    ticket_key: Annotated[bytes, BeforeValidator(_key)] = Field(repr=False)
-    retired_ticket_keys: Annotated[tuple[bytes, ...], NoDecode, BeforeValidator(_keys)] = ()
+    ticket_key: Ed25519Key = Field(repr=False)
+    retired_ticket_keys: Ed25519Keys = ()
     hold_seconds: int = Field(default=600, gt=0)
     hold_extension_seconds: int = Field(default=600, gt=0)
     """By how much a hold is lengthened, once, when its buyer starts to pay."""

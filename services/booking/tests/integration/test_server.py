@@ -367,6 +367,17 @@ async def test_availability_is_told_and_shown_in_redis(
         assert await redis.exists(f"goticket:availability:{{{fresh.id}}}")
 
 
+async def test_what_is_left_of_a_draft_is_told_to_nobody(
+    booking: "Booking", catalog: TinyCatalog, redis_url: str
+) -> None:
+    event = catalog.add(7)
+    event.status = catalog_pb2.EVENT_STATUS_DRAFT
+    asked = pb.GetAvailabilityRequest(event_ids=[event.id])
+    assert not (await call(booking.GetAvailability, asked)).events
+    async with Redis.from_url(redis_url) as redis:
+        assert not await redis.exists(f"goticket:availability:{{{event.id}}}")
+
+
 async def test_a_capacity_shrinks_to_what_is_taken_and_no_further(
     booking: "Booking", catalog: TinyCatalog
 ) -> None:

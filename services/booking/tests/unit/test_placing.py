@@ -98,6 +98,14 @@ def test_the_limit_per_booking_is_told() -> None:
     assert caught.value.metadata == {"ticketTypeId": str(SEAT), "limit": "10"}
 
 
+def test_all_tickets_of_a_booking_fit_into_one_letter() -> None:
+    types = [UUID(int=100 + number) for number in range(11)]
+    attempt(request(*((each, 10) for each in types[:10])), stock(*types))
+    with pytest.raises(InvalidBooking) as caught:
+        attempt(request(*((each, 10) for each in types)), stock(*types))
+    assert [problem.field for problem in caught.value.fields] == ["items"]
+
+
 def test_of_several_ticket_types_one_has_to_be_named() -> None:
     with pytest.raises(InvalidBooking) as caught:
         attempt(request((None, 1)), stock(SEAT, BOX))

@@ -9,8 +9,8 @@ import grpc
 from goticket.catalog.v1.catalog_pb2_grpc import add_CatalogServiceServicer_to_server
 from goticket_platform.ids import new_id
 from goticket_platform.lifecycle import Stop
+from goticket_platform.messaging import relay_process
 from goticket_platform.messaging.outbox import Outbox, OutboxNotifier
-from goticket_platform.messaging.relay import Relay
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import open_pool
 from goticket_platform.rpc.client import open_channel
@@ -47,15 +47,14 @@ async def run_server(settings: ServeSettings, stop: Stop) -> None:
 
 async def run_relay(settings: RelaySettings, stop: Stop) -> None:
     """Publish the outbox until `stop`."""
-    health = Health()
-    async with (
-        opened_pool(settings.database_url, health) as pool,
-        serve_ops(settings.metrics_listen, health),
-    ):
-        relay = Relay(pool, settings.amqp_url, SCHEMA, SOURCE)
-        health.add_check("rabbitmq", relay.check)
-        health.ready = True
-        await relay.run(stop)
+    await relay_process.run_relay(
+        dsn=settings.database_url,
+        amqp_url=settings.amqp_url,
+        schema=SCHEMA,
+        source=SOURCE,
+        metrics_listen=settings.metrics_listen,
+        stop=stop,
+    )
 
 
 @asynccontextmanager

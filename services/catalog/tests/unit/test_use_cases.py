@@ -21,6 +21,7 @@ from catalog.domain.errors import (
     BookingUnavailable,
     CapacityBelowTaken,
     DomainError,
+    EventBusy,
     EventNotFound,
     InvalidEvent,
     InvalidQuery,
@@ -169,7 +170,7 @@ async def test_a_change_that_names_no_version_is_decided_anew_when_another_came_
 async def test_a_change_gives_up_when_others_keep_coming_first(world: World) -> None:
     event = await world.create()
     world.events.rivals = ATTEMPTS
-    with pytest.raises(StaleVersion):
+    with pytest.raises(EventBusy):
         await world.update(event, EventEdit(name="New name"))
 
 

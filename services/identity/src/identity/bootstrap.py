@@ -10,7 +10,7 @@ from goticket.identity.v1 import identity_pb2_grpc
 from goticket_platform.ids import new_id
 from goticket_platform.lifecycle import Stop
 from goticket_platform.logs import get_logger
-from goticket_platform.messaging.relay import Relay
+from goticket_platform.messaging import relay_process
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import open_pool
 from goticket_platform.rpc.server import serve_grpc
@@ -90,17 +90,14 @@ async def run_server(settings: ServeSettings, stop: Stop) -> None:
 
 async def run_relay(settings: RelaySettings, stop: Stop) -> None:
     """Publish what is in the outbox until the stop."""
-    health = Health()
-    pool = await open_pool(settings.database_url)
-    relay = Relay(pool, settings.amqp_url, SCHEMA, SOURCE)
-    try:
-        health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
-        health.add_check("rabbitmq", relay.check)
-        async with serve_ops(settings.metrics_listen, health):
-            health.ready = True
-            await relay.run(stop)
-    finally:
-        await pool.close()
+    await relay_process.run_relay(
+        dsn=settings.database_url,
+        amqp_url=settings.amqp_url,
+        schema=SCHEMA,
+        source=SOURCE,
+        metrics_listen=settings.metrics_listen,
+        stop=stop,
+    )
 
 
 async def _ensure_first_admin(

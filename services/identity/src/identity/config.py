@@ -1,37 +1,14 @@
 """Settings of identity's processes, from environment variables named IDENTITY_…"""
 
-import base64
-import binascii
-from typing import Annotated, Self
+from typing import Self
 
-from goticket_platform.settings import ServiceSettings
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from goticket_platform.settings import Ed25519Key, Ed25519Keys, ServiceSettings
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from identity.domain.account_rules import email_problems, password_problems
 
-KEY_BYTES = 32
-"""Size of an Ed25519 seed and of a public key."""
 MIN_BCRYPT_COST = 12
-
-
-def _key(text: object) -> object:
-    """Decode one key from base64; what is decoded already stays."""
-    if not isinstance(text, str):
-        return text
-    try:
-        key = base64.b64decode(text, validate=True)
-    except binascii.Error:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"must be {KEY_BYTES} bytes in base64")
-    return key
-
-
-def _keys(text: object) -> object:
-    if not isinstance(text, str):
-        return text
-    return tuple(_key(part.strip()) for part in text.split(",") if part.strip())
 
 
 class DatabaseSettings(ServiceSettings):
@@ -53,8 +30,8 @@ class ServeSettings(DatabaseSettings):
 
     redis_url: str = Field(repr=False)
     grpc_listen: str
-    signing_key: Annotated[bytes, BeforeValidator(_key)] = Field(repr=False)
-    retired_keys: Annotated[tuple[bytes, ...], NoDecode, BeforeValidator(_keys)] = ()
+    signing_key: Ed25519Key = Field(repr=False)
+    retired_keys: Ed25519Keys = ()
     issuer: str = "https://goticket.example"
     audience: str = "goticket"
     access_token_seconds: int = Field(default=900, gt=0)

@@ -37,7 +37,10 @@ class Secrets:
         if file.exists():
             return cls(**json.loads(file.read_text()))
         made = cls()
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        # Renamed when it is whole: a half-written file would break every later start.
+        draft = file.with_suffix(".new")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as opened:
             json.dump(asdict(made), opened, indent=1)
+        draft.replace(file)
         return made

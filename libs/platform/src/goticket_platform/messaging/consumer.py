@@ -50,6 +50,11 @@ HANDLED = Counter("goticket_consumer_events", "Deliveries settled", ["queue", "t
 SECONDS = Histogram("goticket_consumer_seconds", "Time in the handler", ["queue", "type"])
 IN_FLIGHT = Gauge("goticket_consumer_in_flight", "Deliveries not yet settled", ["queue"])
 
+
+class HandlerTooSlow(Exception):
+    """The handler did not finish in time."""
+
+
 Handler = Callable[[ReceivedEvent], Awaitable[None]]
 
 logger = get_logger(__name__)
@@ -221,8 +226,7 @@ class _Subscription:
         ):
             began = time.perf_counter()
             try:
-                async with asyncio.timeout(HANDLE_SECONDS):
-                    await self._handle(event)
+                await self._handle_in_time(event)
             except Exception as error:  # noqa: BLE001 - any failure of a handler is judged the same
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))
                 await self._move_on(message, kind, event.attempt, error)
@@ -231,6 +235,16 @@ class _Subscription:
                 HANDLED.labels(self._queue.name, kind, "handled").inc()
             finally:
                 SECONDS.labels(self._queue.name, kind).observe(time.perf_counter() - began)
+
+    async def _handle_in_time(self, event: ReceivedEvent) -> None:
+        deadline = asyncio.timeout(HANDLE_SECONDS)
+        try:
+            async with deadline:
+                await self._handle(event)
+        except TimeoutError as error:
+            if deadline.expired():  # the event's own doing, not an outage behind the handler
+                raise HandlerTooSlow(f"no end after {HANDLE_SECONDS:g} s") from error
+            raise
 
     async def _move_on(
         self, message: AbstractIncomingMessage, kind: str, attempt: int, error: Exception

@@ -3,22 +3,14 @@
 import re
 from dataclasses import dataclass
 
-import asyncpg
 from goticket_contracts.topology import QueueSpec
 
 from goticket_platform.messaging.cloudevents import Poison
+from goticket_platform.postgres import is_transient
 
 REASON_CHARACTERS = 300
 
 _ADDRESS = re.compile(r"[^\s<>,;:\"'()]+@[^\s<>,;:\"'()]+")
-
-_OUTAGE = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    ConnectionError,
-)
 
 
 class TryLater(Exception):
@@ -39,13 +31,14 @@ def judge(queue: QueueSpec, attempt: int, error: Exception) -> Verdict:
     """Decide about an event whose `attempt` (from 1) ended in `error`.
 
     Poison goes to the dead letters at once, anything else when its tries are used
-    up. An outage of something the handler needs (a lost connection, `TryLater`) uses
-    up no last try: it says nothing against the event, so the event waits it out.
+    up. An outage of something the handler needs (a lost connection, a lock or an answer
+    that does not come, `TryLater`) uses up no last try: it says nothing against the
+    event, so the event waits it out.
     """
     reason = describe(error)
     if isinstance(error, Poison):
         return Verdict(queue.dead_letters, attempt, reason, final=True)
-    if isinstance(error, (*_OUTAGE, TryLater)):
+    if isinstance(error, TryLater) or is_transient(error):
         attempt = min(attempt, len(queue.retry_seconds))
     retry_queue = queue.retry_queue(attempt)
     if retry_queue is None:

@@ -22,9 +22,12 @@ WRITE_SECONDS = 5.0
 _ATTEMPTS = 3
 _RETRY_SECONDS = 0.05
 
+BUSY = "busy"
+"""Code of an answer that asks callers to stay away for a while."""
+PING_MILLISECONDS = 10_000
+"""How often an idle connection is tried; servers allow it (`rpc.server.MIN_PING_MILLISECONDS`)."""
+
 _OPTIONS = [
-    # A dead server is noticed within seconds, also on an idle connection.
-    ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 3_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # A restarted server is found again within a second.
@@ -42,7 +45,9 @@ _OPTIONS = [
 
 def open_channel(target: str) -> grpc.aio.Channel:
     """Open a channel to "host:port"; it connects, and reconnects, by itself."""
-    return grpc.aio.insecure_channel(target, options=_OPTIONS)
+    # A dead server is noticed within seconds, also on an idle connection.
+    ping = ("grpc.keepalive_time_ms", PING_MILLISECONDS)
+    return grpc.aio.insecure_channel(target, options=[ping, *_OPTIONS])
 
 
 async def call(
@@ -68,7 +73,9 @@ async def call(
             return await _once(method, request, left)
         except RemoteError as error:
             pause = _RETRY_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
-            again = idempotent and error.status is grpc.StatusCode.UNAVAILABLE
+            # Not when it is busy: to come back at once is what makes it so.
+            away = error.status is grpc.StatusCode.UNAVAILABLE and error.code != BUSY
+            again = idempotent and away
             if not again or attempt == _ATTEMPTS or left - pause <= 0:
                 raise
         attempt += 1

@@ -36,6 +36,9 @@ DRAIN_SECONDS = 15.0
 """How long calls in flight may take once the server stops; inside the process's grace."""
 HEALTH_SECONDS = 1.0
 """How often the gRPC health service follows the process's own checks."""
+MIN_PING_MILLISECONDS = 5_000
+"""Least time between two pings of a client; below the interval of `rpc.client`, or every idle
+connection would be cut for pinging too much."""
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 CALLS = Counter("goticket_rpc_server_calls", "Calls answered", ["method", "status"])
@@ -183,7 +186,7 @@ async def serve_grpc(
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             # Clients ping idle connections to notice a dead server (see rpc.client).
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+            ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MILLISECONDS),
         ],
     )
     register(server)

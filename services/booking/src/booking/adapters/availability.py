@@ -10,6 +10,7 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from booking.domain.event import EventStatus
 from booking.domain.stock import EventStock, TicketTypeStock
 
 SOLD_OUT = "goticket:sold-out"
@@ -41,13 +42,15 @@ class RedisAvailability:
         self, stocks: Sequence[EventStock], turned: Sequence[TicketTypeStock] = ()
     ) -> None:
         """See the port."""
+        # What is left of a draft is nobody's business yet.
+        public = [stock for stock in stocks if stock.event.status is not EventStatus.DRAFT]
         try:
             async with asyncio.timeout(SHOW_SECONDS):
                 await asyncio.gather(
-                    *(self._show_one(stock) for stock in stocks),
+                    *(self._show_one(stock) for stock in public),
                     *(
                         self._redis.publish(SOLD_OUT, _notice(stock, kind))
-                        for stock in stocks
+                        for stock in public
                         for kind in turned
                         if stock.ticket_types.get(kind.id) is kind
                     ),

@@ -6,6 +6,7 @@ from uuid import UUID
 from booking.application.ports import Availability, Stocks
 from booking.application.provision_event import ProvisionEvent
 from booking.domain.errors import FieldError, InvalidBooking
+from booking.domain.event import EventStatus
 from booking.domain.stock import EventStock
 
 MAX_EVENTS = 200
@@ -20,6 +21,8 @@ async def get_availability(
 ) -> list[EventStock]:
     """Read the stock of events, fetching unknown ones from the catalog, and show it to all.
 
+    Drafts are left out: they are their organizer's business.
+
     Raises:
         InvalidBooking: more than MAX_EVENTS ids.
         CatalogUnavailable: an event is not known here and the catalog is down.
@@ -33,5 +36,6 @@ async def get_availability(
     if missing:
         await provision.many(missing)
         found += await stocks.find_stocks(missing)
-    await availability.show(found)
-    return found
+    public = [stock for stock in found if stock.event.status is not EventStatus.DRAFT]
+    await availability.show(public)
+    return public

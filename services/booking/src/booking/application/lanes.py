@@ -46,6 +46,8 @@ class _Waiter(Generic[RequestT, OutcomeT]):
     request: RequestT
     deadline: float
     answer: asyncio.Future[OutcomeT]
+    context: contextvars.Context
+    """The caller's: its trace, and whom its log lines name."""
 
     def refuse(self, error: Exception) -> None:
         if not self.answer.done():
@@ -150,7 +152,7 @@ class Lanes(Generic[RequestT, OutcomeT]):
             return answer
         if lane is None:
             lane = self._open(event_id)
-        lane.queue.append(_Waiter(request, deadline, answer))
+        lane.queue.append(_Waiter(request, deadline, answer, contextvars.copy_context()))
         self.depth += 1
         return answer
 
@@ -247,7 +249,11 @@ class Lanes(Generic[RequestT, OutcomeT]):
         """Commit once and tell the outcomes; return what went wrong."""
         self._observe(len(batch))
         # A task of its own, so that it can be ended when nobody wants its outcome.
-        lane.commit = asyncio.create_task(self._tell_outcomes(lane.event_id, batch))
+        # Alone, a request keeps its own trace; a batch of many belongs to none of them.
+        context = batch[0].context if len(batch) == 1 else contextvars.copy_context()
+        lane.commit = asyncio.create_task(
+            self._tell_outcomes(lane.event_id, batch), context=context
+        )
         try:
             await asyncio.wait([lane.commit])
         except asyncio.CancelledError:

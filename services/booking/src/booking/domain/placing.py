@@ -27,6 +27,8 @@ from booking.domain.limits import Taken
 from booking.domain.stock import EventStock, TicketTypeStock
 
 MAX_LINES = 50
+MAX_TICKETS = 100
+"""Tickets of one booking, over all types: as many as one letter can carry as attachments."""
 MAX_KEY_LENGTH = 255
 _FIT_KEY = re.compile(rf"[!-~]{{1,{MAX_KEY_LENGTH}}}")
 
@@ -98,7 +100,7 @@ def place(
 
     Raises:
         EventNotFound, EventCancelled, EventOver: nothing is on sale.
-        InvalidBooking: which of several ticket types is not said.
+        InvalidBooking: which of several ticket types is not said; too many in all.
         UnknownTicketType: not one of this event's.
         MaxPerBookingExceeded: too many of one type; lines of one type count together.
         TooManyHolds, MaxPerBuyerExceeded: more than one buyer may have.
@@ -152,6 +154,9 @@ def _quantities(request: BookingRequest, stock: EventStock) -> dict[UUID, int]:
                 metadata={"ticketTypeId": str(kind.id), "limit": str(kind.max_per_booking)},
             )
         quantities[kind.id] = wanted
+    if sum(quantities.values()) > MAX_TICKETS:
+        message = f"Must be at most {MAX_TICKETS} tickets in all."
+        raise InvalidBooking(fields=[FieldError("items", message)])
     return quantities
 
 

@@ -1,16 +1,20 @@
 """How every change of an event goes: load, decide, ask booking, save, tell booking."""
 
+import asyncio
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from catalog.application.ids import event_id_of
 from catalog.application.ports import Events, Stock
 from catalog.domain.actor import Actor
-from catalog.domain.errors import EventNotFound, StaleVersion
+from catalog.domain.errors import EventBusy, EventNotFound, StaleVersion
 from catalog.domain.event import Event, EventChange, EventStatus, shrunk_capacities
 
-ATTEMPTS = 5
+ATTEMPTS = 20
 """How often a change that names no version is decided anew when another one came first."""
+PAUSE_SECONDS = 0.02
+"""Longest pause before the next attempt; chosen by chance, so that rivals part ways."""
 
 Decide = Callable[[Event], EventChange | None]
 
@@ -33,15 +37,19 @@ async def change_event(
         EventNotFound: no such event, or somebody else's draft.
         NotAllowed: not the actor's to change.
         StaleVersion: it is no longer at the expected version.
+        EventBusy: no version was expected, and others kept coming first.
         CapacityBelowTaken, BookingUnavailable: booking did not let it shrink.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return await _change_once(request, decide, events, stock)
-        except StaleVersion:
-            if request.expected_version is not None or attempt == ATTEMPTS:
+        except StaleVersion as error:
+            if request.expected_version is not None:
                 raise
-    raise StaleVersion
+            if attempt == ATTEMPTS:
+                raise EventBusy from error
+        await asyncio.sleep(random.uniform(0, PAUSE_SECONDS))  # noqa: S311 - chance, no secret
+    raise EventBusy
 
 
 async def _change_once(

@@ -60,6 +60,12 @@ class StaleVersion(DomainError):
     code = "stale_version"
 
 
+class EventBusy(DomainError):
+    """The event is being changed by others all the time; try again in a moment."""
+
+    code = "busy"
+
+
 class EventIsCancelled(DomainError):
     """The event is cancelled and cannot change any more."""
 

@@ -12,6 +12,7 @@ ERRORS = ErrorTable(
         errors.EventNotFound: grpc.StatusCode.NOT_FOUND,
         errors.NotAllowed: grpc.StatusCode.PERMISSION_DENIED,
         errors.StaleVersion: grpc.StatusCode.ABORTED,
+        errors.EventBusy: grpc.StatusCode.UNAVAILABLE,
         errors.EventIsCancelled: grpc.StatusCode.FAILED_PRECONDITION,
         errors.CapacityBelowTaken: grpc.StatusCode.FAILED_PRECONDITION,
         errors.BookingUnavailable: grpc.StatusCode.UNAVAILABLE,
