@@ -73,11 +73,11 @@ types: setup ## Check types, strictly
 
 .PHONY: test
 test: setup ## Run every test against real servers (T=path narrows)
-	@$(BIN)/pytest $(T)
+	@$(BIN)/pytest -m "not chaos" $(T)
 
 .PHONY: chaos
 chaos: setup ## Break everything under load, then check every promise (SEED=7 SECONDS=180)
-	@CHAOS_SEED=$(or $(SEED),any) CHAOS_SECONDS=$(or $(SECONDS),180) $(BIN)/pytest -s tests/chaos/test_chaos.py
+	@CHAOS_SEED=$(or $(SEED),any) CHAOS_SECONDS=$(or $(SECONDS),180) $(BIN)/pytest -s -m chaos tests/chaos/test_chaos.py
 
 .PHONY: bench
 bench: setup ## Measure under load, ten minutes (QUICK=1: two; S=a,b: some scenarios)

@@ -16,6 +16,7 @@ SECONDS = float(os.environ.get("CHAOS_SECONDS") or 30)
 SEED = os.environ.get("CHAOS_SEED") or "8"
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(SECONDS + 300)
 async def test_no_promise_is_broken_whatever_dies(
     chaos_stack: ChaosStack, keep_report: Callable[[Report], None]

@@ -1,4 +1,4 @@
-"""A database with an outbox and an inbox, and the spans of a test."""
+"""A database with an outbox and an inbox, and a broker of a test's own."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
@@ -7,12 +7,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from goticket_platform.postgres import open_pool
+from goticket_testing.backend import RabbitBackend, ServerSource, running
 from goticket_testing.databases import Postgres
 from goticket_testing.messaging import SCHEMA
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 TABLES = """
 CREATE TABLE booking.outbox (
@@ -54,22 +51,20 @@ async def dsn(postgres_server: Postgres) -> AsyncIterator[str]:
     await postgres_server.drop(name)
 
 
+@pytest.fixture
+def own_broker(server_source: ServerSource) -> Iterator[RabbitBackend]:
+    """A broker for a test that stops it.
+
+    RabbitMQ 3.10 that stops soon after its first declarations was seen to come back
+    with every later declaration failing; that must not reach other tests.
+    """
+    with running(server_source.rabbitmq()) as broker:
+        yield broker
+
+
 @pytest_asyncio.fixture
 async def pool(dsn: str) -> AsyncIterator[asyncpg.Pool]:
     """A pool on that database."""
     pool = await open_pool(dsn, max_size=20)
     yield pool
     await pool.close()
-
-
-@pytest.fixture
-def spans() -> Iterator[InMemorySpanExporter]:
-    """Whatever spans end during the test."""
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
-        provider = TracerProvider()
-        trace.set_tracer_provider(provider)
-    exporter = InMemorySpanExporter()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    yield exporter
-    exporter.shutdown()

@@ -219,8 +219,9 @@ async def test_stopping_finishes_what_is_in_flight(pool: asyncpg.Pool, amqp_url:
 
 
 async def test_a_broker_restart_lets_the_handler_finish_and_the_event_come_again(
-    amqp_url: str, rabbitmq_server: RabbitBackend
+    own_broker: RabbitBackend,
 ) -> None:
+    amqp_url = own_broker.amqp_url()
     started, go_on = asyncio.Event(), asyncio.Event()
     received = Received()
 
@@ -232,7 +233,7 @@ async def test_a_broker_restart_lets_the_handler_finish_and_the_event_come_again
     event_id = await publish(amqp_url, b"{}", {})
     async with running(a_consumer(amqp_url, handle).run):
         await asyncio.wait_for(started.wait(), 20)
-        await asyncio.to_thread(rabbitmq_server.restart)
+        await asyncio.to_thread(own_broker.restart)
         assert not received.events
         go_on.set()
         await eventually(lambda: len(received.events) == 2, 60)

@@ -100,26 +100,27 @@ async def test_a_relay_process_ends_in_order_when_it_is_told_to(
 
 
 async def test_events_outlive_a_broker_that_is_stopped_and_one_killed_under_load(
-    pool: asyncpg.Pool, amqp_url: str, rabbitmq_server: RabbitBackend
+    pool: asyncpg.Pool, own_broker: RabbitBackend
 ) -> None:
+    amqp_url = own_broker.amqp_url()
     received = Received()
     relays = [a_relay(pool, amqp_url).run for _ in range(2)]
     async with running(*relays, a_consumer(amqp_url, received).run):
         await append(pool, *(an_event() for _ in range(20)))
         await eventually(lambda: len(received.ids) == 20)
 
-        await asyncio.to_thread(rabbitmq_server.stop)
+        await asyncio.to_thread(own_broker.stop)
         await append(pool, *(an_event() for _ in range(20)))
         assert await pending(pool) == 20
-        await asyncio.to_thread(rabbitmq_server.start)
+        await asyncio.to_thread(own_broker.start)
         await eventually(lambda: len(received.ids) == 40, 60)
 
         # Not before the stop: a node writes the names of new queues to disk some moments
         # late, and what is killed in those moments is not there any more afterwards.
         await append(pool, *(an_event() for _ in range(1000)))
         await eventually(lambda: len(received.ids) > 140)
-        await asyncio.to_thread(rabbitmq_server.kill)
-        await asyncio.to_thread(rabbitmq_server.start)
+        await asyncio.to_thread(own_broker.kill)
+        await asyncio.to_thread(own_broker.start)
         await eventually(lambda: len(received.ids) == 1040, 60)
         await eventually(lambda: is_empty(pool))
 

@@ -26,4 +26,5 @@ class NativeSource:
     def rabbitmq(self) -> RabbitServer:
         """A RabbitMQ node."""
         ports = RabbitPorts(*free_ports(4))
-        return RabbitServer(self.folder / "rabbitmq", ports, password=secrets.token_hex(16))
+        folder = self.folder / f"rabbitmq-{ports.amqp}"
+        return RabbitServer(folder, ports, password=secrets.token_hex(16))
