@@ -92,7 +92,7 @@ def services(wiring: Wiring) -> list[Service]:
         Service(
             "booking worker",
             ports.booking_worker_ops,
-            database["booking"] | redis | amqp | catalog_target,
+            database["booking"] | redis | amqp,
         ),
         Service(
             "booking sweeper",

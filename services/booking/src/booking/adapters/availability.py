@@ -68,7 +68,7 @@ class RedisAvailability:
 
 
 class NoAvailability:
-    """For processes that leave it to others to tell what is left."""
+    """Shows nothing: for tests and benchmarks that run without Redis."""
 
     async def show(
         self, stocks: Sequence[EventStock], turned: Sequence[TicketTypeStock] = ()

@@ -54,14 +54,6 @@ class Crowd:
             for number in range(self.size):
                 clients.create_task(self._client(number, ways, began, seconds))
 
-    async def rush(self, sale: Sale, count: int, seconds: float) -> None:
-        """Let so many people ask for tickets of one event at once, for so many seconds at most."""
-        self._over = time.monotonic() + seconds - PATIENCE_SECONDS
-        rng = random.Random(f"{self.seed}/{sale.event_id}")
-        async with Ways(self.doors) as ways, asyncio.TaskGroup() as clients:
-            for _ in range(count):
-                clients.create_task(Buyer(rng, ways, self._over).act(self._order(rng, sale)))
-
     async def _client(self, number: int, ways: "Ways", began: float, seconds: float) -> None:
         rng = random.Random(f"{self.seed}/{number}")
         while (passed := time.monotonic() - began) < seconds:
