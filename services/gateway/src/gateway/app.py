@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from goticket_platform.ops import Health
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
@@ -120,7 +120,7 @@ def _answer_wrong_methods(app: FastAPI) -> None:
             (compile_path(path)[0], [name.upper() for name in item]) for path, item in documented
         ]
 
-    async def answer(request: Request, error: Exception) -> JSONResponse:
+    async def answer(request: Request, error: Exception) -> Response:
         path = request.scope["path"]
         allowed = [name for pattern, names in paths() if pattern.match(path) for name in names]
         given = error.headers if isinstance(error, HTTPException) else None

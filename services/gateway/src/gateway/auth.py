@@ -1,5 +1,6 @@
 """Who is calling: access tokens verified here, without asking identity."""
 
+import functools
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -33,7 +34,11 @@ class Caller:
     """Unix seconds."""
 
     def actor(self) -> Actor:
-        """Return the caller as backends want to know them."""
+        """Return the caller as backends want to know them; not to be changed."""
+        return self._actor
+
+    @functools.cached_property
+    def _actor(self) -> Actor:
         return Actor(
             user_id=self.user_id, email=self.email, name=self.name, roles=sorted(self.roles)
         )

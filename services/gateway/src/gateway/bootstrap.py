@@ -18,7 +18,7 @@ from gateway.clients import Backends
 from gateway.clients.booking import BookingClient
 from gateway.clients.catalog import CatalogClient
 from gateway.clients.identity import IdentityClient
-from gateway.coalescer import Coalescer
+from gateway.coalescer import QUEUE_DEPTH, Coalescer, OneByOne
 from gateway.config import GatewaySettings
 from gateway.event_reads import EventReads
 from gateway.jwks import KeyRing
@@ -34,8 +34,11 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         identity = IdentityClient(await _channel(resources, settings.identity_target))
         catalog = CatalogClient(await _channel(resources, settings.catalog_target))
         booking = BookingClient(await _channel(resources, settings.booking_target))
-        coalescer = Coalescer(booking.create, booking.create_many)
-        resources.push_async_callback(coalescer.aclose)
+        carrier: Coalescer | OneByOne = OneByOne(booking.create)
+        if settings.coalesce:
+            carrier = Coalescer(booking.create, booking.create_many)
+            QUEUE_DEPTH.set_function(lambda: carrier.waiting)
+            resources.push_async_callback(carrier.aclose)
         sold_out = SoldOut(time.monotonic)
         access_lines = AccessLines()
         resources.callback(access_lines.close)
@@ -54,7 +57,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         keys = KeyRing(identity.jwks_json, time.monotonic)
         yield Parts(
             backends=Backends(identity=identity, catalog=catalog, booking=booking),
-            desk=BookingDesk(coalescer, sold_out),
+            desk=BookingDesk(carrier, sold_out),
             availability=Availability(cache, booking.availability),
             event_reads=event_reads,
             keys=keys,

@@ -3,9 +3,11 @@
 No timers: an idle gateway sends at once, a busy one sends what has gathered as soon
 as a call comes back. The rules:
 
-- At most `flights` calls at once, and at most one with requests of the same event. So
-  the requests of an event are decided in the order in which they came, and a slow event
-  keeps one call, never the others.
+- At most `flights` calls at once, and of one event at most `flights_per_event`: a slow
+  event keeps those, never the others. While one call of an event is out, the next leaves
+  when a crowd has gathered, so that booking has the next batch at hand when it commits
+  one; the rest leaves when a call comes back. The requests of an event leave in the order
+  in which they came.
 - Who came first leaves first. An event with a crowd travels alone, because its slowness
   must hold nobody else; small parties share a call, because each is too small to pay one.
 - What waits is bounded, for all and for each event. Who would not be answered in time is
@@ -15,7 +17,6 @@ as a call comes back. The rules:
 
 import asyncio
 import contextvars
-import functools
 import heapq
 import time
 from collections import OrderedDict
@@ -38,7 +39,7 @@ from gateway.problems import Problem
 Outcome = pb.CreateBookingResponse | RemoteError
 SendOne = Callable[[pb.CreateBookingRequest, float], Awaitable[pb.CreateBookingResponse]]
 SendMany = Callable[[Sequence[pb.CreateBookingRequest], float], Awaitable[Sequence[Outcome]]]
-HasGone = Callable[[], Awaitable[bool]]
+HasGone = Callable[[], bool]
 
 BATCH_SIZE = Histogram(
     "goticket_gateway_coalescer_batch_size",
@@ -61,8 +62,11 @@ class Limits:
     """Requests of one event that may wait, so that a crowd leaves room for other events."""
     batch: int = 256
     flights: int = 4
+    flights_per_event: int = 2
     crowd: int = 8
     """So many waiting requests of one event travel without others."""
+    relay: int = 32
+    """So many waiting requests of one event leave while a call of the event is out."""
     deadline: float = WRITE_SECONDS
     """From the arrival of a request to its answer."""
     reserve: float = 1.0
@@ -71,30 +75,87 @@ class Limits:
     """Who waited that long is asked whether they are still there."""
 
 
+@dataclass(slots=True)
+class _Pace:
+    """How fast calls come back lately; times in seconds.
+
+    Counted is the time between two answers, not the time of a call: of two calls that
+    are out, one waits for the other.
+    """
+
+    out: int = 0
+    """Calls that are out, and `aboard` the requests in them."""
+    aboard: int = 0
+    since: float = 0.0
+    """When the oldest of them left, or the one before it came back."""
+    call_seconds: float = 0.0
+    request_seconds: float = 0.0
+
+    def depart(self, now: float, size: int) -> None:
+        if not self.out:
+            self.since = now
+        self.out += 1
+        self.aboard += size
+
+    def land(self, now: float, size: int) -> None:
+        took = now - self.since
+        self.call_seconds = _smoothed(self.call_seconds, took)
+        self.request_seconds = _smoothed(self.request_seconds, took / size)
+        self.since = now
+        self.out -= 1
+        self.aboard -= size
+
+    def expected_wait(self, now: float, waiting: int, batch: int) -> float:
+        """Return the seconds until a newcomer's answer when so many wait already.
+
+        By calls a small batch is told well, by requests a large one; either alone would
+        turn a crowd away because one call was slow. So the better of the two counts.
+        """
+        stalled = now - self.since if self.out else 0.0
+        calls = max(1, self.out) + waiting // batch
+        requests = self.aboard + waiting + 1
+        return min(
+            calls * max(self.call_seconds, stalled),
+            requests * max(self.request_seconds, stalled / max(1, self.aboard)),
+        )
+
+
+def _smoothed(mean: float, latest: float) -> float:
+    return (mean + latest) / 2 if mean else latest
+
+
 @dataclass(eq=False, slots=True)
 class _Waiter:
     request: pb.CreateBookingRequest
+    request_id: str
     arrived: float
     answer: asyncio.Future[pb.CreateBookingResponse]
     has_gone: HasGone | None
     context: contextvars.Context
+    flight: "_Flight | None" = None
 
 
 @dataclass(eq=False, slots=True)
 class _Party:
-    """What waits of one event, by number of arrival, and whether a call is out for it."""
+    """What waits of one event, by number of arrival."""
 
     event_id: str
     waiting: OrderedDict[int, _Waiter] = field(default_factory=OrderedDict)
     listed: bool = False
-    departed: float | None = None
-    pace: float = 0.0
-    """Seconds that a call takes, smoothed."""
+    pace: _Pace = field(default_factory=_Pace)
 
-    def expected_wait(self, now: float, ahead: float) -> float:
-        """Return the seconds until an answer when `ahead` full calls go first."""
-        in_flight = 0.0 if self.departed is None else now - self.departed
-        return (1 + ahead) * max(self.pace, in_flight)
+    @property
+    def idle(self) -> bool:
+        return not self.waiting and not self.listed and not self.pace.out
+
+
+@dataclass(eq=False, slots=True)
+class _Flight:
+    """One call: who is aboard, by event."""
+
+    parties: Sequence[tuple[_Party, int]]
+    batch: Sequence[_Waiter]
+    task: asyncio.Task[None] | None = None
 
 
 class Coalescer:
@@ -115,16 +176,26 @@ class Coalescer:
         self._ready: list[tuple[int, _Party]] = []
         self._arrivals = 0
         self._waiting = 0
-        self._in_flight = 0
-        self._flights: set[asyncio.Task[None]] = set()
+        self._pace = _Pace()
+        self._flights: set[_Flight] = set()
+        self._boarding = False
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a call."""
+        return self._waiting
 
     async def submit(
-        self, request: pb.CreateBookingRequest, has_gone: HasGone | None = None
+        self,
+        request: pb.CreateBookingRequest,
+        *,
+        request_id: str = "",
+        has_gone: HasGone | None = None,
     ) -> pb.CreateBookingResponse:
         """Send the request, with others or alone, and return its own answer.
 
-        Cancelling takes it back unless it has left with others. `has_gone` tells
-        whether the caller has hung up.
+        Cancelling takes it back unless it has left with others. `request_id` names it in
+        the log; `has_gone` tells whether the caller has hung up.
 
         Raises:
             Problem: busy, when it would not be answered in time.
@@ -133,104 +204,113 @@ class Coalescer:
         party = self._parties.get(request.event_id)
         if party is None:
             party = self._parties[request.event_id] = _Party(request.event_id)
-        if party.departed is None and not party.waiting and self._in_flight < self._limits.flights:
-            return await self._alone(party, request)
         if excess := self._excess(party):
             self._forget_idle(party)
             REFUSED.labels(excess).inc()
             raise Problem("busy")
-        answer: asyncio.Future[pb.CreateBookingResponse]
-        answer = asyncio.get_running_loop().create_future()
-        waiter = _Waiter(request, self._clock(), answer, has_gone, contextvars.copy_context())
+        waiter = _Waiter(
+            request,
+            request_id,
+            self._clock(),
+            asyncio.get_running_loop().create_future(),
+            has_gone,
+            contextvars.copy_context(),
+        )
         self._arrivals += 1
         number = self._arrivals
         party.waiting[number] = waiter
-        self._count(1)
+        self._waiting += 1
         self._list(party)
         try:
-            return await answer
+            return await waiter.answer
         finally:
             if party.waiting.pop(number, None):
-                self._count(-1)
+                self._waiting -= 1
+            elif waiter.answer.cancelled():
+                _abandon(waiter.flight)
 
     async def aclose(self) -> None:
         """End the calls that are out; who waits is told that booking is unavailable."""
         for party in self._parties.values():
             for waiter in party.waiting.values():
                 _fail(waiter, _unavailable())
-        flights = list(self._flights)
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        tasks = [flight.task for flight in self._flights if flight.task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _excess(self, party: _Party) -> str | None:
         """Tell why one more of this party cannot wait, None when it can."""
         limits = self._limits
-        if self._waiting >= limits.waiting or len(party.waiting) >= limits.waiting_per_event:
+        if party.idle and self._pace.out < limits.flights:
+            return None
+        waiting = len(party.waiting)
+        if self._waiting >= limits.waiting or waiting >= limits.waiting_per_event:
             return "full"
-        ahead = max(
-            len(party.waiting) // limits.batch, self._waiting // (limits.batch * limits.flights)
+        now = self._clock()
+        expected = max(
+            party.pace.expected_wait(now, waiting, limits.batch),
+            self._pace.expected_wait(now, self._waiting, limits.batch),
         )
-        if party.expected_wait(self._clock(), ahead) > limits.deadline - limits.reserve:
-            return "late"
-        return None
-
-    async def _alone(
-        self, party: _Party, request: pb.CreateBookingRequest
-    ) -> pb.CreateBookingResponse:
-        # In the caller's own task: nothing to wake, and its cancellation ends the call.
-        self._depart([party], 1)
-        try:
-            return await self._send_one(request, self._limits.deadline)
-        finally:
-            self._land([party])
+        return "late" if expected > limits.deadline - limits.reserve else None
 
     def _list(self, party: _Party) -> None:
         """Put a party that may leave in line, by its first arrival."""
-        if party.waiting and party.departed is None and not party.listed:
+        limits = self._limits
+        waiting, out = len(party.waiting), party.pace.out
+        may_leave = not out or (out < limits.flights_per_event and waiting >= limits.relay)
+        if waiting and may_leave and not party.listed:
             party.listed = True
             heapq.heappush(self._ready, (next(iter(party.waiting)), party))
-
-    def _depart(self, parties: Sequence[_Party], size: int) -> None:
-        self._in_flight += 1
-        BATCH_SIZE.observe(size)
-        now = self._clock()
-        for party in parties:
-            party.departed = now
-
-    def _land(self, parties: Sequence[_Party]) -> None:
-        self._in_flight -= 1
-        now = self._clock()
-        for party in parties:
-            took = now - (now if party.departed is None else party.departed)
-            party.pace = (party.pace + took) / 2 if party.pace else took
-            party.departed = None
-            self._list(party)
-            self._forget_idle(party)
-        self._send_ready()
+        if self._ready and not self._boarding and self._pace.out < limits.flights:
+            # Not at once: whoever has come in the same turn of the loop goes along.
+            self._boarding = True
+            asyncio.get_running_loop().call_soon(self._send_ready)
 
     def _forget_idle(self, party: _Party) -> None:
-        idle = not party.waiting and not party.listed and party.departed is None
-        if idle and self._parties.get(party.event_id) is party:
+        if party.idle and self._parties.get(party.event_id) is party:
             del self._parties[party.event_id]
 
     def _send_ready(self) -> None:
-        while self._in_flight < self._limits.flights and self._ready:
-            parties, batch = self._board()
-            if not batch:
-                continue
-            self._depart(parties, len(batch))
-            # One request flies in its own trace; a batch in none of them, linked to all.
-            context = batch[0].context if len(batch) == 1 else contextvars.Context()
-            flight = asyncio.get_running_loop().create_task(self._carry(batch), context=context)
-            self._flights.add(flight)
-            # Not a `finally` of the task: one that is cancelled before its start has none.
-            flight.add_done_callback(functools.partial(self._end_flight, parties, batch))
+        self._boarding = False
+        while self._pace.out < self._limits.flights and self._ready:
+            flight = self._board()
+            if flight.batch:
+                self._depart(flight)
 
-    def _board(self) -> tuple[list[_Party], list[_Waiter]]:
+    def _depart(self, flight: _Flight) -> None:
+        size, now = len(flight.batch), self._clock()
+        BATCH_SIZE.observe(size)
+        self._pace.depart(now, size)
+        for waiter in flight.batch:
+            waiter.flight = flight
+        for party, taken in flight.parties:
+            party.pace.depart(now, taken)
+            self._list(party)
+        # One request flies in its own trace; a batch in none of them, linked to all.
+        context = flight.batch[0].context if size == 1 else contextvars.Context()
+        flight.task = asyncio.get_running_loop().create_task(
+            self._carry(flight.batch), context=context
+        )
+        self._flights.add(flight)
+        # Not a `finally` of the task: one that is cancelled before its start has none.
+        flight.task.add_done_callback(lambda _: self._land(flight))
+
+    def _land(self, flight: _Flight) -> None:
+        self._flights.discard(flight)
+        for waiter in flight.batch:
+            _fail(waiter, _unavailable())
+        now = self._clock()
+        self._pace.land(now, len(flight.batch))
+        for party, taken in flight.parties:
+            party.pace.land(now, taken)
+            self._list(party)
+            self._forget_idle(party)
+
+    def _board(self) -> _Flight:
         """Take the requests of the next call off the queue."""
         limits = self._limits
-        parties: list[_Party] = []
+        parties: list[tuple[_Party, int]] = []
         batch: list[_Waiter] = []
         crowds: list[tuple[int, _Party]] = []
         while self._ready and len(batch) < limits.batch:
@@ -242,7 +322,7 @@ class Coalescer:
                 continue
             party.listed = False
             if taken := self._take(party, limits.batch - len(batch)):
-                parties.append(party)
+                parties.append((party, len(taken)))
                 batch += taken
             else:
                 self._forget_idle(party)
@@ -250,7 +330,7 @@ class Coalescer:
                 break
         for entry in crowds:
             heapq.heappush(self._ready, entry)
-        return parties, batch
+        return _Flight(parties, batch)
 
     def _take(self, party: _Party, places: int) -> list[_Waiter]:
         """Take at most `places` of a party; refuse those that are too late to be sent."""
@@ -258,7 +338,7 @@ class Coalescer:
         taken: list[_Waiter] = []
         while party.waiting and len(taken) < places:
             _, waiter = party.waiting.popitem(last=False)
-            self._count(-1)
+            self._waiting -= 1
             if waiter.answer.done():
                 continue
             if waiter.arrived < latest:
@@ -268,16 +348,8 @@ class Coalescer:
             taken.append(waiter)
         return taken
 
-    def _end_flight(
-        self, parties: Sequence[_Party], batch: Sequence[_Waiter], flight: asyncio.Task[None]
-    ) -> None:
-        self._flights.discard(flight)
-        for waiter in batch:
-            _fail(waiter, _unavailable())
-        self._land(parties)
-
     async def _carry(self, batch: Sequence[_Waiter]) -> None:
-        there = [waiter for waiter in batch if await self._is_there(waiter)]
+        there = [waiter for waiter in batch if self._is_there(waiter)]
         if not there:
             return
         try:
@@ -293,11 +365,11 @@ class Coalescer:
             elif not waiter.answer.done():
                 waiter.answer.set_result(outcome)
 
-    async def _is_there(self, waiter: _Waiter) -> bool:
+    def _is_there(self, waiter: _Waiter) -> bool:
         if waiter.answer.done():
             return False
         waited = self._clock() - waiter.arrived
-        if waiter.has_gone and waited > self._limits.look_after and await waiter.has_gone():
+        if waiter.has_gone and waited > self._limits.look_after and waiter.has_gone():
             REFUSED.labels("gone").inc()
             _fail(waiter, Problem("busy"))  # nobody reads it
             return False
@@ -315,9 +387,33 @@ class Coalescer:
             raise ValueError(f"{len(outcomes)} outcomes for {len(batch)} requests")
         return [_again(item) if isinstance(item, RemoteError) else item for item in outcomes]
 
-    def _count(self, change: int) -> None:
-        self._waiting += change
-        QUEUE_DEPTH.set(self._waiting)
+
+class OneByOne:
+    """A call for each request, in place of a `Coalescer`: the yardstick for it."""
+
+    def __init__(self, send_one: SendOne, deadline: float = WRITE_SECONDS) -> None:
+        self._send_one = send_one
+        self._deadline = deadline
+
+    async def submit(
+        self,
+        request: pb.CreateBookingRequest,
+        *,
+        request_id: str = "",
+        has_gone: HasGone | None = None,
+    ) -> pb.CreateBookingResponse:
+        """Send the request; cancelling ends its call.
+
+        Raises:
+            RemoteError: booking refused it, or its call failed.
+        """
+        return await self._send_one(request, self._deadline)
+
+
+def _abandon(flight: _Flight | None) -> None:
+    """End a call that nobody waits for any more."""
+    if flight and flight.task and all(waiter.answer.done() for waiter in flight.batch):
+        flight.task.cancel()
 
 
 def _fail(waiter: _Waiter, error: Exception) -> None:
@@ -345,6 +441,5 @@ def _links(batch: Sequence[_Waiter]) -> list[trace.Link]:
 
 def _name_batch(batch: Sequence[_Waiter]) -> None:
     """Give the call a request id of its own, and log which requests travel under it."""
-    contexts = [waiter.context.run(structlog.contextvars.get_contextvars) for waiter in batch]
     structlog.contextvars.bind_contextvars(request_id=str(new_id()))
-    logger.info("bookings sent", requests=[found.get("request_id", "") for found in contexts])
+    logger.info("bookings sent", requests=[waiter.request_id for waiter in batch])

@@ -6,33 +6,35 @@ FastAPI route of the same address, which is the contract, unread as it came: so 
 complaint about a request has one author.
 """
 
+import functools
 import json
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.ids import new_id
 from goticket_platform.logs import get_logger
 from goticket_platform.rpc.errors import RemoteError
-from goticket_platform.telemetry import extracted_context, tracer
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from goticket_platform.telemetry import extracted_context, server_span
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, Status, StatusCode
 from pydantic import ValidationError
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access_lines import AccessLine, AccessLines, now
 from gateway.auth import Caller, TokenVerifier
+from gateway.booking_json import booking_json
 from gateway.dependencies import IDEMPOTENCY_KEY
+from gateway.hang_up import has_hung_up
 from gateway.middleware.access_log import IN_FLIGHT, answered
 from gateway.middleware.cors import Cors, cors_options
 from gateway.middleware.request_id import HEADER, SANE
 from gateway.middleware.security_headers import HEADERS
-from gateway.problems import Problem, from_remote, problem_response
-from gateway.schemas.bookings import BookingIn, BookingOut
+from gateway.problems import Problem, from_remote, render
+from gateway.schemas.bookings import BookingIn
 from gateway.sold_out import BookingDesk
 
 ROUTE = "/api/v1/events/{event_id}/bookings"
@@ -40,7 +42,7 @@ ROUTE = "/api/v1/events/{event_id}/bookings"
 _PATH = re.compile(
     r"/api/v1/events/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})/bookings"
 )
-_KEY = re.compile(IDEMPOTENCY_KEY)
+_KEY = re.compile(IDEMPOTENCY_KEY.encode())
 _READ = frozenset(
     {
         b"authorization",
@@ -54,7 +56,12 @@ _READ = frozenset(
     }
 )
 _USUAL_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+_VARY = (b"vary", b"Origin")
 _REQUEST_ID = HEADER.lower().encode()
+_JSON = (b"content-type", b"application/json")
+_BODIES = 4096
+"""Bodies whose reading is remembered: most buyers of an event send the same one."""
+_USUAL_BODY_BYTES = 512
 
 logger = get_logger(__name__)
 
@@ -126,6 +133,7 @@ class HotBookings:
         return (
             scope["type"] == "http"
             and scope["method"] == "POST"
+            and scope["path"].endswith("/bookings")
             and _PATH.fullmatch(scope["path"]) is not None
         )
 
@@ -145,28 +153,26 @@ class HotBookings:
     async def _understand(self, scope: Scope, headers: Headers, heard: _Heard) -> _Wish | None:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         key = headers.get(b"idempotency-key")
-        kind = headers.get(b"content-type", b"")
+        length = headers.get(b"content-length", b"0")
         if (
             scheme.lower() != b"bearer"
-            or kind.partition(b";")[0].strip().lower() != b"application/json"
-            or (key is not None and not _KEY.fullmatch(key.decode("latin-1")))
-            or not headers.get(b"content-length", b"0").isdigit()
-            or int(headers.get(b"content-length", b"0")) > self._max_body_bytes
+            or not _is_json(headers.get(b"content-type", b""))
+            or (key is not None and not _KEY.fullmatch(key))
+            or not length.isdigit()
+            or int(length) > self._max_body_bytes
         ):
             return None
         text = await heard.body(self._max_body_bytes)
         if text is None:
             return None
+        body = _known_body(text) if len(text) <= _USUAL_BODY_BYTES else _body_of(text)
+        if body is None:
+            return None
         try:
-            # Not the validator's own reader of JSON: what it takes differs in corners.
-            body = BookingIn.model_validate(json.loads(text))
             caller = await self._verifier.verify(token.strip().decode("latin-1"))
-        except (ValueError, RecursionError, ValidationError, Problem, RemoteError):
+        except (Problem, RemoteError):
             return None
-        if (body.quantity is None) == (body.items is None):
-            return None
-        found = _PATH.fullmatch(scope["path"])
-        event_id = found[1].lower() if found else ""
+        event_id = scope["path"].split("/")[4].lower()
         return _Wish(caller, body, event_id, None if key is None else key.decode())
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -175,21 +181,18 @@ class HotBookings:
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if SANE.fullmatch(given) else str(new_id())
         user_id = wish.caller.user_id
-        structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id, user_id=user_id)
         status = 500
         started = time.perf_counter()
         IN_FLIGHT.inc()
-        with tracer.start_as_current_span(
-            f"POST {ROUTE}", _caller_trace(headers), kind=SpanKind.SERVER
-        ) as span:
+        with server_span(f"POST {ROUTE}", _caller_trace(headers)) as span:
             try:
-                status, answer, body = await self._answer(scope, receive, wish)
+                status, answer, body = await self._answer(scope["path"], receive, wish, request_id)
                 _tell(span, scope, status)
                 answer += _USUAL_HEADERS
                 answer.append((_REQUEST_ID, request_id.encode()))
                 if b"origin" not in headers:  # all that Cors would add
-                    answer.append((b"vary", b"Origin"))
+                    answer.append(_VARY)
                 await send({"type": "http.response.start", "status": status, "headers": answer})
                 await send({"type": "http.response.body", "body": body})
             finally:
@@ -211,14 +214,14 @@ class HotBookings:
                 )
 
     async def _answer(
-        self, scope: Scope, receive: Receive, wish: _Wish
+        self, path: str, receive: Receive, wish: _Wish, request_id: str
     ) -> tuple[int, RawHeaders, bytes]:
         try:
             request = wish.body.create_request(
                 wish.event_id, wish.caller.actor(), wish.idempotency_key
             )
-            made = await self._desk.submit(request, Request(scope, receive).is_disconnected)
-            return _created(made)
+            gone = functools.partial(has_hung_up, receive)
+            return _created(await self._desk.submit(request, request_id=request_id, has_gone=gone))
         except RemoteError as error:
             problem = from_remote(error)
         except Problem as error:
@@ -226,20 +229,41 @@ class HotBookings:
         except Exception as error:
             logger.exception("request failed", error=type(error).__name__)
             problem = Problem("internal")
-        response = problem_response(scope, problem)
-        return response.status_code, response.raw_headers, bytes(response.body)
+        status, headers, body = render(problem, path, request_id)
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        raw.append(_length(body))
+        return status, raw, body
 
 
 def _created(made: pb.CreateBookingResponse) -> tuple[int, RawHeaders, bytes]:
-    text = BookingOut.of(made.booking).model_dump_json(by_alias=True, exclude_none=True).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(text)),
-        (b"location", f"/api/v1/bookings/{made.booking.id}".encode()),
-    ]
+    text = booking_json(made.booking)
+    location = b"/api/v1/bookings/" + made.booking.id.encode()
+    headers = [_JSON, _length(text), (b"location", location)]
     if made.replayed:
         headers.append((b"idempotency-replayed", b"true"))
     return 201, headers, text
+
+
+def _length(body: bytes) -> tuple[bytes, bytes]:
+    return b"content-length", b"%d" % len(body)
+
+
+def _is_json(kind: bytes) -> bool:
+    usual = b"application/json"
+    return kind == usual or kind.partition(b";")[0].strip().lower() == usual
+
+
+def _body_of(text: bytes) -> BookingIn | None:
+    """Read a body; None when it is not as it should be."""
+    try:
+        # Not the validator's own reader of JSON: what it takes differs in corners.
+        body = BookingIn.model_validate(json.loads(text))
+    except (ValueError, RecursionError, ValidationError):
+        return None
+    return body if (body.quantity is None) != (body.items is None) else None
+
+
+_known_body = functools.lru_cache(_BODIES)(_body_of)
 
 
 def _read(scope: Scope) -> Headers | None:
@@ -253,7 +277,7 @@ def _read(scope: Scope) -> Headers | None:
     return found
 
 
-def _caller_trace(headers: Headers) -> Any:
+def _caller_trace(headers: Headers) -> Context | None:
     if b"traceparent" not in headers:
         return None
     names = (b"traceparent", b"tracestate")

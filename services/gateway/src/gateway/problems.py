@@ -6,9 +6,10 @@ from typing import Any
 from urllib.parse import quote
 
 import grpc
+import orjson
 import structlog
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from goticket_platform.logs import get_logger
 from goticket_platform.rpc.errors import RemoteError
 from starlette.exceptions import HTTPException
@@ -22,7 +23,7 @@ RETRY_AFTER_SECONDS = 1
 
 logger = get_logger(__name__)
 
-ExceptionHandler = Callable[[Request, Exception], Coroutine[Any, Any, JSONResponse]]
+ExceptionHandler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 
 
 @dataclass(frozen=True)
@@ -150,24 +151,31 @@ class Problem(Exception):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def problem_response(scope: Scope, problem: Problem) -> JSONResponse:
+def problem_response(scope: Scope, problem: Problem) -> Response:
     """Render `problem` for the request of `scope`."""
+    request_id = structlog.contextvars.get_contextvars().get("request_id", "")
+    status, headers, body = render(problem, scope.get("path", "/"), request_id)
+    return Response(body, status, headers)
+
+
+def render(problem: Problem, path: str, request_id: str) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers and body of the answer to a request for `path`."""
     kind = KINDS[problem.code]
     detail = problem.detail or kind.detail
-    body: dict[str, Any] = {
+    body = {
         "type": TYPE_BASE + problem.code,
         "title": kind.title,
         "status": kind.status,
         "detail": detail,
-        "instance": quote(scope.get("path", "/")),
+        "instance": quote(path),
         "success": False,
         "message": detail,
         "error": problem.code,
-        "requestId": structlog.contextvars.get_contextvars().get("request_id", ""),
+        "requestId": request_id,
         "errors": [{"field": item.field, "message": item.message} for item in problem.errors],
     }
-    headers = {**_usual_headers(kind), **problem.headers}
-    return JSONResponse(body, kind.status, headers, media_type=MEDIA_TYPE)
+    headers = {"content-type": MEDIA_TYPE, **_usual_headers(kind), **problem.headers}
+    return kind.status, headers, orjson.dumps(body)
 
 
 def _usual_headers(kind: Kind) -> dict[str, str]:
@@ -237,7 +245,7 @@ def _sentence(item: Mapping[str, Any]) -> str:
 
 
 def _answer_with(translate: Callable[[Any], Problem]) -> ExceptionHandler:
-    async def answer(request: Request, error: Exception) -> JSONResponse:
+    async def answer(request: Request, error: Exception) -> Response:
         return problem_response(request.scope, translate(error))
 
     return answer

@@ -23,7 +23,7 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.errors import RemoteError
 from prometheus_client import Counter
 
-from gateway.coalescer import Coalescer, HasGone
+from gateway.coalescer import Coalescer, HasGone, OneByOne
 from gateway.problems import Problem
 
 REMEMBER_SECONDS = 1.0
@@ -107,12 +107,16 @@ class SoldOut:
 class BookingDesk:
     """Where new bookings go: refused from memory, or carried to booking."""
 
-    def __init__(self, coalescer: Coalescer, sold_out: SoldOut) -> None:
-        self._coalescer = coalescer
+    def __init__(self, carrier: Coalescer | OneByOne, sold_out: SoldOut) -> None:
+        self._carrier = carrier
         self._sold_out = sold_out
 
     async def submit(
-        self, request: pb.CreateBookingRequest, has_gone: HasGone | None = None
+        self,
+        request: pb.CreateBookingRequest,
+        *,
+        request_id: str = "",
+        has_gone: HasGone | None = None,
     ) -> pb.CreateBookingResponse:
         """Book; see `Coalescer.submit`.
 
@@ -124,7 +128,7 @@ class BookingDesk:
             REFUSALS.inc()
             raise Problem("sold_out")
         try:
-            return await self._coalescer.submit(request, has_gone)
+            return await self._carrier.submit(request, request_id=request_id, has_gone=has_gone)
         except RemoteError as error:
             if error.code == "sold_out":
                 self._sold_out.learn(request, error.metadata)

@@ -44,6 +44,11 @@ class TicketStatus(StrEnum):
     VOID = "void"
     CHECKED_IN = "checked_in"
 
+    @property
+    def message(self) -> "pb.TicketStatus.ValueType":
+        """Booking's name of it."""
+        return pb.TicketStatus.Value(f"TICKET_STATUS_{self.name}")
+
     @classmethod
     def of(cls, status: "pb.TicketStatus.ValueType") -> "TicketStatus":
         """Translate from booking's."""
