@@ -185,6 +185,13 @@ class Coalescer:
         """How many requests wait for a call."""
         return self._waiting
 
+    def is_full(self, event_id: str) -> bool:
+        """Tell whether there is no room for one more who wants this event."""
+        limits = self._limits
+        party = self._parties.get(event_id)
+        crowded = party is not None and len(party.waiting) >= limits.waiting_per_event
+        return crowded or self._waiting >= limits.waiting
+
     async def submit(
         self,
         request: pb.CreateBookingRequest,
@@ -245,7 +252,7 @@ class Coalescer:
         if party.idle and self._pace.out < limits.flights:
             return None
         waiting = len(party.waiting)
-        if self._waiting >= limits.waiting or waiting >= limits.waiting_per_event:
+        if self.is_full(party.event_id):
             return "full"
         now = self._clock()
         expected = max(
@@ -394,6 +401,10 @@ class OneByOne:
     def __init__(self, send_one: SendOne, deadline: float = WRITE_SECONDS) -> None:
         self._send_one = send_one
         self._deadline = deadline
+
+    def is_full(self, _event_id: str) -> bool:
+        """Tell that there is always room."""
+        return False
 
     async def submit(
         self,

@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.access_lines import AccessLine, AccessLines, now
 from gateway.auth import Caller, TokenVerifier
 from gateway.booking_json import booking_json
+from gateway.coalescer import REFUSED
 from gateway.dependencies import IDEMPOTENCY_KEY
 from gateway.hang_up import has_hung_up
 from gateway.middleware.access_log import IN_FLIGHT, answered
@@ -138,11 +139,19 @@ class HotBookings:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request for this route."""
+        """Handle one request for this route.
+
+        Who comes to a full queue is turned away unread: while there is no room, whatever
+        is done for those who cannot be served is taken from those who can.
+        """
         heard = _Heard(receive)
         headers = _read(scope)
-        wish = None if headers is None else await self._understand(scope, headers, heard)
-        if headers is None or wish is None:
+        wish = None
+        if headers is not None and not self._desk.is_full(_event_of(scope)):
+            wish = await self._understand(scope, headers, heard)
+            if wish is None:
+                headers = None
+        if headers is None:
             await self._application(scope, heard.again, send)
             return
         scope["goticket.wish"] = wish
@@ -172,15 +181,14 @@ class HotBookings:
             caller = await self._verifier.verify(token.strip().decode("latin-1"))
         except (Problem, RemoteError):
             return None
-        event_id = scope["path"].split("/")[4].lower()
-        return _Wish(caller, body, event_id, None if key is None else key.decode())
+        return _Wish(caller, body, _event_of(scope), None if key is None else key.decode())
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        wish: _Wish = scope["goticket.wish"]
+        wish: _Wish | None = scope["goticket.wish"]
         headers: Headers = scope["goticket.headers"]
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if SANE.fullmatch(given) else str(new_id())
-        user_id = wish.caller.user_id
+        user_id = wish.caller.user_id if wish else ""
         structlog.contextvars.bind_contextvars(request_id=request_id, user_id=user_id)
         status = 500
         started = time.perf_counter()
@@ -214,25 +222,38 @@ class HotBookings:
                 )
 
     async def _answer(
-        self, path: str, receive: Receive, wish: _Wish, request_id: str
+        self, path: str, receive: Receive, wish: _Wish | None, request_id: str
     ) -> tuple[int, RawHeaders, bytes]:
+        if wish is None:
+            REFUSED.labels("full").inc()
+            return _refused(Problem("busy"), path, request_id)
         try:
             request = wish.body.create_request(
                 wish.event_id, wish.caller.actor(), wish.idempotency_key
             )
             gone = functools.partial(has_hung_up, receive)
-            return _created(await self._desk.submit(request, request_id=request_id, has_gone=gone))
+            made = await self._desk.submit(request, request_id=request_id, has_gone=gone)
+            return _created(made)
         except RemoteError as error:
-            problem = from_remote(error)
-        except Problem as error:
-            problem = error
+            return _refused(from_remote(error), path, request_id)
+        except Problem as problem:
+            return _refused(problem, path, request_id)
         except Exception as error:
             logger.exception("request failed", error=type(error).__name__)
-            problem = Problem("internal")
-        status, headers, body = render(problem, path, request_id)
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        raw.append(_length(body))
-        return status, raw, body
+            return _refused(Problem("internal"), path, request_id)
+
+
+def _refused(problem: Problem, path: str, request_id: str) -> tuple[int, RawHeaders, bytes]:
+    status, headers, body = render(problem, path, request_id)
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    raw.append(_length(body))
+    return status, raw, body
+
+
+def _event_of(scope: Scope) -> str:
+    """Return the event's id in a path that matched."""
+    path: str = scope["path"]
+    return path.split("/")[4].lower()
 
 
 def _created(made: pb.CreateBookingResponse) -> tuple[int, RawHeaders, bytes]:

@@ -1,5 +1,6 @@
 """Every error the outside can see, as RFC 9457 problem details: one table, one renderer."""
 
+import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -167,7 +168,7 @@ def render(problem: Problem, path: str, request_id: str) -> tuple[int, dict[str,
         "title": kind.title,
         "status": kind.status,
         "detail": detail,
-        "instance": quote(path),
+        "instance": _quoted(path),
         "success": False,
         "message": detail,
         "error": problem.code,
@@ -176,6 +177,9 @@ def render(problem: Problem, path: str, request_id: str) -> tuple[int, dict[str,
     }
     headers = {"content-type": MEDIA_TYPE, **_usual_headers(kind), **problem.headers}
     return kind.status, headers, orjson.dumps(body)
+
+
+_quoted = functools.lru_cache(maxsize=256)(quote)  # a crowd is turned away from few addresses
 
 
 def _usual_headers(kind: Kind) -> dict[str, str]:

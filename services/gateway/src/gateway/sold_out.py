@@ -111,6 +111,10 @@ class BookingDesk:
         self._carrier = carrier
         self._sold_out = sold_out
 
+    def is_full(self, event_id: str) -> bool:
+        """Tell whether whoever asks for this event now is refused as "busy"."""
+        return self._carrier.is_full(event_id)
+
     async def submit(
         self,
         request: pb.CreateBookingRequest,
