@@ -12,6 +12,8 @@ from goticket_platform.ops import Health
 from goticket_platform.settings import host_and_port
 from starlette.types import ASGIApp
 
+from gateway.http_protocol import HttpProtocol
+
 DRAIN_SECONDS = 15
 """How long requests in flight may take once the gateway stops; inside the process's grace."""
 LINGER_SECONDS = 0.5
@@ -84,7 +86,7 @@ async def serve(app: ASGIApp, bound: socket.socket, health: Health, stop: Stop) 
         uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=HttpProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -1,0 +1,63 @@
+"""An answer is written with one system call, and none of it is lost or written too late."""
+
+import asyncio
+from typing import Any
+
+from gateway.http_protocol import OneWrite
+
+
+class Transport(asyncio.Transport):
+    """Keeps what reaches the kernel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        assert not self.closed
+        self.written.append(bytes(data))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return name
+
+
+async def test_what_is_written_in_one_turn_leaves_together_and_in_order() -> None:
+    transport = Transport()
+    wrapped = OneWrite(transport)
+    wrapped.write(b"head ")
+    wrapped.write(bytearray(b"body"))
+    assert transport.written == []
+    await asyncio.sleep(0)
+    assert transport.written == [b"head body"]
+    wrapped.write(b"next")
+    await asyncio.sleep(0)
+    assert transport.written == [b"head body", b"next"]
+
+
+async def test_closing_writes_first() -> None:
+    transport = Transport()
+    wrapped = OneWrite(transport)
+    wrapped.write(b"last words")
+    wrapped.close()
+    await asyncio.sleep(0)
+    assert (transport.written, transport.closed) == ([b"last words"], True)
+
+
+async def test_nothing_is_written_to_a_connection_that_was_lost_meanwhile() -> None:
+    transport = Transport()
+    wrapped = OneWrite(transport)
+    wrapped.write(b"too late")
+    transport.closed = True
+    await asyncio.sleep(0)
+    assert transport.written == []
+
+
+async def test_the_rest_is_the_transports() -> None:
+    assert OneWrite(Transport()).get_extra_info("peername") == "peername"
