@@ -161,6 +161,29 @@ async def test_it_is_counted_named_and_traced_like_any_route(
     assert span.attributes["http.response.status_code"] == 201
 
 
+async def test_a_full_queue_turns_away_before_anything_is_read(
+    app: Gateway,
+    client: httpx.AsyncClient,
+    backends: ScriptedBackends,
+    bearer: Bearer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert app.hot_bookings
+    monkeypatch.setattr(app.hot_bookings._desk, "is_full", lambda event: event == EVENT)
+    answer = await client.post(
+        URL, content=b"no JSON", headers={"X-Request-ID": "req-2", "Origin": SHOP}
+    )
+    assert (answer.status_code, answer.json()["error"]) == (503, "busy")
+    assert answer.json()["requestId"] == answer.headers["X-Request-ID"] == "req-2"
+    assert (answer.headers["Retry-After"], answer.headers["Access-Control-Allow-Origin"]) == (
+        "1",
+        SHOP,
+    )
+    assert "CreateBooking" not in backends.requests
+    other = URL.replace("e1/", "e2/")
+    assert (await client.post(other, content=b"no JSON", headers=bearer())).status_code != 503
+
+
 async def test_a_bug_is_one_500_and_the_rest_goes_on(
     app: Gateway, client: httpx.AsyncClient, bearer: Bearer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
