@@ -1,55 +1,78 @@
-"""How fast bookings of two tickets for one event are placed, by size of batch and by lanes.
+"""What a booking costs: CPU time of booking and of PostgreSQL, by the shape of a batch.
 
-    BOOKING_DATABASE_URL=… python services/booking/benchmarks/place.py
+    BOOKING_DATABASE_URL=… BOOKING_REDIS_URL=… python services/booking/benchmarks/place.py
 
-The database is migrated and may be thrown away. It prints bookings/s and milliseconds
-per batch; compare figures of one run only.
+The database is migrated and may be thrown away; PostgreSQL runs on this machine. Calls
+go through everything but gRPC's transport: protobuf in, protobuf out. CPU time is what
+other load on the machine leaves alone; compare bookings/s of one run only.
 """
 
 import asyncio
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
 from uuid import UUID
 
-from booking.adapters.availability import NoAvailability
+import asyncpg
+import uvloop
+from booking.adapters.availability import RedisAvailability
 from booking.adapters.ticket_codes import TicketSigner
 from booking.application.apply_event import apply_event
-from booking.application.desk import Desk, GroupCommit, OneByOne
-from booking.application.lanes import Lanes
-from booking.application.order import Order
-from booking.application.place_bookings import (
-    BoxOffice,
-    Outcome,
-    Placed,
-    place_bookings,
-    place_orders,
-)
-from booking.bootstrap import box_office, open_bookings
-from booking.domain.actor import Actor
+from booking.application.desk import Desk
+from booking.bootstrap import box_office, open_bookings, open_desk
+from booking.config import ServeSettings
 from booking.domain.event import CatalogEvent, Event, EventStatus, TicketTypeOffer
-from booking.domain.placing import BookingRequest, Line
+from booking.entrypoints.batch import create_bookings
+from goticket.booking.v1 import booking_pb2 as pb
+from goticket.common.v1.common_pb2 import Actor
 from goticket_platform.ids import new_id
-from goticket_platform.postgres import is_transient
+from goticket_platform.telemetry import configure_tracing
+from redis.asyncio import Redis
 
-SECONDS = 3.0
-SIZES = (1, 16, 64, 256)
-CLIENTS = 64
+SECONDS = 2.0
 ROUNDS = 2
+PLENTY = 10**9
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """`calls` at a time of `size` requests each, spread over `events`."""
+
+    name: str
+    events: int
+    size: int
+    calls: int = 1
+    sold_out: bool = False
+
+
+SHAPES = (
+    Shape("one event", 1, 1),
+    Shape("one event", 1, 16),
+    Shape("one event", 1, 64),
+    Shape("one event", 1, 256),
+    Shape("an event each", 1_000, 64),
+    Shape("an event each", 1_000, 16, calls=4),
+    Shape("an event each", 1_000, 256),
+    Shape("sold out", 1, 64, sold_out=True),
+)
 
 
 class NoCatalog:
-    """Knows nothing: the event is on sale already."""
+    """Knows nothing: the events are on sale already."""
 
     async def get_events(self, event_ids: object) -> list[CatalogEvent]:
         """Find nothing."""
         return []
 
 
-def event_on_sale() -> CatalogEvent:
-    """Make an event with one ticket type and more tickets than a run can sell."""
+def event_on_sale(capacity: int) -> CatalogEvent:
+    """Make an event with one ticket type."""
     starts = datetime.now(UTC) + timedelta(days=30)
     event = Event(
         id=new_id(),
@@ -63,84 +86,134 @@ def event_on_sale() -> CatalogEvent:
         status=EventStatus.PUBLISHED,
         version=1,
     )
-    return CatalogEvent(event, (TicketTypeOffer(new_id(), "Floor", 2500, 10**9, 10),))
+    return CatalogEvent(event, (TicketTypeOffer(new_id(), "Floor", 2500, capacity, 10),))
 
 
-def wish(number: int) -> BookingRequest:
-    """Ask for two tickets."""
-    buyer = Actor(UUID(int=number % 10_000), "buyer@example.com", "A Buyer", frozenset())
-    return BookingRequest(buyer, (Line(None, 2),), key=str(new_id()))
+def wish(number: int, event_id: str) -> pb.CreateBookingRequest:
+    """Ask for one ticket, with a key."""
+    return pb.CreateBookingRequest(
+        actor=Actor(
+            user_id=str(UUID(int=number % 10_000)), email="buyer@example.com", name="A Buyer"
+        ),
+        event_id=event_id,
+        lines=[pb.BookingLine(quantity=1)],
+        idempotency_key=str(new_id()),
+    )
 
 
-async def in_batches(office: BoxOffice, event_id: UUID, size: int) -> tuple[float, float, float]:
-    """Place batches of `size` one after the other.
+@dataclass
+class Cost:
+    """What a number of answers took; times in seconds."""
 
-    Return bookings/s, ms per batch, and microseconds of this process's CPU per booking,
-    which is the figure that other load on the machine leaves alone.
-    """
-    began, cpu, done = time.perf_counter(), time.process_time(), 0
-    while time.perf_counter() - began < SECONDS:
-        outcomes = await place_bookings(event_id, [wish(n) for n in range(size)], office)
-        done += must_be_placed(outcomes)
-    spent = time.perf_counter() - began
-    return done / spent, spent / (done / size) * 1e3, (time.process_time() - cpu) / done * 1e6
+    answers: int
+    wall: float
+    booking: float
+    postgres: float
 
-
-async def by_clients(desk: Desk, event_id: UUID) -> float:
-    """Let CLIENTS ask for one booking after the other; return bookings/s."""
-    end, done = time.perf_counter() + SECONDS, 0
-
-    async def client(number: int) -> None:
-        nonlocal done
-        while time.perf_counter() < end:
-            deadline = asyncio.get_running_loop().time() + 10
-            outcomes = await desk.ask(event_id, [wish(number)], deadline)
-            done += must_be_placed(outcomes)
-
-    began = time.perf_counter()
-    await asyncio.gather(*(client(number) for number in range(CLIENTS)))
-    return done / (time.perf_counter() - began)
-
-
-def must_be_placed(outcomes: list[Outcome] | list[Outcome | Exception]) -> int:
-    """Count granted requests; there must be no others."""
-    for outcome in outcomes:
-        if not isinstance(outcome, Placed):
-            raise SystemExit(f"not placed: {outcome!r}")
-    return len(outcomes)
-
-
-async def main(dsn: str) -> None:
-    """Run everything a few times; the best round counts."""
-    async with open_bookings(dsn, NoAvailability(), 10) as (bookings, _):
-        office = box_office(bookings, NoCatalog(), TicketSigner(bytes(32)), timedelta(minutes=10))
-        event = event_on_sale()
-        await apply_event(event, bookings=bookings)
-        for size in SIZES:
-            rounds = [await in_batches(office, event.event.id, size) for _ in range(ROUNDS)]
-            rate, millis, cpu = max(rounds)
-            say(
-                f"batches of {size:>3}: {rate:8.0f} bookings/s {millis:8.2f} ms a batch"
-                f" {cpu:6.0f} us CPU a booking"
-            )
-        single = max([await by_clients(OneByOne(office), event.event.id) for _ in range(ROUNDS)])
-        say(f"{CLIENTS} clients, one transaction each: {single:8.0f} bookings/s")
-
-        lanes: Lanes[Order, Outcome] = Lanes(
-            partial(place_orders, office=office), is_transient=is_transient
+    def __str__(self) -> str:
+        return (
+            f"{self.answers / self.wall:8.0f}/s"
+            f" {self.booking / self.answers * 1e6:7.0f} us booking"
+            f" {self.postgres / self.answers * 1e6:7.0f} us PostgreSQL"
         )
-        grouped = max(
-            [await by_clients(GroupCommit(office, lanes), event.event.id) for _ in range(ROUNDS)]
-        )
-        say(f"{CLIENTS} clients, lanes:                {grouped:8.0f} bookings/s", end=" ")
-        say(f"({grouped / single:.1f} times)")
 
 
-def say(text: str, end: str = "\n") -> None:
+async def measure(shape: Shape, desk: Desk, event_ids: Sequence[str], admin: asyncpg.Pool) -> Cost:
+    """Ask for SECONDS; requests are made before and not counted."""
+    events = cycle(event_ids)
+    numbers = iter(range(10**9))
+    end, answers, wall, cpu = time.perf_counter() + SECONDS, 0, 0.0, 0.0
+    postgres = await _postgres_seconds(admin)
+    while time.perf_counter() < end:
+        batches = [_batch(shape, numbers, events) for _ in range(shape.calls)]
+        began, spent = time.perf_counter(), time.process_time()
+        answered = await asyncio.gather(*(_call(batch, desk) for batch in batches))
+        cpu += time.process_time() - spent
+        wall += time.perf_counter() - began
+        for answer in answered:
+            must_be_told(answer, "error" if shape.sold_out else "created")
+            answers += len(answer.results)
+    return Cost(answers, wall, cpu, await _postgres_seconds(admin) - postgres)
+
+
+def _batch(
+    shape: Shape, numbers: Iterator[int], events: Iterator[str]
+) -> list[pb.CreateBookingRequest]:
+    return [
+        wish(number, event)
+        for number, event in zip(islice(numbers, shape.size), events, strict=False)
+    ]
+
+
+async def _call(batch: list[pb.CreateBookingRequest], desk: Desk) -> pb.BatchCreateBookingsResponse:
+    deadline = asyncio.get_running_loop().time() + 10
+    results = await create_bookings(batch, desk, deadline)
+    response = pb.BatchCreateBookingsResponse(results=results)
+    response.SerializeToString()
+    return response
+
+
+async def _postgres_seconds(admin: asyncpg.Pool) -> float:
+    """CPU time so far of the server processes that serve this database."""
+    rows = await admin.fetch("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
+    return sum(_cpu_seconds(row["pid"]) for row in rows)
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def must_be_told(answer: pb.BatchCreateBookingsResponse, outcome: str) -> None:
+    """End the run when a request is not answered as the shape expects."""
+    for result in answer.results:
+        if result.WhichOneof("outcome") != outcome:
+            raise SystemExit(f"not {outcome}: {result}")
+
+
+async def main(dsn: str, redis_url: str, wanted: str) -> None:
+    """Measure each shape a few times; the cheapest round counts."""
+    configure_tracing("booking", None, 1.0)
+    settings = ServeSettings(
+        database_url=dsn,
+        redis_url=redis_url,
+        grpc_listen="127.0.0.1:0",
+        catalog_target="127.0.0.1:1",
+        ticket_key=bytes(32),
+    )
+    signer = TicketSigner(bytes(32))
+    async with (
+        Redis.from_url(redis_url) as redis,
+        open_bookings(dsn, RedisAvailability(redis), 10) as (bookings, pool),
+    ):
+        office = box_office(bookings, NoCatalog(), signer, timedelta(minutes=10))
+        async with open_desk(settings, office, RedisAvailability(redis)) as desk:
+            for shape in SHAPES:
+                label = f"{shape.name}, {shape.calls} x {shape.size}"
+                if wanted not in label:
+                    continue
+                events = [event_on_sale(0 if shape.sold_out else PLENTY)] * shape.events
+                if shape.events > 1:
+                    events = [event_on_sale(PLENTY) for _ in events]
+                for event in dict.fromkeys(events):
+                    await apply_event(event, bookings=bookings)
+                ids = [str(event.event.id) for event in events]
+                rounds = [await measure(shape, desk, ids, pool) for _ in range(ROUNDS)]
+                best = min(rounds, key=lambda cost: cost.booking / cost.answers)
+                say(f"{label:26} {best}")
+
+
+def say(text: str) -> None:
     """Print a line of the result."""
-    sys.stdout.write(text + end)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(os.environ["BOOKING_DATABASE_URL"]))
+    uvloop.run(
+        main(
+            os.environ["BOOKING_DATABASE_URL"],
+            os.environ["BOOKING_REDIS_URL"],
+            sys.argv[1] if sys.argv[1:] else "",
+        )
+    )

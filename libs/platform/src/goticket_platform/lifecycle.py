@@ -1,6 +1,7 @@
 """One stop event a process: SIGTERM or SIGINT sets it, everything that waits listens to it."""
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -13,6 +14,9 @@ from goticket_platform.telemetry import shutdown_tracing
 
 GRACE_SECONDS = 20.0
 """How long a process may take from the stop signal to its end."""
+YOUNG_OBJECTS = 10_000
+"""How many new objects make the garbage collector look at them; Python's own 700 is less than
+one batch of work makes and keeps until its answer is sent."""
 
 logger = get_logger(__name__)
 
@@ -46,8 +50,16 @@ def run(main: Callable[[Stop], Awaitable[None]]) -> None:
     A second signal, or the end of the grace, ends the process at once with status 1:
     a stuck drain must not outlive the orchestrator's patience.
     """
+    _settle()
     uvloop.run(_supervise(main))
     shutdown_tracing()
+
+
+def _settle() -> None:
+    """Keep the garbage collector from what was imported, which is there to stay."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 async def _supervise(main: Callable[[Stop], Awaitable[None]]) -> None:

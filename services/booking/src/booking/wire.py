@@ -1,6 +1,7 @@
 """Bookings as protobuf messages: the same in gRPC answers and in integration events."""
 
 from datetime import datetime
+from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from goticket.booking.v1 import booking_pb2, events_pb2
@@ -14,6 +15,9 @@ from booking.domain.booking import (
     TicketStatus,
 )
 from booking.domain.event import Event
+
+REMEMBERED = 4_096
+"""Events, and moments, that are converted only once: a batch repeats them in every booking."""
 
 BOOKING_STATUS = {
     BookingStatus.HELD: booking_pb2.BOOKING_STATUS_HELD,
@@ -34,8 +38,9 @@ CANCELLATION_REASON = {
 }
 
 
+@lru_cache(maxsize=REMEMBERED)
 def event_snapshot(event: Event) -> booking_pb2.EventSnapshot:
-    """Tell what a booking remembers of its event."""
+    """Tell what a booking remembers of its event; to be copied, not changed."""
     return booking_pb2.EventSnapshot(
         id=str(event.id),
         name=event.name,
@@ -49,11 +54,11 @@ def event_snapshot(event: Event) -> booking_pb2.EventSnapshot:
 
 def booking_message(booking: Booking, event: Event) -> booking_pb2.Booking:
     """Tell all of a booking, tickets included."""
-    snapshot = event_snapshot(event)
+    snapshot, booking_id = event_snapshot(event), str(booking.id)
     names = {item.ticket_type_id: item.ticket_type_name for item in booking.items}
     return booking_pb2.Booking(
-        id=str(booking.id),
-        event_id=str(booking.event_id),
+        id=booking_id,
+        event_id=snapshot.id,
         user_id=str(booking.user_id),
         buyer_email=booking.buyer_email,
         buyer_name=booking.buyer_name,
@@ -72,7 +77,7 @@ def booking_message(booking: Booking, event: Event) -> booking_pb2.Booking:
         tickets=[
             _ticket(
                 ticket,
-                booking_id=str(booking.id),
+                booking_id=booking_id,
                 ticket_type_name=names[ticket.ticket_type_id],
                 holder_name=booking.buyer_name,
                 event=snapshot,
@@ -119,6 +124,7 @@ def _ticket(
     )
 
 
+@lru_cache(maxsize=REMEMBERED)
 def _timestamp(when: datetime | None) -> Timestamp | None:
     if when is None:
         return None

@@ -1,7 +1,8 @@
 """Many requests for tickets in one call: a result for each, as its own call would give."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import grpc
@@ -10,7 +11,7 @@ from goticket_platform.logs import get_logger
 from goticket_platform.postgres import is_transient
 from goticket_platform.rpc.errors import INTERNAL, UNAVAILABLE
 from goticket_platform.telemetry import inject_context
-from prometheus_client import Counter
+from prometheus_client import Counter as Metric
 
 from booking.application.desk import Answered, Desk
 from booking.application.place_bookings import Placed
@@ -22,7 +23,7 @@ from booking.wire import booking_message
 
 MAX_REQUESTS = 1_000
 
-ANSWERS = Counter("goticket_booking_requests", "Requests for tickets decided", ["answer"])
+ANSWERS = Metric("goticket_booking_requests", "Requests for tickets decided", ["answer"])
 
 logger = get_logger(__name__)
 
@@ -33,7 +34,7 @@ async def create_booking(
     """Answer one request, or raise what it is refused with."""
     event_id = id_of(request.event_id, EventNotFound)
     [answer] = await desk.ask(event_id, [booking_request_of(request, inject_context())], deadline)
-    _count(answer)
+    _count([answer])
     if isinstance(answer, Exception):
         raise answer
     return _created(answer)
@@ -73,11 +74,11 @@ async def create_bookings(
         async with asyncio.TaskGroup() as tasks:
             for event_id, asked in events.items():
                 tasks.create_task(ask(event_id, asked))
+    _count(answers.values())
     return [_result(answers[index]) for index in range(len(requests))]
 
 
 def _result(answer: Answered) -> pb.BatchResult:
-    _count(answer)
     if isinstance(answer, Exception):
         return pb.BatchResult(error=_error(answer))
     return pb.BatchResult(created=_created(answer))
@@ -109,9 +110,12 @@ def _error(error: Exception) -> pb.BatchError:
     return pb.BatchError(status=status.value[0], reason=reason, message=message)
 
 
-def _count(answer: Answered) -> None:
+def _count(answers: Iterable[Answered]) -> None:
+    for name, count in Counter(map(_name, answers)).items():
+        ANSWERS.labels(name).inc(count)
+
+
+def _name(answer: Answered) -> str:
     if isinstance(answer, Placed):
-        name = "replayed" if answer.replayed else "placed"
-    else:
-        name = answer.code if isinstance(answer, DomainError) else "failed"
-    ANSWERS.labels(name).inc()
+        return "replayed" if answer.replayed else "placed"
+    return answer.code if isinstance(answer, DomainError) else "failed"

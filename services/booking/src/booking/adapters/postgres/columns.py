@@ -1,8 +1,8 @@
 """Values of the domain as arrays of columns, for statements that write many rows at once."""
 
-import json
 from collections.abc import Mapping, Sequence
 
+import orjson
 from goticket_platform.ids import new_id
 from goticket_platform.telemetry import inject_context
 
@@ -10,7 +10,7 @@ from booking.application.ports import Sale
 from booking.domain.booking import Booking, BookingEvent
 from booking.domain.event import Event
 from booking.domain.stock import EventStock
-from booking.wire_json import event_type, payload_json, snapshot_json
+from booking.wire_json import event_type, payload_json
 
 Columns = list[object]
 
@@ -32,7 +32,7 @@ def booking_columns(bookings: Sequence[Booking]) -> Columns:
         [booking.user_id for booking in bookings],
         [booking.buyer_email for booking in bookings],
         [booking.buyer_name for booking in bookings],
-        [booking.status.value for booking in bookings],
+        [booking.status for booking in bookings],
         [booking.total for booking in bookings],
         [booking.expires_at for booking in bookings],
         [booking.confirmed_at for booking in bookings],
@@ -74,7 +74,6 @@ def outbox_columns(
     traces: Sequence[Mapping[str, str]] | None = None,
 ) -> Columns:
     """Message id, type, booking, version, payload, trace headers and time."""
-    snapshot = snapshot_json(event)
     if traces is None:
         traces = [inject_context()] * len(happened)
     bookings = [item.booking for item in happened]
@@ -83,8 +82,8 @@ def outbox_columns(
         [event_type(item) for item in happened],
         [booking.id for booking in bookings],
         [booking.version for booking in bookings],
-        [payload_json(item, snapshot) for item in happened],
-        [json.dumps(dict(trace)) for trace in traces],
+        [payload_json(item, event) for item in happened],
+        [orjson.dumps(trace).decode() for trace in traces],
         # The latest of what has happened to it.
         [b.closed_at or b.confirmed_at or b.created_at for b in bookings],
     ]

@@ -1,0 +1,34 @@
+"""Which traces are recorded."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import os, sys
+from goticket_platform.telemetry import configure_tracing, inject_context, tracer
+
+configure_tracing("example", sys.argv[1] or None, float(sys.argv[2]))
+with tracer.start_as_current_span("work") as span:
+    sampled = int(inject_context()["traceparent"][-2:], 16) & 1
+    print(span.is_recording(), sampled, flush=True)
+    os._exit(0)  # no waiting for a collector that is not there
+"""
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "ratio", "told"),
+    [
+        ("", "1", "False 0\n"),
+        ("http://127.0.0.1:1", "1", "True 1\n"),
+        ("http://127.0.0.1:1", "0", "False 0\n"),
+    ],
+)
+def test_what_nobody_collects_is_not_recorded_but_has_an_id(
+    endpoint: str, ratio: str, told: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, endpoint, ratio], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == told
