@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -38,11 +39,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except wrk.NoWrk as missing:
         sys.stderr.write(f"{missing}\n")
         return 2
+    _allow_crowds()
     with machine() as running, tempfile.TemporaryDirectory() as lists:
         bench = run(running, scenarios, quick=chosen.quick, lists=Path(lists))
         home = report.save(bench, chosen.results)
     bench.say(f"\n{report.table(bench)}\n\nresults and plots: {os.path.relpath(home)}")
     return int(bool(bench.failed) or any(verdict.violations for verdict in bench.verdicts))
+
+
+def _allow_crowds() -> None:
+    """Let this process and those it starts open as many connections as the system permits."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def run(running: Machine, scenarios: Sequence[Scenario], *, quick: bool, lists: Path) -> Bench:

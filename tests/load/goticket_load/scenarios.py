@@ -19,6 +19,8 @@ from goticket_load.wrk import Load
 UNARY = {"gateway serve": "GATEWAY_COALESCE", "booking serve": "BOOKING_LANES"}
 """Settings that, when false, take a process's part of the batched path out of service."""
 OVERLOAD = 5
+CROWD = 6_000
+"""Connections; three times what may wait for one event."""
 HOLD_SECONDS = 5
 
 
@@ -143,6 +145,11 @@ def overload(bench: Bench) -> None:
     bench.figures["overload, offered / best"] /= best.rate
     for name, milliseconds in probes.p99().items():
         bench.figure(f"overload, p99 of {name}", milliseconds, " ms")
+    # More than may wait, who come back at once: most of them have to be turned away.
+    load = Load("book", CROWD, bench.seconds(15, 6), rate=OVERLOAD * best.rate)
+    crowd = bench.load("overload, more than may wait", load, event)
+    bench.figures["crowd, accepted / best"] = crowd.rate / best.rate
+    bench.figure("turned away, while accepting", crowd.tally.per_second("book", 503), "/s")
 
 
 class Probes(threading.Thread):
