@@ -15,7 +15,7 @@ Events, bookings and tickets.
 
 Every error is an RFC 9457 problem document; decide by its `error` code. Amounts are integers in
 minor units of `currency`; times are RFC 3339. Log in with `POST /api/v1/auth/login` and send the
-token as `Authorization: Bearer …`.
+token as `Authorization: Bearer …`. Whatever answers `GET` answers `HEAD` too, without the body.
 """
 
 TAGS = [

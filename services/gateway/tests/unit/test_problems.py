@@ -44,9 +44,11 @@ async def test_an_unknown_address_is_not_found(client: httpx.AsyncClient, path: 
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("POST", f"{EVENTS}/{'1' * 8}", {"GET", "PUT", "PATCH", "DELETE"}),
-        ("DELETE", EVENTS, {"GET", "POST"}),
-        ("TRACE", "/health", {"GET"}),
+        ("POST", f"{EVENTS}/{'1' * 8}", {"GET", "HEAD", "PUT", "PATCH", "DELETE"}),
+        ("DELETE", EVENTS, {"GET", "HEAD", "POST"}),
+        ("TRACE", "/health", {"GET", "HEAD"}),
+        ("POST", "/docs", {"GET", "HEAD"}),
+        ("PUT", "/openapi.json", {"GET", "HEAD"}),
         ("GET", "/api/v1/auth/login", {"POST"}),
     ],
 )
