@@ -13,7 +13,13 @@ def cors_options(origins: Sequence[str]) -> dict[str, Any]:
     return {
         "allow_origins": tuple(origins),
         "allow_methods": ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
-        "allow_headers": ("Authorization", "Idempotency-Key", "If-Match", "X-Request-ID"),
+        "allow_headers": (
+            "Authorization",
+            "Idempotency-Key",
+            "If-Match",
+            "If-None-Match",
+            "X-Request-ID",
+        ),
         "expose_headers": (
             "ETag",
             "Location",

@@ -19,6 +19,7 @@ from gateway.dependencies import (
     Limit,
     WhatIsLeft,
 )
+from gateway.entity_tags import matches_weakly
 from gateway.openapi import OPTIONAL_TOKEN, problems
 from gateway.problems import FieldProblem, Problem
 from gateway.schemas.common import QueryId, QueryInstant, Text, to_timestamp
@@ -143,7 +144,7 @@ async def get_event(
     response: Response,
     events: Events,
     availability: WhatIsLeft,
-    if_none_match: IfNoneMatch = None,
+    if_none_match: IfNoneMatch,
 ) -> Any:
     """Drafts are there for their organizer and admins only."""
     event = await events.event(event_id, caller)
@@ -153,7 +154,7 @@ async def get_event(
         "Cache-Control": "no-cache" if caller is None else "private, no-cache",
         "Vary": "Authorization",
     }
-    if _matches(if_none_match, headers["ETag"]):
+    if if_none_match is not None and matches_weakly(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     response.headers.update(headers)
     return EventOut.of(event, left)
@@ -245,14 +246,6 @@ def _etag_of_answer(event: pb.Event, left: Left | None) -> str:
     """Name the answer: the version, and what is left, which changes without one."""
     counts = "?" if left is None else repr(sorted(left.ticket_types.items()))
     return f'"{event.version}-{hashlib.sha256(counts.encode()).hexdigest()[:16]}"'
-
-
-def _matches(if_none_match: str | None, etag: str) -> bool:
-    """Compare weakly, as If-None-Match is (RFC 9110, 13.1.2)."""
-    if if_none_match is None:
-        return False
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or tags == ["*"]
 
 
 def _refuse_missing(body: EventIn) -> None:
