@@ -356,7 +356,8 @@ async def test_availability_is_told_and_shown_in_redis(
     await call(booking.CreateBooking, request)
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
         shown = await redis.hgetall(f"goticket:availability:{{{event.id}}}")
-        assert shown == {"order": f"{first},{second}", first: "1:5", second: "2:5"}
+        order = {"order": f"{first},{second}", "order_version": "1"}
+        assert shown == {**order, first: "1:5", second: "2:5"}
         assert 0 < await redis.ttl(f"goticket:availability:{{{event.id}}}") <= 60
         asked = pb.GetAvailabilityRequest(event_ids=[event.id, fresh.id, str(new_id()), "x"])
         told = await call(booking.GetAvailability, asked)
