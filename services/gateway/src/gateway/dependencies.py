@@ -106,7 +106,8 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="Makes a repeat harmless for 24 hours: same key and body, same booking.",
+        description="Makes a repeat harmless for 24 hours: same key and body, same booking, as it"
+        " is by then.",
         examples=["5f0c2a4e-order-17"],
     ),
 ]
