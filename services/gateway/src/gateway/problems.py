@@ -133,6 +133,14 @@ HTTP_CODES: Mapping[int, str] = {
 }
 """The code for an exception of the web framework, by its status."""
 
+FACTS: Mapping[str, type[str] | type[int]] = {
+    "ticketTypeId": str,
+    "available": int,
+    "limit": int,
+    "taken": int,
+}
+"""What a service may tell of a refusal beside its code: extension members (RFC 9457, 3.2)."""
+
 
 @dataclass(frozen=True)
 class FieldProblem:
@@ -144,12 +152,16 @@ class FieldProblem:
 
 @dataclass(eq=False)
 class Problem(Exception):
-    """Ends the request with the problem of this `code`; `detail` replaces the usual text."""
+    """Ends the request with the problem of this `code`; `detail` replaces the usual text.
+
+    `facts` are further members of the answer, named as in FACTS.
+    """
 
     code: str
     detail: str | None = None
     errors: Sequence[FieldProblem] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str | int] = field(default_factory=dict)
 
 
 def problem_response(scope: Scope, problem: Problem) -> Response:
@@ -174,6 +186,7 @@ def render(problem: Problem, path: str, request_id: str) -> tuple[int, dict[str,
         "error": problem.code,
         "requestId": request_id,
         "errors": [{"field": item.field, "message": item.message} for item in problem.errors],
+        **problem.facts,
     }
     headers = {"content-type": MEDIA_TYPE, **_usual_headers(kind), **problem.headers}
     return kind.status, headers, orjson.dumps(body)
@@ -205,13 +218,24 @@ def from_remote(error: RemoteError) -> Problem:
             )
         return Problem(code, errors=errors)
     ours = kind.status >= 500  # noqa: PLR2004
-    return Problem(error.code, None if ours else error.message or None, errors, _headers(error))
+    if ours:
+        return Problem(error.code, None, errors, _headers(error))
+    return Problem(error.code, error.message or None, errors, _headers(error), _facts(error))
 
 
 def _headers(error: RemoteError) -> dict[str, str]:
     """Pass on how many seconds the caller should wait, when the service knows."""
     seconds = error.metadata.get("retryAfter", "")
     return {"Retry-After": seconds} if seconds.isdecimal() else {}
+
+
+def _facts(error: RemoteError) -> dict[str, str | int]:
+    """Pick what the outside may know of what the service told."""
+    return {
+        name: kind(value)
+        for name, kind in FACTS.items()
+        if (value := error.metadata.get(name)) and (kind is str or value.isdecimal())
+    }
 
 
 def from_validation(error: RequestValidationError) -> Problem:

@@ -156,6 +156,14 @@ def test_an_unknown_code_falls_back_by_its_status_and_keeps_its_fields(
     assert problem.errors[0].field == "name"
 
 
+def test_facts_that_the_contract_names_are_passed_on_and_no_others() -> None:
+    told = {"ticketTypeId": "t", "available": "0", "limit": "x", "taken": "", "host": "db-7"}
+    refused = RemoteError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "No.", (), told)
+    assert from_remote(refused).facts == {"ticketTypeId": "t", "available": 0}
+    failed = RemoteError(grpc.StatusCode.INTERNAL, "internal", "No.", (), told)
+    assert from_remote(failed).facts == {}
+
+
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNIMPLEMENTED])
 def test_any_other_failure_is_internal(status: grpc.StatusCode) -> None:
     assert from_remote(RemoteError(status, status.name.lower(), "x")).code == "internal"
