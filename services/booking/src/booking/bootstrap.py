@@ -103,6 +103,7 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
                 ticket_keys=signer.public_keys,
                 extend_holds_by=timedelta(seconds=settings.hold_extension_seconds),
                 read_event=catalog_event_of,
+                tell=RedisNotices(redis).event_changed,
             )
             async with serve_grpc(
                 settings.grpc_listen, ERRORS, _adding(service), [SERVICE_NAME], health
