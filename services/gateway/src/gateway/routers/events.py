@@ -92,14 +92,18 @@ async def list_events(
     availability: WhatIsLeft,
     limit: Limit = 20,
     cursor: Cursor = None,
-    q: Annotated[Text | None, Query(max_length=200, description="Search, fuzzy.")] = None,
+    q: Annotated[
+        Text | None, Query(max_length=200, description="Search, fuzzy, any accents.")
+    ] = None,
     starts_from: Annotated[
         QueryInstant | None, Query(alias="from", description="Starting then or later.")
     ] = None,
     starts_before: Annotated[
         QueryInstant | None, Query(alias="to", description="Starting before then.")
     ] = None,
-    location: Annotated[Text | None, Query(max_length=300, description="Contained text.")] = None,
+    location: Annotated[
+        Text | None, Query(max_length=300, description="Contained text, any case, accents.")
+    ] = None,
     status: Annotated[
         EventStatus | None, Query(description="published when absent; draft lists one's own.")
     ] = None,
