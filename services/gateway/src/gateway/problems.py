@@ -1,6 +1,7 @@
 """Every error the outside can see, as RFC 9457 problem details: one table, one renderer."""
 
 import functools
+import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://goticket.example/problems/"
 RETRY_AFTER_SECONDS = 1
 """What a caller is asked to wait when something behind the gateway is away."""
+
+_SUBJECT = re.compile(r"^(Input|String|Value|List) should")
 
 logger = get_logger(__name__)
 
@@ -268,8 +271,19 @@ def _sentence(item: Mapping[str, Any]) -> str:
         return "This field is required."
     if item["type"] == "value_error":  # our own validators speak in sentences
         return str(item["ctx"]["error"])
-    text = str(item["msg"]).replace("Input should", "Should", 1)
-    return f"{text}."
+    if item["type"].endswith(("too_long", "too_short")):
+        return _length(item)
+    return f"{_SUBJECT.sub('Should', str(item['msg']))}."
+
+
+def _length(item: Mapping[str, Any]) -> str:
+    """Name a bound of a text or a list; pydantic calls the letters of some texts items."""
+    most = item["ctx"].get("max_length")
+    bound = item["ctx"]["min_length"] if most is None else most
+    is_text = isinstance(item["input"], str)
+    one, many = ("character", "characters") if is_text else ("entry", "entries")
+    word = "least" if most is None else "most"
+    return f"Should have at {word} {bound} {one if bound == 1 else many}."
 
 
 def _answer_with(translate: Callable[[Any], Problem]) -> ExceptionHandler:
