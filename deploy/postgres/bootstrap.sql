@@ -1,4 +1,5 @@
--- Roles, schemas and extensions of the one database, run once by a superuser:
+-- Roles, schemas and extensions of the one database, run by a superuser once, and again
+-- before the migrations of a release that adds to it:
 --   psql -v ON_ERROR_STOP=1 -v identity_password=... -v catalog_password=... \
 --        -v booking_password=... -v notification_password=... -d goticket -f bootstrap.sql
 -- Each service's role owns the schema of its name and can reach no other.
@@ -16,6 +17,7 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 CREATE SCHEMA IF NOT EXISTS extensions;
 GRANT USAGE ON SCHEMA extensions TO PUBLIC;
 CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA extensions;
+CREATE EXTENSION IF NOT EXISTS unaccent SCHEMA extensions;
 
 SELECT format('CREATE SCHEMA IF NOT EXISTS %1$I AUTHORIZATION %1$I', name)
 FROM unnest(ARRAY['identity', 'catalog', 'booking', 'notification']) AS name

@@ -1,4 +1,8 @@
-"""Starts again what crashed: the local stand-in for an orchestrator."""
+"""Starts again what crashed: the local stand-in for an orchestrator.
+
+It watches GoTicket's own processes and the mail inbox, not PostgreSQL, Redis and RabbitMQ:
+the services wait for those, and `make up` starts whichever of them does not run.
+"""
 
 import signal
 import sys

@@ -7,7 +7,7 @@ import sys
 
 from goticket_local import programs
 
-# pg_trgm and friends; a package of its own on older Debian and Ubuntu.
+# pg_trgm, unaccent and friends; a package of its own on older Debian and Ubuntu.
 COMPANIONS = {"postgresql": ["postgresql-contrib"]}
 
 # Debian starts a server as soon as it is installed. Ours bring their own ports and data, so a

@@ -15,6 +15,9 @@ from importlib import resources
 
 import asyncpg
 
+from goticket_platform.postgres import is_transient
+
+CONNECT_SECONDS = 10.0
 LOCK_TIMEOUT = "5s"
 """A migration that cannot get a lock gives up instead of queueing everybody behind it."""
 
@@ -22,7 +25,7 @@ _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.up\.sql")
 
 
 class MigrationError(Exception):
-    """The migrations in the package and in the database do not fit together."""
+    """The migrations do not fit together, or the database does not let us in."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,22 @@ async def migration_status(dsn: str, package: str) -> list[tuple[str, bool]]:
 
 
 def migrate_command(argv: Sequence[str], dsn: str, package: str) -> int:
-    """Run `migrate up | down [STEPS] | status` for a command line; return the exit code."""
-    match list(argv):
+    """Run `migrate up | down [STEPS] | status` for a command line; return the exit code.
+
+    It is 1, with a line that says why, when the database is away or busy: nothing that
+    a traceback would explain. A migration that is wrong itself still raises.
+    """
+    try:
+        return _run(list(argv), dsn, package)
+    except Exception as error:
+        if not isinstance(error, MigrationError) and not is_transient(error):
+            raise
+        sys.stderr.write(f"migrate: {_one_line(error)}\n")
+        return 1
+
+
+def _run(argv: list[str], dsn: str, package: str) -> int:
+    match argv:
         case ["up"]:
             return _report("applied", asyncio.run(migrate_up(dsn, package)))
         case ["down"]:
@@ -118,6 +135,10 @@ def migrate_command(argv: Sequence[str], dsn: str, package: str) -> int:
             return 0
     sys.stderr.write("usage: migrate up | down [STEPS] | status\n")
     return 2
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _report(what: str, labels: Sequence[str]) -> int:
@@ -136,7 +157,7 @@ def _table(package: str) -> str:
 @asynccontextmanager
 async def _locked(dsn: str, package: str) -> AsyncIterator[asyncpg.Connection]:
     """Connect and hold the schema's advisory lock, so that one process migrates at a time."""
-    connection = await asyncpg.connect(dsn, timeout=10.0)
+    connection = await _connect(dsn)
     try:
         await connection.execute(
             "SELECT pg_advisory_lock(hashtext('goticket.migrations'), hashtext($1))",
@@ -151,6 +172,18 @@ async def _locked(dsn: str, package: str) -> AsyncIterator[asyncpg.Connection]:
         yield connection
     finally:
         await connection.close(timeout=5.0)
+
+
+async def _connect(dsn: str) -> asyncpg.Connection:
+    """Connect.
+
+    Raises:
+        MigrationError: nobody answers, or we are not let in.
+    """
+    try:
+        return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise MigrationError(f"cannot connect to the database: {_one_line(error)}") from error
 
 
 async def _applied(connection: asyncpg.Connection, package: str) -> set[int]:

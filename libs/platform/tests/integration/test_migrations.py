@@ -113,6 +113,49 @@ def test_a_gap_and_a_missing_way_back_are_refused(steps: Steps) -> None:
         load_migrations(steps.package)
 
 
+@pytest.mark.parametrize("command", ["up", "down", "status"])
+def test_a_database_that_is_away_is_one_line_and_exit_code_1(
+    steps: Steps, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    steps.add(1, "one")
+    away = "postgresql://me:secret@127.0.0.1:1/nothing"
+    assert migrate_command([command], away, steps.package) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("migrate: cannot connect to the database: ")
+    assert "127.0.0.1" in line
+    assert "secret" not in line
+
+
+async def test_a_database_that_does_not_let_us_in_is_one_line(
+    dsn: str, steps: Steps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = dsn.rpartition("/")[0] + "/nowhere"
+    assert await asyncio.to_thread(migrate_command, ["up"], nowhere, steps.package) == 1
+    assert 'database "nowhere" does not exist' in capsys.readouterr().err
+
+
+async def test_a_table_in_use_is_one_line_and_nothing_is_half_done(
+    dsn: str, steps: Steps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps.add(1, "one")
+    await migrate_up(dsn, steps.package)
+    one, two = f"{steps.schema}.one", f"{steps.schema}.two"
+    steps.add(2, "two", up=f"CREATE TABLE {two} (); SET lock_timeout = 50; DROP TABLE {one};")
+    connection = await asyncpg.connect(dsn)
+    async with connection.transaction():
+        await connection.execute(f"LOCK TABLE {one}")
+        assert await asyncio.to_thread(migrate_command, ["up"], dsn, steps.package) == 1
+    await connection.close()
+    assert capsys.readouterr().err == "migrate: canceling statement due to lock timeout\n"
+    assert await tables(dsn, steps) == {"one"}
+
+
+async def test_a_migration_that_is_wrong_still_explains_itself(dsn: str, steps: Steps) -> None:
+    steps.add(1, "one", up="SELECT 1/0;")
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await asyncio.to_thread(migrate_command, ["up"], dsn, steps.package)
+
+
 async def test_the_command_line_says_what_it_did(
     dsn: str, steps: Steps, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """The one place that constructs things: server, relay, worker and sweeper, from settings."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from goticket_platform.ids import new_id
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging import relay_process
 from goticket_platform.messaging.consumer import Consumer
+from goticket_platform.messaging.inbox import keep_inbox_pruned
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import is_transient, open_pool
@@ -101,6 +103,7 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
                 ticket_keys=signer.public_keys,
                 extend_holds_by=timedelta(seconds=settings.hold_extension_seconds),
                 read_event=catalog_event_of,
+                tell=RedisNotices(redis).event_changed,
             )
             async with serve_grpc(
                 settings.grpc_listen, ERRORS, _adding(service), [SERVICE_NAME], health
@@ -191,7 +194,10 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
         health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
         health.add_check("rabbitmq", consumer.check)
         health.ready = True
-        await consumer.run(stop)
+        async with asyncio.TaskGroup() as tasks:
+            remembered = timedelta(days=settings.inbox_days)
+            tasks.create_task(keep_inbox_pruned(pool, SCHEMA, remembered, stop))
+            await consumer.run(stop)
 
 
 async def run_sweeper(settings: SweeperSettings, stop: Stop) -> None:

@@ -29,6 +29,8 @@ class WorkerSettings(RelaySettings):
     """What the consumer of the catalog's events needs."""
 
     redis_url: str = Field(repr=False)
+    inbox_days: int = Field(default=30, ge=1)
+    """How long a handled message is remembered; longer than dead letters wait to be replayed."""
 
 
 class SweeperSettings(DatabaseSettings):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from booking.adapters.postgres.bookings import PostgresBookings
 from booking.application.place_bookings import Placed
 from booking.domain.placing import BookingRequest
 from booking.domain.stock import EventStock
+from goticket_platform.ids import new_id
 from goticket_platform.messaging.outbox import OutboxNotifier
 from redis.asyncio import Redis
 
@@ -49,9 +51,24 @@ async def test_an_older_stock_never_replaces_a_newer_one(
     await availability.show([old])
     assert await shown(redis, event.event.id) == {
         "order": f"{first},{second}",
+        "order_version": "1",
         first: "2:7",
         second: "1:20",
     }
+
+
+async def test_a_ticket_type_that_was_removed_never_comes_back(hall: "Hall", redis: Redis) -> None:
+    availability = RedisAvailability(redis)
+    event = await hall.open_event(10, 20)
+    kept, added = event.offers[1], replace(event.offers[0], id=new_id())
+    old = await stock_of(hall, event.event.id)
+    await hall.change(replace(event, event=replace(event.event, version=2), offers=(added, kept)))
+    new = await stock_of(hall, event.event.id)
+    for stock in (old, new, old):
+        await availability.show([stock])
+    entry = await shown(redis, event.event.id)
+    assert (entry["order"], entry["order_version"]) == (f"{added.id},{kept.id}", "2")
+    assert (entry[str(added.id)], entry[str(kept.id)]) == ("1:10", "2:20")
 
 
 async def test_a_redis_that_has_forgotten_the_script_is_told_again(

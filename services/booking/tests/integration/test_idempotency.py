@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from booking.application.cancel_booking import cancel_booking
+from booking.application.confirm_booking import confirm_booking
 from booking.application.place_bookings import Placed
 from booking.domain.actor import Actor
+from booking.domain.booking import TicketStatus
 from booking.domain.errors import (
     Busy,
     DomainError,
@@ -61,6 +64,27 @@ async def test_a_repeated_key_gets_the_first_answer_in_its_current_state(
     [split] = await hall.ask(event, wish(key="other", lines=[(event.offers[0].id, 1)] * 2))
     assert isinstance(split, SoldOut)
     assert await hall.rows() == rows
+
+
+async def test_a_repeat_shows_what_became_of_the_booking_and_changes_nothing(
+    hall: "Hall", wish: Wishes, person: People
+) -> None:
+    event = await hall.open_event(10)
+    kept = await hall.book(event, wish(2, key="kept", hold=True))
+    given_up = await hall.book(event, wish(3, key="given-up"))
+    confirmed = await confirm_booking(
+        kept.id, person(1), bookings=hall.bookings, issue=hall.office.issue, now=hall.clock
+    )
+    cancelled = await cancel_booking(given_up.id, person(1), bookings=hall.bookings, now=hall.clock)
+    rows = await hall.rows()
+    repeats = await hall.ask(event, wish(2, key="kept", hold=True), wish(3, key="given-up"))
+    assert repeats == [
+        Placed(found.booking, event.event, replayed=True) for found in (confirmed, cancelled)
+    ]
+    assert answers(repeats) == ["confirmed", "cancelled"]
+    assert {ticket.status for ticket in cancelled.booking.tickets} == {TicketStatus.VOID}
+    assert await hall.rows() == rows
+    assert await hall.counts(event) == [(0, 2)]
 
 
 async def test_a_key_with_another_body_or_event_or_buyer(

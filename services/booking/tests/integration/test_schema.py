@@ -77,6 +77,7 @@ def unserved(name: str, plan: dict[str, Any]) -> list[dict[str, Any]]:
         or not (
             "Index Cond" in node
             or "Recheck Cond" in node
+            or "TID Cond" in node  # rows that another node has found
             or re.search(r"_(closing|due|resync)_idx$", node.get("Index Name", ""))
         )
     ]

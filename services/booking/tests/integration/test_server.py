@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from uuid import UUID
 import asyncpg
 import grpc
 import pytest
+from booking.adapters.notices import EVENT_CHANGED
 from booking.adapters.ticket_codes import verify
 from booking.bootstrap import server
 from booking.config import ServeSettings
@@ -356,7 +358,8 @@ async def test_availability_is_told_and_shown_in_redis(
     await call(booking.CreateBooking, request)
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
         shown = await redis.hgetall(f"goticket:availability:{{{event.id}}}")
-        assert shown == {"order": f"{first},{second}", first: "1:5", second: "2:5"}
+        order = {"order": f"{first},{second}", "order_version": "1"}
+        assert shown == {**order, first: "1:5", second: "2:5"}
         assert 0 < await redis.ttl(f"goticket:availability:{{{event.id}}}") <= 60
         asked = pb.GetAvailabilityRequest(event_ids=[event.id, fresh.id, str(new_id()), "x"])
         told = await call(booking.GetAvailability, asked)
@@ -398,6 +401,19 @@ async def test_a_capacity_shrinks_to_what_is_taken_and_no_further(
     assert (await refusal(booking.CreateBooking, create(event))).code == "sold_out"
     unknown = pb.ShrinkCapacityRequest(event_id=str(new_id()))
     await call(booking.ShrinkCapacity, unknown)
+
+
+async def test_a_change_told_by_the_catalog_is_told_to_the_gateways(
+    booking: "Booking", catalog: TinyCatalog, redis_url: str
+) -> None:
+    event = catalog.add(5)
+    async with Redis.from_url(redis_url) as redis, redis.pubsub() as notices:
+        await notices.subscribe(EVENT_CHANGED)
+        await notices.get_message(timeout=5)
+        await call(booking.FollowEvent, pb.FollowEventRequest(event=event))
+        notice = await notices.get_message(ignore_subscribe_messages=True, timeout=5)
+    assert notice is not None
+    assert json.loads(notice["data"]) == {"eventId": event.id, "version": 1}
 
 
 async def test_a_change_told_by_the_catalog_holds_at_once_and_an_older_one_does_not(

@@ -24,6 +24,10 @@ from catalog.domain.event import (
 from catalog.domain.listing import EventFilter, EventListing, EventSort
 from goticket_platform.cursors import encode_cursor
 from goticket_platform.ids import new_id
+from goticket_platform.messaging.outbox import Outbox, OutboxNotifier
+from goticket_platform.migrations import migrate_down, migrate_up
+from goticket_platform.postgres import open_pool
+from goticket_testing.databases import DatabaseFactory
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -177,6 +181,8 @@ async def test_wildcards_in_a_location_are_plain_characters(events: PostgresEven
     assert await names_of(events, listing(EventFilter(location="100% FUN"))) == ["Percent"]
     assert await names_of(events, listing(EventFilter(location="c:\\_"))) == ["Backslash"]
     assert await names_of(events, listing(EventFilter(location="_"))) == ["Backslash"]
+    for wide in ("\uff05", "\uff3f", "\uff3c"):  # folded into %, _ and \\
+        assert "Other" not in await names_of(events, listing(EventFilter(location=wide)))
 
 
 async def test_a_list_keeps_to_its_status_and_organizer(events: PostgresEvents) -> None:
@@ -200,6 +206,67 @@ async def test_a_search_forgives_a_typo(events: PostgresEvents, query: str) -> N
     )
     wanted = listing(EventFilter(query=query), EventSort.RELEVANCE)
     assert await names_of(events, wanted) == ["Metallica Live"]
+
+
+PLAIN_AND_ACCENTED = [
+    ("Beyonce", "Beyoncé"),
+    ("beyonce", "Beyonce\u0301"),  # the accent as a character of its own
+    ("ZYWIOLAK", "Żywiołak"),
+    ("strasse", "Straße"),
+    ("oresund", "Øresund"),
+    ("елка", "Ёлка"),
+    ("ελλαδα", "Ελλάδα"),
+]
+
+
+@pytest.mark.parametrize("sort", [EventSort.RELEVANCE, EventSort.STARTS_AT_ASC])
+@pytest.mark.parametrize(("plain", "accented"), PLAIN_AND_ACCENTED)
+async def test_accents_do_not_matter_to_a_search(
+    events: PostgresEvents, plain: str, accented: str, sort: EventSort
+) -> None:
+    await publish(
+        events,
+        an_event(f"{accented} Live"),
+        an_event("Gala", location=f"{accented} Arena", day=2),
+        an_event("Tour", description=f"songs of {accented}", day=3),
+        an_event("Chess", day=4),
+    )
+    for query in (plain, accented):
+        found = await names_of(events, listing(EventFilter(query=query), sort))
+        assert found == [f"{accented} Live", "Gala", "Tour"]
+        assert await names_of(events, listing(EventFilter(location=query))) == ["Gala"]
+
+
+async def test_words_of_a_description_are_found_in_any_accents_only_when_whole(
+    events: PostgresEvents,
+) -> None:
+    await publish(events, an_event("Tour", description="crème brûlée"))
+    assert await names_of(events, listing(EventFilter(query="brulee creme"))) == ["Tour"]
+    assert await names_of(events, listing(EventFilter(query="brul"))) == []
+
+
+@pytest.mark.parametrize("dash", ["\u2013", "\u2014", "\u2212"])
+async def test_a_dash_excludes_nothing(events: PostgresEvents, dash: str) -> None:
+    await publish(events, an_event("Tour", description=f"Beyoncé {dash} Renaissance"))
+    query = EventFilter(query=f"beyonce {dash} renaissance")
+    assert await names_of(events, listing(query)) == ["Tour"]
+    assert await names_of(events, listing(EventFilter(query="beyonce -renaissance"))) == []
+
+
+async def test_events_of_before_are_searched_without_accents_after_the_migration(
+    database: DatabaseFactory,
+) -> None:
+    dsn = await database("catalog")
+    pool = await open_pool(dsn)
+    notifier = OutboxNotifier(pool, "catalog")
+    events = PostgresEvents(pool, Outbox("catalog"), notifier)
+    await publish(events, an_event("Beyoncé", description="crème"))
+    for step in (migrate_down, migrate_up):
+        assert await step(dsn, "catalog.migrations") == ["0003_accents"]
+    for query in ("beyonce", "creme"):
+        assert await names_of(events, listing(EventFilter(query=query))) == ["Beyoncé"]
+    await notifier.close()
+    await pool.close()
 
 
 async def test_a_name_outranks_a_place_and_a_place_outranks_a_description(

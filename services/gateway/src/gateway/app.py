@@ -122,9 +122,17 @@ def _answer_wrong_methods(app: FastAPI) -> None:
 
     async def answer(request: Request, error: Exception) -> Response:
         path = request.scope["path"]
-        allowed = [name for pattern, names in paths() if pattern.match(path) for name in names]
-        given = error.headers if isinstance(error, HTTPException) else None
-        headers = {"Allow": ", ".join(allowed)} if allowed else dict(given or {})
+        documented = [name for pattern, names in paths() if pattern.match(path) for name in names]
+        allowed = documented or _allowed_by_route(error)
+        if "GET" in allowed:
+            allowed.append("HEAD")  # Head answers it wherever there is GET
+        headers = {"Allow": ", ".join(allowed)}
         return problem_response(request.scope, Problem("method_not_allowed", headers=headers))
 
     app.add_exception_handler(405, answer)
+
+
+def _allowed_by_route(error: Exception) -> list[str]:
+    """Return the methods that Starlette names, of an address that is not documented."""
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return [name.strip() for name in (headers or {}).get("Allow", "").split(",") if name.strip()]

@@ -5,11 +5,13 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
 
+from gateway.auth import Organizer
 from gateway.availability import Availability
 from gateway.clients import Backends
 from gateway.clients.booking import BookingClient
 from gateway.clients.catalog import CatalogClient
 from gateway.clients.identity import IdentityClient
+from gateway.entity_tags import is_any, strong_tags
 from gateway.event_reads import EventReads
 from gateway.jwks import KeyRing
 from gateway.problems import Problem
@@ -17,7 +19,7 @@ from gateway.schemas.common import MAX_INT64, QueryInteger, Text, canonical_id
 from gateway.sold_out import BookingDesk
 
 _EXAMPLE_ID = "0197c0de-7a11-7b00-8a00-000000000001"
-_ETAG = re.compile(r'(?:W/)?"(\d{1,19})(?:-[0-9a-f]{16})?"')
+_ETAG = re.compile(r'"(\d{1,19})(?:-[0-9a-f]{16})?"')
 
 
 def _backends(request: Request) -> Backends:
@@ -104,42 +106,76 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="Makes a repeat harmless: same key and body, same answer.",
+        description="Makes a repeat harmless for 24 hours: same key and body, same booking, as it"
+        " is by then.",
         examples=["5f0c2a4e-order-17"],
     ),
 ]
 
 
-def _expected_version(
-    if_match: Annotated[
+def _whole_field(request: Request, name: str) -> str | None:
+    """Return a list header whole: a sender may spread it over lines (RFC 9110, 5.3)."""
+    lines = request.headers.getlist(name)
+    return ", ".join(lines) if lines else None
+
+
+async def _expected_version(
+    request: Request,
+    caller: Organizer,
+    event_id: EventId,
+    catalog: Catalog,
+    _: Annotated[
         str | None,
         Header(
             alias="If-Match",
-            description="ETag of the version the change is based on; 412 when it is not the last.",
+            description="ETags of the versions the change may be based on, or `*`; 412 when none"
+            " is the last. A weak one never is.",
             examples=['"3"'],
         ),
     ] = None,
 ) -> int | None:
-    """Return the version in If-Match, None for no condition.
+    """Return the version that If-Match asks for, None for no condition.
+
+    Of several it is the one that the catalog has now, which checks it again when it
+    saves: what changes in between is refused.
 
     Raises:
-        Problem: stale_version, for a tag that is none of ours and so matches nothing.
+        Problem: stale_version, for tags that match nothing.
+        RemoteError: several versions were named, and the catalog cannot say which it has.
     """
-    if if_match is None or if_match.strip() == "*":
+    field = _whole_field(request, "If-Match")
+    if field is None or is_any(field):
         return None
-    tag = _ETAG.fullmatch(if_match.strip())
-    if tag is None or int(tag[1]) > MAX_INT64:
+    named = {version for tag in strong_tags(field) if (version := _version(tag)) is not None}
+    if len(named) > 1:
+        named &= {(await catalog.get(event_id, caller.actor())).version}
+    if not named:
         raise Problem("stale_version")
-    return int(tag[1])
+    return named.pop()
+
+
+def _version(tag: str) -> int | None:
+    """Return the version in a tag of ours; what was left then does not matter to a change."""
+    found = _ETAG.fullmatch(tag)
+    version = int(found[1]) if found else None
+    return version if version is not None and version <= MAX_INT64 else None
 
 
 ExpectedVersion = Annotated[int | None, Depends(_expected_version)]
 
-IfNoneMatch = Annotated[
-    str | None,
-    Header(
-        alias="If-None-Match",
-        description="ETag of an answer that was kept; 304 when it would be the same again.",
-        examples=['"3-9f86d081884c7d65"'],
-    ),
-]
+
+def _if_none_match(
+    request: Request,
+    _: Annotated[
+        str | None,
+        Header(
+            alias="If-None-Match",
+            description="ETags of answers that were kept; 304 when one would be the same again.",
+            examples=['"3-9f86d081884c7d65"'],
+        ),
+    ] = None,
+) -> str | None:
+    return _whole_field(request, "If-None-Match")
+
+
+IfNoneMatch = Annotated[str | None, Depends(_if_none_match)]

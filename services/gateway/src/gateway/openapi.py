@@ -15,7 +15,7 @@ Events, bookings and tickets.
 
 Every error is an RFC 9457 problem document; decide by its `error` code. Amounts are integers in
 minor units of `currency`; times are RFC 3339. Log in with `POST /api/v1/auth/login` and send the
-token as `Authorization: Bearer …`.
+token as `Authorization: Bearer …`. Whatever answers `GET` answers `HEAD` too, without the body.
 """
 
 TAGS = [
@@ -64,10 +64,27 @@ _HEADERS: dict[int, dict[str, Any]] = {
 }
 
 
+_FACTS = {
+    "sold_out": ("ticketTypeId", "available"),
+    "unknown_ticket_type": ("ticketTypeId",),
+    "max_per_booking_exceeded": ("ticketTypeId", "limit"),
+    "max_per_buyer_exceeded": ("ticketTypeId", "limit", "taken"),
+    "too_many_holds": ("limit",),
+    "capacity_below_taken": ("ticketTypeId", "taken"),
+}
+_FACT_EXAMPLES: dict[str, str | int] = {
+    "ticketTypeId": "0197c0de-7a11-7b00-8a00-0000000000a1",
+    "available": 1,
+    "limit": 4,
+    "taken": 3,
+}
+
+
 def example(code: str) -> dict[str, Any]:
     """Return a problem document with this code."""
     kind = KINDS[code]
     errors = [{"field": "quantity", "message": "Should be greater than or equal to 1."}]
+    facts = {name: _FACT_EXAMPLES[name] for name in _FACTS.get(code, ())}
     return {
         "type": TYPE_BASE + code,
         "title": kind.title,
@@ -79,6 +96,7 @@ def example(code: str) -> dict[str, Any]:
         "error": code,
         "requestId": "0197c0de-7a11-7b00-8a00-00000000c0de",
         "errors": errors if code == "validation_failed" else [],
+        **facts,
     }
 
 

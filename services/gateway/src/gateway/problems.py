@@ -1,6 +1,7 @@
 """Every error the outside can see, as RFC 9457 problem details: one table, one renderer."""
 
 import functools
+import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://goticket.example/problems/"
 RETRY_AFTER_SECONDS = 1
 """What a caller is asked to wait when something behind the gateway is away."""
+
+_SUBJECT = re.compile(r"^(Input|String|Value|List) should")
 
 logger = get_logger(__name__)
 
@@ -133,6 +136,14 @@ HTTP_CODES: Mapping[int, str] = {
 }
 """The code for an exception of the web framework, by its status."""
 
+FACTS: Mapping[str, type[str] | type[int]] = {
+    "ticketTypeId": str,
+    "available": int,
+    "limit": int,
+    "taken": int,
+}
+"""What a service may tell of a refusal beside its code: extension members (RFC 9457, 3.2)."""
+
 
 @dataclass(frozen=True)
 class FieldProblem:
@@ -144,12 +155,16 @@ class FieldProblem:
 
 @dataclass(eq=False)
 class Problem(Exception):
-    """Ends the request with the problem of this `code`; `detail` replaces the usual text."""
+    """Ends the request with the problem of this `code`; `detail` replaces the usual text.
+
+    `facts` are further members of the answer, named as in FACTS.
+    """
 
     code: str
     detail: str | None = None
     errors: Sequence[FieldProblem] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str | int] = field(default_factory=dict)
 
 
 def problem_response(scope: Scope, problem: Problem) -> Response:
@@ -174,6 +189,7 @@ def render(problem: Problem, path: str, request_id: str) -> tuple[int, dict[str,
         "error": problem.code,
         "requestId": request_id,
         "errors": [{"field": item.field, "message": item.message} for item in problem.errors],
+        **problem.facts,
     }
     headers = {"content-type": MEDIA_TYPE, **_usual_headers(kind), **problem.headers}
     return kind.status, headers, orjson.dumps(body)
@@ -205,13 +221,24 @@ def from_remote(error: RemoteError) -> Problem:
             )
         return Problem(code, errors=errors)
     ours = kind.status >= 500  # noqa: PLR2004
-    return Problem(error.code, None if ours else error.message or None, errors, _headers(error))
+    if ours:
+        return Problem(error.code, None, errors, _headers(error))
+    return Problem(error.code, error.message or None, errors, _headers(error), _facts(error))
 
 
 def _headers(error: RemoteError) -> dict[str, str]:
     """Pass on how many seconds the caller should wait, when the service knows."""
     seconds = error.metadata.get("retryAfter", "")
     return {"Retry-After": seconds} if seconds.isdecimal() else {}
+
+
+def _facts(error: RemoteError) -> dict[str, str | int]:
+    """Pick what the outside may know of what the service told."""
+    return {
+        name: kind(value)
+        for name, kind in FACTS.items()
+        if (value := error.metadata.get(name)) and (kind is str or value.isdecimal())
+    }
 
 
 def from_validation(error: RequestValidationError) -> Problem:
@@ -244,8 +271,19 @@ def _sentence(item: Mapping[str, Any]) -> str:
         return "This field is required."
     if item["type"] == "value_error":  # our own validators speak in sentences
         return str(item["ctx"]["error"])
-    text = str(item["msg"]).replace("Input should", "Should", 1)
-    return f"{text}."
+    if item["type"].endswith(("too_long", "too_short")):
+        return _length(item)
+    return f"{_SUBJECT.sub('Should', str(item['msg']))}."
+
+
+def _length(item: Mapping[str, Any]) -> str:
+    """Name a bound of a text or a list; pydantic calls the letters of some texts items."""
+    most = item["ctx"].get("max_length")
+    bound = item["ctx"]["min_length"] if most is None else most
+    is_text = isinstance(item["input"], str)
+    one, many = ("character", "characters") if is_text else ("entry", "entries")
+    word = "least" if most is None else "most"
+    return f"Should have at {word} {bound} {one if bound == 1 else many}."
 
 
 def _answer_with(translate: Callable[[Any], Problem]) -> ExceptionHandler:

@@ -55,6 +55,16 @@ class SoldOut:
             return False
         return any(self._is_closed(request.event_id, line.ticket_type_id) for line in request.lines)
 
+    def facts(self, request: pb.CreateBookingRequest) -> Mapping[str, str | int]:
+        """Tell what booking would tell with its refusal; the only type of an event has no name."""
+        closed = (
+            line.ticket_type_id
+            for line in request.lines
+            if self._is_closed(request.event_id, line.ticket_type_id)
+        )
+        type_id = next(closed, ONLY)
+        return {"available": 0} | ({} if type_id == ONLY else {"ticketTypeId": type_id})
+
     def learn(self, request: pb.CreateBookingRequest, metadata: Mapping[str, str]) -> None:
         """Remember why booking refused this request as sold out."""
         if metadata.get("available") != "0" or not (type_id := metadata.get("ticketTypeId")):
@@ -130,7 +140,7 @@ class BookingDesk:
         """
         if self._sold_out.refuses(request):
             REFUSALS.inc()
-            raise Problem("sold_out")
+            raise Problem("sold_out", facts=self._sold_out.facts(request))
         try:
             return await self._carrier.submit(request, request_id=request_id, has_gone=has_gone)
         except RemoteError as error:

@@ -94,6 +94,25 @@ class SlowCatalog:
         return pb.ListEventsResponse()
 
 
+async def test_a_connection_goes_on_after_head_was_answered_without_a_body(
+    backends: ScriptedBackends,
+) -> None:
+    async with running(backends) as gateway:
+        host, port = (await gateway.url()).removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"HEAD /health HTTP/1.1\r\nHost: gateway\r\n\r\n"
+            b"GET /health HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n"
+        )
+        answers = await asyncio.wait_for(reader.read(), DEADLINE)
+        writer.close()
+    head, get, body = answers.split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-length: %d\r\n" % len(body) in head.lower() + b"\r\n"
+    assert get.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert json.loads(body) == {"status": "ok"}
+
+
 async def test_on_sigterm_requests_in_flight_are_finished_and_new_ones_refused(
     backends: ScriptedBackends,
 ) -> None:

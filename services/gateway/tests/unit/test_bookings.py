@@ -339,6 +339,7 @@ async def test_a_crowd_travels_in_one_call_and_each_gets_its_own_answer(
     problem = answers[2].json()
     assert (problem["error"], problem["detail"]) == ("sold_out", "Said by booking.")
     assert problem["errors"] == [{"field": "items[0].quantity", "message": "Too many."}]
+    assert (problem["ticketTypeId"], problem["available"]) == (TYPE, 1)
     batch: pb.BatchCreateBookingsRequest = backends.asked("BatchCreateBookings")
     assert sorted(one.lines[0].quantity for one in batch.requests) == [2, 3, 9]
 
@@ -348,7 +349,7 @@ _REFUSED = pb.BatchError(
     reason="sold_out",
     message="Said by booking.",
     fields=[pb.FieldViolation(field="items[0].quantity", message="Too many.")],
-    metadata={"ticketTypeId": TYPE},
+    metadata={"ticketTypeId": TYPE, "available": "1"},
 )
 
 

@@ -207,14 +207,16 @@ async def test_an_answer_that_would_be_the_same_is_not_sent_again(
     first = await client.get(url)
     assert first.headers["Cache-Control"] == "no-cache"
     etag = first.headers["ETag"]
-    for tags in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+    for tags in (etag, f"W/{etag}", f'"other", {etag}', f'"a,b",, W/{etag} ,', "*", " * "):
         answer = await client.get(url, headers={"If-None-Match": tags})
         assert (answer.status_code, answer.content) == (304, b"")
         assert answer.headers["ETag"] == etag
-    for tags in ('"3"', '"other"'):
+    for tags in ('"3"', '"other"', f'"other, {etag[1:]}', f"*, {etag}", f'{etag} "x"', ""):
         answer = await client.get(url, headers=bearer() | {"If-None-Match": tags})
         assert (answer.status_code, answer.json()["id"]) == (200, EVENT)
         assert answer.headers["Cache-Control"] == "private, no-cache"
+    lines = [("If-None-Match", '"other"'), ("If-None-Match", etag)]
+    assert (await client.get(url, headers=lines)).status_code == 304
     # One ticket less is another answer of the same version.
     left.ticket_types[0].available -= 1
     backends.answers["GetAvailability"] = booking_pb2.GetAvailabilityResponse(events=[left])
@@ -400,7 +402,9 @@ async def test_a_change_leaves_out_what_it_does_not_name(
     assert [field.name for field, _ in asked.ListFields()] == ["actor", "event_id", "status"]
 
 
-@pytest.mark.parametrize("tag", ['"2"', 'W/"2"', '"2-0123456789abcdef"'])
+@pytest.mark.parametrize(
+    "tag", ['"2"', '"2-0123456789abcdef"', ' "2", "2-0123456789abcdef" ', ', "2", W/"3", "x,y"']
+)
 async def test_if_match_travels_as_the_expected_version(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, tag: str
 ) -> None:
@@ -417,8 +421,55 @@ async def test_if_match_travels_as_the_expected_version(
     assert backends.asked("CancelEvent").expected_version == 2
 
 
+@pytest.mark.parametrize("last", [3, 5])
+@pytest.mark.parametrize("lines", [['"5", "3"'], ['"5"', '"3-0123456789abcdef"']])
+async def test_any_of_several_tags_may_be_the_last_version(
+    client: httpx.AsyncClient,
+    backends: ScriptedBackends,
+    bearer: Bearer,
+    event: pb.Event,
+    lines: list[str],
+    last: int,
+) -> None:
+    event.version = last
+    backends.answers["GetEvent"] = pb.GetEventResponse(event=event)
+    backends.answers["UpdateEvent"] = pb.UpdateEventResponse(event=event)
+    headers = [*bearer("organizer").items(), *(("If-Match", line) for line in lines)]
+    answer = await client.patch(f"/api/v1/events/{EVENT}", json={}, headers=headers)
+    assert answer.status_code == 200
+    assert backends.asked("UpdateEvent").expected_version == last
+    assert backends.asked("GetEvent").actor.user_id == USER
+
+
+async def test_none_of_several_tags_may_be_the_last_version(
+    client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
+) -> None:
+    backends.answers["GetEvent"] = pb.GetEventResponse(event=event)
+    headers = bearer("organizer") | {"If-Match": '"1", "2", W/"3"'}
+    answer = await client.patch(f"/api/v1/events/{EVENT}", json={}, headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (412, "stale_version")
+    backends.answers["GetEvent"] = Refusal(grpc.StatusCode.NOT_FOUND, "event_not_found")
+    answer = await client.delete(f"/api/v1/events/{EVENT}", headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (404, "event_not_found")
+    assert backends.never_asked("UpdateEvent", "CancelEvent")
+
+
 @pytest.mark.parametrize(
-    "tag", ["2", '"2-"', '"2-x"', '"abc"', '"99999999999999999999"', '"9999999999999999999"']
+    "tag",
+    [
+        "2",
+        'W/"2"',
+        '*, "2"',
+        '"2" "3"',
+        '"2',
+        "",
+        ",",
+        '"2-"',
+        '"2-x"',
+        '"abc"',
+        '"99999999999999999999"',
+        '"9999999999999999999"',
+    ],
 )
 async def test_a_tag_that_is_none_of_ours_matches_nothing(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, tag: str

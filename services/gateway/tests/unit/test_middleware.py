@@ -54,12 +54,13 @@ def exploding(app: FastAPI) -> FastAPI:
     return app
 
 
-def test_the_order_is_request_id_headers_log_recovery_cors_limit() -> None:
+def test_the_order_is_request_id_headers_log_head_recovery_cors_limit() -> None:
     stack = middleware_stack(cors_origins=[], max_body_bytes=1)
     assert [str(getattr(layer.cls, "__name__", "")) for layer in stack] == [
         "RequestId",
         "SecurityHeaders",
         "AccessLog",
+        "Head",
         "Recovery",
         "Cors",
         "BodyLimit",

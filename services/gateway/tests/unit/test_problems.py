@@ -14,6 +14,7 @@ from goticket_testing.scripted import Refusal, ScriptedBackends
 Bearer = Callable[..., dict[str, str]]
 
 EVENTS = "/api/v1/events"
+EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
 
 
 async def test_a_problem_has_every_member_of_the_contract(client: httpx.AsyncClient) -> None:
@@ -44,9 +45,11 @@ async def test_an_unknown_address_is_not_found(client: httpx.AsyncClient, path: 
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("POST", f"{EVENTS}/{'1' * 8}", {"GET", "PUT", "PATCH", "DELETE"}),
-        ("DELETE", EVENTS, {"GET", "POST"}),
-        ("TRACE", "/health", {"GET"}),
+        ("POST", f"{EVENTS}/{'1' * 8}", {"GET", "HEAD", "PUT", "PATCH", "DELETE"}),
+        ("DELETE", EVENTS, {"GET", "HEAD", "POST"}),
+        ("TRACE", "/health", {"GET", "HEAD"}),
+        ("POST", "/docs", {"GET", "HEAD"}),
+        ("PUT", "/openapi.json", {"GET", "HEAD"}),
         ("GET", "/api/v1/auth/login", {"POST"}),
     ],
 )
@@ -123,6 +126,53 @@ async def test_all_wrong_fields_are_named_at_once(
 
 
 @pytest.mark.parametrize(
+    ("body", "field", "message"),
+    [
+        ({"description": "x" * 10_001}, "description", "at most 10000 characters"),
+        ({"description": "🎸" * 10_001}, "description", "at most 10000 characters"),
+        ({"currency": "EU"}, "currency", "at least 3 characters"),
+        ({"ticketTypes": [{}] * 51}, "ticketTypes", "at most 50 entries"),
+    ],
+)
+async def test_a_bound_is_told_in_characters_of_a_text_and_entries_of_a_list(
+    client: httpx.AsyncClient, bearer: Bearer, body: dict[str, Any], field: str, message: str
+) -> None:
+    answer = await client.patch(f"{EVENTS}/{EVENT}", json=body, headers=bearer("organizer"))
+    errors = [item for item in answer.json()["errors"] if item["field"] == field]
+    assert errors == [{"field": field, "message": f"Should have {message}."}]
+
+
+async def test_a_bound_of_a_query_parameter_is_told_in_characters(
+    client: httpx.AsyncClient, bearer: Bearer
+) -> None:
+    answer = await client.get(f"{EVENTS}?q={'x' * 201}")
+    assert answer.json()["errors"] == [
+        {"field": "q", "message": "Should have at most 200 characters."}
+    ]
+
+
+async def test_a_bound_of_one_is_told_in_the_singular(
+    client: httpx.AsyncClient, bearer: Bearer
+) -> None:
+    headers = bearer() | {"Idempotency-Key": ""}
+    answer = await client.post(f"{EVENTS}/{EVENT}/bookings", json={"items": []}, headers=headers)
+    assert {item["field"]: item["message"] for item in answer.json()["errors"]} == {
+        "Idempotency-Key": "Should have at least 1 character.",
+        "items": "Should have at least 1 entry.",
+    }
+
+
+async def test_every_complaint_of_the_framework_begins_alike(
+    client: httpx.AsyncClient, bearer: Bearer
+) -> None:
+    headers = bearer() | {"Idempotency-Key": "tab\there"}
+    body = {"items": "all", "hold": 1}
+    answer = await client.post(f"{EVENTS}/{EVENT}/bookings", json=body, headers=headers)
+    beginnings = [item["message"].split()[0] for item in answer.json()["errors"]]
+    assert beginnings == ["Should"] * 3
+
+
+@pytest.mark.parametrize(
     ("location", "name"),
     [
         (("body",), "body"),
@@ -152,6 +202,14 @@ def test_an_unknown_code_falls_back_by_its_status_and_keeps_its_fields(
     problem = from_remote(error)
     assert (problem.code, problem.detail) == (code, None)
     assert problem.errors[0].field == "name"
+
+
+def test_facts_that_the_contract_names_are_passed_on_and_no_others() -> None:
+    told = {"ticketTypeId": "t", "available": "0", "limit": "x", "taken": "", "host": "db-7"}
+    refused = RemoteError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "No.", (), told)
+    assert from_remote(refused).facts == {"ticketTypeId": "t", "available": 0}
+    failed = RemoteError(grpc.StatusCode.INTERNAL, "internal", "No.", (), told)
+    assert from_remote(failed).facts == {}
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNIMPLEMENTED])

@@ -120,6 +120,13 @@ def test_the_memory_is_bounded(memory: SoldOut) -> None:
     assert len(memory._notices) == REMEMBERED
 
 
+def test_memory_tells_which_type_is_sold_out_as_booking_would(memory: SoldOut) -> None:
+    memory.learn(wish(TYPE, OTHER_TYPE), {**NONE_LEFT, "ticketTypeId": OTHER_TYPE})
+    assert memory.facts(wish(TYPE, OTHER_TYPE)) == {"ticketTypeId": OTHER_TYPE, "available": 0}
+    memory.learn(wish(ONLY), NONE_LEFT)
+    assert memory.facts(wish(ONLY)) == {"available": 0}
+
+
 async def test_a_crowd_turned_away_costs_one_call(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, booking: pb.Booking
 ) -> None:
@@ -129,6 +136,7 @@ async def test_a_crowd_turned_away_costs_one_call(
     for _ in range(3):
         answer = await client.post(URL, json={"quantity": 1}, headers=bearer())
         assert (answer.status_code, answer.json()["error"]) == (409, "sold_out")
+        assert answer.json()["available"] == 0
     assert len(backends.requests["CreateBooking"]) == 1
     # A repeat of what was granted before gets its first answer.
     backends.answers["CreateBooking"] = pb.CreateBookingResponse(booking=booking, replayed=True)

@@ -30,7 +30,8 @@ class RedisAvailability:
     """What the port `Availability` asks for.
 
     One hash an event, `goticket:availability:{<event id>}`: a field per ticket type,
-    "<stock version>:<available>", and `order`, the ids joined by commas.
+    "<stock version>:<available>", and `order`, the ids joined by commas, as of the
+    catalog's `order_version`.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -61,7 +62,8 @@ class RedisAvailability:
 
     async def _show_one(self, stock: EventStock) -> None:
         kinds = stock.on_offer
-        arguments: list[str | int] = [TTL_SECONDS, ",".join(str(kind.id) for kind in kinds)]
+        order = ",".join(str(kind.id) for kind in kinds)
+        arguments: list[str | int] = [TTL_SECONDS, stock.event.version, order]
         for kind in kinds:
             arguments += [str(kind.id), kind.stock_version, kind.available]
         await self._show(keys=[f"goticket:availability:{{{stock.event.id}}}"], args=arguments)

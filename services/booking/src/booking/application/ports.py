@@ -233,6 +233,10 @@ class Duties(Protocol):
         """Name some events to compare with the catalog."""
         ...
 
+    async def forget_keys(self, before: datetime, limit: int) -> int:
+        """Delete up to `limit` idempotency keys first used before then; return how many."""
+        ...
+
 
 class Catalog(Protocol):
     """The service that knows what is for sale."""

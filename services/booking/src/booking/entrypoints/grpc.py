@@ -32,7 +32,7 @@ from booking.domain.errors import (
 )
 from booking.domain.stock import EventStock
 from booking.entrypoints.batch import create_booking, create_bookings
-from booking.entrypoints.catalog_events import ReadEvent
+from booking.entrypoints.catalog_events import EventChanged, ReadEvent
 from booking.entrypoints.requests import (
     actor_of,
     before_of,
@@ -58,6 +58,7 @@ class BookingService(BookingServiceServicer):
     ticket_keys: Mapping[str, bytes]
     extend_holds_by: timedelta
     read_event: ReadEvent
+    tell: EventChanged
 
     async def CreateBooking(  # noqa: N802 - named by the proto
         self, request: pb.CreateBookingRequest, context: object
@@ -203,6 +204,8 @@ class BookingService(BookingServiceServicer):
             message = "Is not an event of the catalog."
             raise InvalidBooking(fields=[FieldError("event", message)]) from error
         await apply_event(event, bookings=self.office.bookings)
+        # The catalog has saved it: gateways that ask again now get it. Its message may be late.
+        await self.tell(event.event.id, event.event.version)
         return pb.FollowEventResponse()
 
     async def ListTicketKeys(  # noqa: N802 - named by the proto

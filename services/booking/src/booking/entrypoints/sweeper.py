@@ -15,14 +15,18 @@ from prometheus_client import Counter
 
 from booking.application.close_cancelled_event import FROM_THE_START, close_cancelled_event
 from booking.application.expire_holds import expire_holds
+from booking.application.forget_keys import BATCH as KEYS_AT_ONCE
+from booking.application.forget_keys import forget_keys
 from booking.application.ports import Bookings, Catalog, Clock, Duties
 from booking.application.resync_events import resync_events
 from booking.domain.errors import DomainError
 
 PAUSE_SECONDS = 1.0
 EXPIRE, CLOSE, RESYNC = "expire_holds", "close_cancelled_events", "resync_events"
+FORGET = "forget_keys"
 
 EXPIRED = Counter("goticket_holds_expired", "Holds ended by this sweeper")
+FORGOTTEN = Counter("goticket_idempotency_keys_forgotten", "Keys deleted by this sweeper")
 FAILURES = Counter("goticket_sweeper_failures", "Duties that failed and wait", ["duty"])
 
 logger = get_logger(__name__)
@@ -49,6 +53,7 @@ class Sweeper:
         await self._attempt(EXPIRE, self._expire_holds(stop))
         await self._attempt(CLOSE, self._close_cancelled_events(stop))
         await self._attempt(RESYNC, self._resync_events())
+        await self._attempt(FORGET, self._forget_keys(stop))
 
     async def _attempt(self, duty: str, work: Awaitable[None]) -> None:
         try:
@@ -87,3 +92,9 @@ class Sweeper:
         await resync_events(
             duties=self.duties, catalog=self.catalog, bookings=self.bookings, now=self.now
         )
+
+    async def _forget_keys(self, stop: Stop) -> None:
+        forgotten = KEYS_AT_ONCE
+        while forgotten == KEYS_AT_ONCE and not stop.is_set():
+            forgotten = await forget_keys(duties=self.duties, now=self.now)
+            FORGOTTEN.inc(forgotten)

@@ -19,11 +19,18 @@ from catalog.domain.event import Event
 from catalog.domain.listing import EventFilter, EventListing, EventSort
 
 _MATCHES = (
-    "(e.document @@ websearch_to_tsquery('simple', {0}) OR {0} <% e.name OR {0} <% e.location)"
+    "(e.document @@ websearch_to_tsquery('catalog.folded', normalize({0}))"
+    " OR catalog.folded({0}) <% e.folded_name OR catalog.folded({0}) <% e.folded_location)"
 )
 _SCORE = (
-    "ts_rank(e.document, websearch_to_tsquery('simple', {0}))::float8"
-    " + word_similarity({0}, e.name)::float8 + word_similarity({0}, e.location)::float8 / 2"
+    "ts_rank(e.document, websearch_to_tsquery('catalog.folded', normalize({0})))::float8"
+    " + word_similarity(catalog.folded({0}), e.folded_name)::float8"
+    " + word_similarity(catalog.folded({0}), e.folded_location)::float8 / 2"
+)
+# The wildcards of LIKE are escaped after folding, which makes some of wider forms of them.
+_CONTAINED = (
+    "e.folded_location ILIKE"
+    r" '%' || regexp_replace(catalog.folded({}), '[\\%_]', '\\\&', 'g') || '%'"
 )
 
 
@@ -111,17 +118,10 @@ def _conditions(values: _Values, wanted: EventFilter) -> list[str]:
     if wanted.starts_before is not None:
         conditions.append(values.fill("e.starts_at < {}", wanted.starts_before))
     if wanted.location:
-        conditions.append(values.fill("e.location ILIKE {}", _contains(wanted.location)))
+        conditions.append(values.fill(_CONTAINED, wanted.location))
     if wanted.query:
         conditions.append(values.fill(_MATCHES, wanted.query))
     return conditions
-
-
-def _contains(text: str) -> str:
-    """Return the LIKE pattern of texts that contain `text`, its own wildcards escaped."""
-    for special in ("\\", "%", "_"):
-        text = text.replace(special, f"\\{special}")
-    return f"%{text}%"
 
 
 def _key(listing: EventListing) -> tuple[object, UUID]:

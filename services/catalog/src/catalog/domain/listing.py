@@ -31,7 +31,8 @@ class EventFilter:
 
     `starts_from` is inclusive, `starts_before` exclusive. `location` is contained in
     the event's, any case. `query` matches words, and near misses of them, in name,
-    place and description. `once_published` leaves out drafts that were cancelled.
+    place and description. Accents matter in neither. `once_published` leaves out drafts
+    that were cancelled.
     """
 
     status: EventStatus = EventStatus.PUBLISHED

@@ -1,5 +1,5 @@
-"""Pure ASGI middleware, outermost first: request id, security headers, access log, recovery,
-CORS, body limit."""
+"""Pure ASGI middleware, outermost first: request id, security headers, access log, HEAD,
+recovery, CORS, body limit."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from gateway.middleware.access_log import AccessLog
 from gateway.middleware.body_limit import BodyLimit
 from gateway.middleware.cors import Cors, cors_options
+from gateway.middleware.head import Head
 from gateway.middleware.recovery import Recovery
 from gateway.middleware.request_id import RequestId
 from gateway.middleware.security_headers import SecurityHeaders
@@ -17,12 +18,14 @@ def middleware_stack(*, cors_origins: Sequence[str], max_body_bytes: int) -> lis
     """Return the stack in its one right order.
 
     The log wraps recovery so that a request whose handler blew up is logged with
-    the 500 it got; the request id wraps the log so that every line carries it.
+    the 500 it got, and HEAD so that it is logged as what was asked; the request id wraps
+    the log so that every line carries it.
     """
     return [
         Middleware(RequestId),
         Middleware(SecurityHeaders),
         Middleware(AccessLog),
+        Middleware(Head),
         Middleware(Recovery),
         Middleware(Cors, **cors_options(cors_origins)),
         Middleware(BodyLimit, max_body_bytes=max_body_bytes),

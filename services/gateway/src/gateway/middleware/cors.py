@@ -12,8 +12,14 @@ def cors_options(origins: Sequence[str]) -> dict[str, Any]:
     """Return what pages of these origins may do, as `Cors` takes it."""
     return {
         "allow_origins": tuple(origins),
-        "allow_methods": ("GET", "POST", "PUT", "PATCH", "DELETE"),
-        "allow_headers": ("Authorization", "Idempotency-Key", "If-Match", "X-Request-ID"),
+        "allow_methods": ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+        "allow_headers": (
+            "Authorization",
+            "Idempotency-Key",
+            "If-Match",
+            "If-None-Match",
+            "X-Request-ID",
+        ),
         "expose_headers": (
             "ETag",
             "Location",

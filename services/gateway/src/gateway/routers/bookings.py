@@ -31,7 +31,8 @@ _CREATED: dict[str, Any] = {
             "schema": {"type": "string", "format": "uri-reference"},
         },
         "Idempotency-Replayed": {
-            "description": "true when an earlier request with the key had made the booking.",
+            "description": "true when an earlier request with the key had made the booking,"
+            " which may have been confirmed or cancelled since.",
             "schema": {"type": "string"},
         },
     }

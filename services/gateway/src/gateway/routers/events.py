@@ -19,6 +19,7 @@ from gateway.dependencies import (
     Limit,
     WhatIsLeft,
 )
+from gateway.entity_tags import matches_weakly
 from gateway.openapi import OPTIONAL_TOKEN, problems
 from gateway.problems import FieldProblem, Problem
 from gateway.schemas.common import QueryId, QueryInstant, Text, to_timestamp
@@ -91,14 +92,18 @@ async def list_events(
     availability: WhatIsLeft,
     limit: Limit = 20,
     cursor: Cursor = None,
-    q: Annotated[Text | None, Query(max_length=200, description="Search, fuzzy.")] = None,
+    q: Annotated[
+        Text | None, Query(max_length=200, description="Search, fuzzy, any accents.")
+    ] = None,
     starts_from: Annotated[
         QueryInstant | None, Query(alias="from", description="Starting then or later.")
     ] = None,
     starts_before: Annotated[
         QueryInstant | None, Query(alias="to", description="Starting before then.")
     ] = None,
-    location: Annotated[Text | None, Query(max_length=300, description="Contained text.")] = None,
+    location: Annotated[
+        Text | None, Query(max_length=300, description="Contained text, any case, accents.")
+    ] = None,
     status: Annotated[
         EventStatus | None, Query(description="published when absent; draft lists one's own.")
     ] = None,
@@ -143,7 +148,7 @@ async def get_event(
     response: Response,
     events: Events,
     availability: WhatIsLeft,
-    if_none_match: IfNoneMatch = None,
+    if_none_match: IfNoneMatch,
 ) -> Any:
     """Drafts are there for their organizer and admins only."""
     event = await events.event(event_id, caller)
@@ -153,7 +158,7 @@ async def get_event(
         "Cache-Control": "no-cache" if caller is None else "private, no-cache",
         "Vary": "Authorization",
     }
-    if _matches(if_none_match, headers["ETag"]):
+    if if_none_match is not None and matches_weakly(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     response.headers.update(headers)
     return EventOut.of(event, left)
@@ -245,14 +250,6 @@ def _etag_of_answer(event: pb.Event, left: Left | None) -> str:
     """Name the answer: the version, and what is left, which changes without one."""
     counts = "?" if left is None else repr(sorted(left.ticket_types.items()))
     return f'"{event.version}-{hashlib.sha256(counts.encode()).hexdigest()[:16]}"'
-
-
-def _matches(if_none_match: str | None, etag: str) -> bool:
-    """Compare weakly, as If-None-Match is (RFC 9110, 13.1.2)."""
-    if if_none_match is None:
-        return False
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or tags == ["*"]
 
 
 def _refuse_missing(body: EventIn) -> None:

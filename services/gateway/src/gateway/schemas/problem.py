@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from gateway.schemas.common import Answer
+from gateway.schemas.common import Answer, Id
 
 
 class FieldProblemOut(Answer):
@@ -15,7 +15,10 @@ class FieldProblemOut(Answer):
 
 
 class ProblemOut(Answer):
-    """RFC 9457 problem details; `error` is the code to decide by, `detail` is for people."""
+    """RFC 9457 problem details; `error` is the code to decide by, `detail` is for people.
+
+    The last members are there where they are known and say something.
+    """
 
     type: str = Field(json_schema_extra={"format": "uri"})
     title: str
@@ -27,3 +30,12 @@ class ProblemOut(Answer):
     error: str = Field(description="Stable code.", examples=["sold_out"])
     request_id: str
     errors: list[FieldProblemOut]
+    # Factories, since the document would name a default: these are left out instead.
+    ticket_type_id: Id = Field(default_factory=str, description="The ticket type it is about.")
+    available: int = Field(default_factory=int, description="sold_out: how many of it are left.")
+    limit: int = Field(default_factory=int, description="How many there may be at most.")
+    taken: int = Field(
+        default_factory=int,
+        description="max_per_buyer_exceeded: how many the buyer has."
+        " capacity_below_taken: how many are sold or held.",
+    )

@@ -358,7 +358,9 @@ class CreateBookingRequest(_message.Message):
     hold: _builtins.bool
     """Hold instead of confirming at once."""
     idempotency_key: _builtins.str
-    """Client's key for safe repeats, at most 255 visible ASCII characters; empty for none."""
+    """Client's key for safe repeats within 24 hours, at most 255 visible ASCII characters; empty
+    for none.
+    """
     @_builtins.property
     def actor(self) -> _common_pb2.Actor:
         """The buyer."""
@@ -396,7 +398,7 @@ class CreateBookingResponse(_message.Message):
     """True when an earlier request with the same key had already made it."""
     @_builtins.property
     def booking(self) -> Global___Booking:
-        """The booking."""
+        """The booking, as it is now."""
 
     def __init__(
         self,

@@ -190,7 +190,8 @@ class BookingServiceServicer:
 
     def FollowEvent(self, request, context):
         """For the catalog, right after it saved a change: follow it now, not only when its
-        message arrives. The message still comes; whichever is second changes nothing.
+        message arrives, and tell the gateways. The message still comes; whichever is second
+        changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

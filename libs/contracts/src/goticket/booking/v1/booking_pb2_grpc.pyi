@@ -65,7 +65,8 @@ class BookingServiceStub:
     """
     FollowEvent: _grpc.UnaryUnaryMultiCallable[_booking_pb2.FollowEventRequest, _booking_pb2.FollowEventResponse]
     """For the catalog, right after it saved a change: follow it now, not only when its
-    message arrives. The message still comes; whichever is second changes nothing.
+    message arrives, and tell the gateways. The message still comes; whichever is second
+    changes nothing.
     """
     ListTicketKeys: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListTicketKeysRequest, _booking_pb2.ListTicketKeysResponse]
     """Public keys with which a scanner verifies ticket codes offline."""
@@ -107,7 +108,8 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """
     FollowEvent: _aio.UnaryUnaryMultiCallable[_booking_pb2.FollowEventRequest, _booking_pb2.FollowEventResponse]  # type: ignore[assignment]
     """For the catalog, right after it saved a change: follow it now, not only when its
-    message arrives. The message still comes; whichever is second changes nothing.
+    message arrives, and tell the gateways. The message still comes; whichever is second
+    changes nothing.
     """
     ListTicketKeys: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListTicketKeysRequest, _booking_pb2.ListTicketKeysResponse]  # type: ignore[assignment]
     """Public keys with which a scanner verifies ticket codes offline."""
@@ -218,7 +220,8 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.FollowEventResponse, _abc.Awaitable[_booking_pb2.FollowEventResponse]]:
         """For the catalog, right after it saved a change: follow it now, not only when its
-        message arrives. The message still comes; whichever is second changes nothing.
+        message arrives, and tell the gateways. The message still comes; whichever is second
+        changes nothing.
         """
 
     @_abc_1.abstractmethod

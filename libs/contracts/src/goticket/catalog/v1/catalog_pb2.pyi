@@ -507,9 +507,9 @@ class ListEventsRequest(_message.Message):
     cursor: _builtins.str
     """next_cursor of the page before; empty for the first page."""
     query: _builtins.str
-    """Full-text and fuzzy query over name, description and location."""
+    """Full-text and fuzzy query over name, description and location, any accents."""
     location: _builtins.str
-    """Only events whose location contains this text, any case."""
+    """Only events whose location contains this text, any case and accents."""
     status: Global___EventStatus.ValueType
     """Only this status; unspecified means PUBLISHED. DRAFT lists the actor's own (all, for an admin)."""
     sort: Global___EventSort.ValueType

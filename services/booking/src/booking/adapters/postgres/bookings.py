@@ -110,6 +110,11 @@ class PostgresBookings:
         """See the port."""
         return _ids(await self._pool.fetch(QUERIES["events_to_resync"], now, DUTIES))
 
+    async def forget_keys(self, before: datetime, limit: int) -> int:
+        """See the port."""
+        status = await self._pool.execute(QUERIES["forget_keys"], before, limit)
+        return int(status.rpartition(" ")[2])
+
     async def _with_events(self, rows: Sequence[Row]) -> list[BookingOfEvent]:
         """Read what belongs to booking rows."""
         if not rows:

@@ -359,3 +359,16 @@ FROM booking.events
 WHERE resync_after <= $1
 ORDER BY resync_after
 LIMIT $2
+
+-- name: forget_keys
+-- Delete the oldest idempotency keys from before $1, at most $2. Rows that somebody else
+-- deletes just now are left to them.
+DELETE FROM booking.idempotency_keys
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid
+    FROM booking.idempotency_keys
+    WHERE created_at < $1
+    ORDER BY created_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+))
