@@ -27,7 +27,7 @@ class GatewaySettings(ServiceSettings):
     cors_origins: str = ""
     """Origins whose pages may call the API, comma-separated; "*" for all."""
     max_body_bytes: int = Field(default=64 * KIBIBYTE, ge=KIBIBYTE)
-    workers: int = Field(default=1, ge=0, le=64)
+    workers: int = Field(default=0, ge=0, le=64)
     """Processes behind the port; 0 for one per core. With several, the ports after that of
     `metrics_listen` have to be free: worker n has its operations port n further."""
     coalesce: bool = True

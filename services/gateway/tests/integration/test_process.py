@@ -58,6 +58,7 @@ def _fits(line: dict[str, Any], wanted: dict[str, str]) -> bool:
 async def running(backends: ScriptedBackends, **settings: str) -> AsyncIterator[Process]:
     usual = {
         "GATEWAY_LISTEN": "127.0.0.1:0",
+        "GATEWAY_WORKERS": "1",
         "GATEWAY_IDENTITY_TARGET": backends.target,
         "GATEWAY_CATALOG_TARGET": backends.target,
         "GATEWAY_BOOKING_TARGET": backends.target,
@@ -177,9 +178,9 @@ async def test_backends_that_come_back_are_found_again(backends: ScriptedBackend
 
 
 def test_no_number_of_workers_is_one_per_core(settings: GatewaySettings) -> None:
-    assert settings.processes == 1
-    per_core = settings.model_copy(update={"workers": 0})
-    assert per_core.processes == len(os.sched_getaffinity(0))
+    assert settings.workers == 0
+    assert settings.processes == len(os.sched_getaffinity(0))
+    assert settings.model_copy(update={"workers": 3}).processes == 3
 
 
 async def test_several_workers_share_the_port_and_stop_together(

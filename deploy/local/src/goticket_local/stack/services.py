@@ -61,7 +61,8 @@ def services(wiring: Wiring) -> list[Service]:
         Service(
             "gateway serve",
             ports.gateway_ops,
-            {"LISTEN": f"{HOST}:{ports.gateway}", "PUBLIC_METRICS": "true"}
+            # One process: the cores are shared with every other service and server here.
+            {"LISTEN": f"{HOST}:{ports.gateway}", "PUBLIC_METRICS": "true", "WORKERS": "1"}
             | (identity_target | catalog_target | booking_target | redis | issuer),
         ),
         Service(
