@@ -1,6 +1,8 @@
 """The printed ticket: one page per admission, 210 x 105 mm, made in milliseconds."""
 
+from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 
 from fpdf import FPDF
 from fpdf.enums import RenderStyle
@@ -25,6 +27,10 @@ _QR = 54.0
 _STAMP = (76.0, 24.0)
 _STAMP_TILT = 14.0
 
+_CORE_WEIGHTS: tuple[Weight, ...] = ("B", "")
+_REMEMBERED_SHEETS = 256
+"""Ticket types whose common part is kept, some 3 kB each."""
+
 _INK: Colour = (30, 27, 75)
 _ACCENT: Colour = (225, 29, 72)
 _BODY: Colour = (31, 41, 55)
@@ -36,24 +42,70 @@ _WHITE: Colour = (255, 255, 255)
 
 def render_ticket(ticket: PrintableTicket, made_at: datetime) -> bytes:
     """The ticket as a PDF of one page. Pure computing: keep it off the event loop."""
+    pdf = _blank_sheet()
+    pdf.set_creation_date(made_at)
+    pdf.set_title(f"{_count_text(ticket) or 'Ticket'}: {ticket.event_name}")
+    alike = replace(ticket, id="", code="", booking_reference="", holder="", numbered=None)
+    printed = _printed(alike)
+    if printed is None:
+        _draw_common(pdf, alike)
+    else:
+        pdf._out(printed)  # noqa: SLF001 - what every public way to draw ends in
+    _draw_own(pdf, ticket)
+    if ticket.void:
+        _draw_stamp(pdf)
+    return bytes(pdf.output())
+
+
+def _blank_sheet() -> FPDF:
     pdf = FPDF(orientation="landscape", unit="mm", format=(PAGE[1], PAGE[0]))
     # The page count is never printed; a holder named "{nb}" keeps that name.
     pdf.alias_nb_pages(None)  # type: ignore[arg-type]  # its documented way to turn this off
     pdf.core_fonts_encoding = "cp1252"
     pdf.set_auto_page_break(auto=False)
-    pdf.set_creation_date(made_at)
     pdf.set_creator("GoTicket")
     pdf.set_producer("GoTicket")
-    pdf.set_title(f"{_count_text(ticket) or 'Ticket'}: {ticket.event_name}")
     pdf.set_lang("en")
+    # Always in this order: what is printed ahead calls them by number.
+    for weight in _CORE_WEIGHTS:
+        pdf.set_font("helvetica", weight)
     pdf.add_page()
+    return pdf
+
+
+@lru_cache(maxsize=_REMEMBERED_SHEETS)
+def _printed(alike: PrintableTicket) -> bytes | None:
+    """What is drawn on all tickets like this one, to be copied onto each.
+
+    None when a text needs an embedded font: of that each document has its own cut.
+    """
+    pdf = _blank_sheet()
+    _draw_common(pdf, alike)
+    if len(pdf.fonts) > len(_CORE_WEIGHTS):
+        return None
+    contents = pdf.pages[1].contents
+    if not isinstance(contents, bytearray):
+        raise TypeError(f"a page that is {type(contents).__name__} cannot be copied")
+    return b"q\n" + contents + b"Q"
+
+
+def _draw_common(pdf: FPDF, ticket: PrintableTicket) -> None:
+    """Draw what the tickets of one type have in common."""
     _draw_frame(pdf, ticket)
     _draw_event(pdf, ticket)
     _draw_admission(pdf, ticket)
-    _draw_stub(pdf, ticket)
-    if ticket.void:
-        _draw_stamp(pdf)
-    return bytes(pdf.output())
+    _draw_advice(pdf, ticket)
+
+
+def _draw_own(pdf: FPDF, ticket: PrintableTicket) -> None:
+    """Draw what no other ticket has."""
+    _draw_value(pdf, _MARGIN, ticket.holder, _holder_width(ticket))
+    reference = f"Booking {ticket.booking_reference}"
+    write(pdf, _MARGIN, 97.8, reference, "", 6.5, _FAINT)
+    if not ticket.void:
+        _draw_qr(pdf, ticket.code, _STUB_MIDDLE - _QR / 2, 22.5)
+    write_centred(pdf, _STUB_MIDDLE, 84.0, _count_text(ticket), "B", 12, _INK)
+    write_centred(pdf, _STUB_MIDDLE, 97.8, ticket.id, "", 6, _FAINT)
 
 
 def _count_text(ticket: PrintableTicket) -> str:
@@ -91,34 +143,40 @@ def _draw_event(pdf: FPDF, ticket: PrintableTicket) -> None:
 
 
 def _draw_admission(pdf: FPDF, ticket: PrintableTicket) -> None:
+    """Draw the row that names the holder, without the name."""
     pdf.set_draw_color(*_RULE)
     pdf.set_line_width(0.25)
     pdf.line(_MARGIN, 79.5, _STUB_LEFT - _MARGIN, 79.5)
-    price = price_text(ticket.price) if ticket.price else ""
-    fields = (
-        ("HOLDER", ticket.holder, 46.0 if price else 61.0),
-        ("TICKET TYPE", ticket.ticket_type, 42.0 if price else 57.0),
-        ("PRICE", price, 30.0),
-    )
     x = _MARGIN
-    for label, value, width in fields[: 3 if price else 2]:
-        write(pdf, x, 84.0, label, "", 6, _FAINT, spacing=0.5)
-        fitted(pdf, x, 85.4, value, "B", (10, 8.5, 7, 6), width - 4, 8.6, _BODY)
+    _draw_label(pdf, x, "HOLDER")
+    x += _holder_width(ticket)
+    width = 42.0 if ticket.price else 57.0
+    _draw_label(pdf, x, "TICKET TYPE")
+    _draw_value(pdf, x, ticket.ticket_type, width)
+    if ticket.price:
         x += width
-    reference = f"Booking {ticket.booking_reference}"
-    write(pdf, _MARGIN, 97.8, reference, "", 6.5, _FAINT)
+        _draw_label(pdf, x, "PRICE")
+        _draw_value(pdf, x, price_text(ticket.price), 30.0)
 
 
-def _draw_stub(pdf: FPDF, ticket: PrintableTicket) -> None:
+def _holder_width(ticket: PrintableTicket) -> float:
+    return 46.0 if ticket.price else 61.0
+
+
+def _draw_label(pdf: FPDF, x: float, text: str) -> None:
+    write(pdf, x, 84.0, text, "", 6, _FAINT, spacing=0.5)
+
+
+def _draw_value(pdf: FPDF, x: float, text: str, width: float) -> None:
+    fitted(pdf, x, 85.4, text, "B", (10, 8.5, 7, 6), width - 4, 8.6, _BODY)
+
+
+def _draw_advice(pdf: FPDF, ticket: PrintableTicket) -> None:
     advice = ("Show this code at the entrance.", "It admits one person, once.")
     if ticket.void:
         advice = ("This ticket is void.", "It admits nobody any more.")
-    else:
-        _draw_qr(pdf, ticket.code, _STUB_MIDDLE - _QR / 2, 22.5)
-    write_centred(pdf, _STUB_MIDDLE, 84.0, _count_text(ticket), "B", 12, _INK)
     for line, y in zip(advice, (89.2, 92.8), strict=True):
         write_centred(pdf, _STUB_MIDDLE, y, line, "", 7.5, _BODY)
-    write_centred(pdf, _STUB_MIDDLE, 97.8, ticket.id, "", 6, _FAINT)
 
 
 def _draw_qr(pdf: FPDF, code: str, x: float, y: float) -> None:
@@ -132,13 +190,26 @@ def _draw_qr(pdf: FPDF, code: str, x: float, y: float) -> None:
     left, top = x * pdf.k, (pdf.h - y) * pdf.k
     path = [f"q 0 0 0 rg {module:.5f} 0 0 {-module:.5f} {left:.5f} {top:.5f} cm"]
     for row, modules in enumerate(rows, start=QUIET_MODULES):
-        path += (
-            # A hair taller than a module: viewers leave no seam between rows.
-            f"{start + QUIET_MODULES} {row} {length} 1.02 re"
-            for start, length in dark_runs(modules)
-        )
+        path += map(_bars_in(row).__getitem__, dark_runs(modules))
     path.append("f Q")
     pdf._out("\n".join(path))  # noqa: SLF001 - what every public way to draw ends in
+
+
+class _Bars(dict[tuple[int, int], str]):
+    """Rectangles over runs of modules in one row: most are drawn again and again."""
+
+    def __init__(self, row: int) -> None:
+        self._row = row
+
+    def __missing__(self, run: tuple[int, int]) -> str:
+        start, length = run
+        # A hair taller than a module: viewers leave no seam between rows.
+        bar = self[run] = f"{start + QUIET_MODULES} {self._row} {length} 1.02 re"
+        return bar
+
+
+# As many as the largest symbol has rows; together they come to some 2 MB.
+_bars_in = lru_cache(maxsize=185)(_Bars)
 
 
 def _draw_stamp(pdf: FPDF) -> None:
