@@ -1,21 +1,24 @@
 """How many letters with tickets notification's workers hand to a local mail server a second.
 
-    .venv/bin/python -m services.notification.benchmarks.bench_worker --workers 1 2
+    .venv/bin/python -m services.notification.benchmarks.bench_worker
 
-The mail server says yes to everything, in a process of its own. `--source before=DIR:DIR`
+The mail server says yes to everything, in a process of its own. Takes about a minute; rates
+depend on what else runs, the processor time of a letter less. `--source before=DIR:DIR`
 measures other code in the same run, on the same servers, in turns with this one.
 """
 
 import argparse
 import asyncio
 import os
+import random
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import median
 
 import asyncpg
 from google.protobuf import json_format
@@ -33,7 +36,8 @@ from goticket_platform.migrations import migrate_up
 from libs.platform.benchmarks.servers import Servers, private_servers
 
 START = datetime(2030, 6, 12, 17, 30, tzinfo=UTC)
-CODE = "GT1.7f3a9c." + "AbCdEfGhIjKlMnOpQrStUvWxYz012345" * 5
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+CODE_LENGTH = 154
 WARM_UP_LETTERS = 50
 PUBLISH_SECONDS = 60.0
 
@@ -56,10 +60,20 @@ WORKER = "from notification.cli import main; main(['worker'])"
 
 @dataclass(frozen=True)
 class Result:
-    """Letters a second, and milliseconds of the workers' processor time for each."""
+    """Letters a second, and milliseconds of processor time for each, by kind of process."""
 
     rate: float
-    cpu: float
+    cpu: Mapping[str, float]
+
+    def __str__(self) -> str:
+        """One line for people."""
+        shares = "  ".join(f"{kind} {cpu:.2f}" for kind, cpu in self.cpu.items())
+        return f"{self.rate:6.1f} letters/s  CPU ms each: {shares}"
+
+
+def a_code() -> str:
+    """A ticket code of the form and length that booking signs."""
+    return "GT1.7F3A9C01." + "".join(random.choices(ALPHABET, k=CODE_LENGTH))  # noqa: S311 - no key
 
 
 def confirmed(tickets: int) -> events_pb2.BookingConfirmed:
@@ -85,12 +99,12 @@ def confirmed(tickets: int) -> events_pb2.BookingConfirmed:
         tickets=[
             pb.Ticket(
                 id=str(new_id()),
-                code=f"{CODE}{number}",
+                code=a_code(),
                 ticket_type_id="t1",
                 ticket_type_name="Floor",
                 holder_name="Ada Lovelace",
             )
-            for number in range(tickets)
+            for _ in range(tickets)
         ],
     )
     return events_pb2.BookingConfirmed(booking=booking, event=event)
@@ -136,18 +150,30 @@ async def process(*arguments: str, log: Path, **environment: str) -> AsyncIterat
         await child.wait()
 
 
-def cpu_seconds(pids: Sequence[int]) -> float:
-    """What these processes and their children have used of the processors."""
-    ticks = 0
+def processes() -> dict[int, tuple[int, float]]:
+    """Parent and seconds used of the processors (user and system) of every process."""
+    found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             pid, _, rest = stat.read_text().partition(" ")
         except OSError:
             continue  # it has just ended
         fields = rest.rpartition(")")[2].split()
-        if int(pid) in pids or int(fields[1]) in pids:
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+        ticks = int(fields[11]) + int(fields[12])
+        found[int(pid)] = (int(fields[1]), ticks / os.sysconf("SC_CLK_TCK"))
+    return found
+
+
+def cpu_seconds(kinds: Mapping[str, Collection[int]]) -> dict[str, float]:
+    """What processes have used of the processors, by kind, and their children beside them."""
+    everything = processes()
+    used = {}
+    for kind, pids in kinds.items():
+        used[kind] = sum(everything[pid][1] for pid in pids)
+        children = sum(cpu for parent, cpu in everything.values() if parent in pids)
+        if children:
+            used[f"{kind}'s children"] = children
+    return used
 
 
 async def sent(connection: asyncpg.Connection) -> int:
@@ -189,7 +215,7 @@ async def measure(
     log = servers.folder / "bench.log"
     try:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(process(SINK, str(port), log=log))
+            sink = await stack.enter_async_context(process(SINK, str(port), log=log))
             pids = [
                 await stack.enter_async_context(process(WORKER, log=log, **environment))
                 for _ in range(workers)
@@ -199,9 +225,12 @@ async def measure(
             await until(connection, warm)
             await publish(amqp_url, arguments.letters, arguments.tickets)
             remaining = warm + arguments.letters - await sent(connection)
-            began, cpu = time.monotonic(), cpu_seconds(pids)
+            kinds = {"worker": pids, "sink": [sink]}
+            began, before = time.monotonic(), cpu_seconds(kinds)
             ended = await until(connection, warm + arguments.letters)
-            return Result(remaining / (ended - began), (cpu_seconds(pids) - cpu) / remaining * 1000)
+            after = cpu_seconds(kinds)
+            cpu = {kind: (after[kind] - before[kind]) / remaining * 1000 for kind in after}
+            return Result(remaining / (ended - began), cpu)
     finally:
         servers.rabbitmq.delete_vhost(vhost)
         await connection.close()
@@ -214,23 +243,31 @@ async def bench(arguments: argparse.Namespace) -> None:
         servers.postgres.create_database("bench")
         dsn = servers.postgres.dsn("notification", "bench")
         await migrate_up(dsn, "notification.migrations")
+        rates: dict[tuple[str, int], list[float]] = {}
         for _ in range(arguments.rounds):
             for workers in arguments.workers:
                 for name, path in paths.items():
                     result = await measure(servers, dsn, path, workers, arguments)
-                    sys.stdout.write(
-                        f"{workers} worker(s)  {name:<8} {result.rate:6.1f} letters/s"
-                        f"  {result.cpu:5.1f} ms CPU each\n"
-                    )
-                    sys.stdout.flush()
+                    rates.setdefault((name, workers), []).append(result.rate)
+                    show(f"{workers} worker(s)  {name:<8} {result}")
+        first = arguments.workers[0]
+        for (name, workers), found in rates.items():
+            ratio = median(found) / median(rates[name, first])
+            show(f"{name:<8} {workers} : {first} worker(s) = {ratio:.2f}")
+
+
+def show(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1])
-    parser.add_argument("--letters", type=int, default=500)
-    parser.add_argument("--tickets", type=int, default=1)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--letters", type=int, default=2000)
+    parser.add_argument("--tickets", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--source", action="append", default=[], metavar="NAME=PATH")
     asyncio.run(bench(parser.parse_args()))
