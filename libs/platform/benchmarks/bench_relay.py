@@ -1,11 +1,12 @@
 """How fast one relay process empties an outbox, with few and with very many rows pending.
 
-    .venv/bin/python -m libs.platform.benchmarks.bench_relay --pending 1000 1000000
+    .venv/bin/python -m libs.platform.benchmarks.bench_relay --source before=DIR
 
-The outbox is kept at its size while the relay runs, so that the rate is that of a
-standing backlog. `--source before=DIR` measures another checkout's platform in the same
-run, on the same servers, in turns with this one. One booking's payload with two tickets
-goes to a quorum queue and to the event log, as in the running system.
+A small outbox is kept at its size while the relay runs, so that the rate is that of a
+standing backlog; a large one is its own supply. A measurement ends after so many seconds
+or events, whichever is first. `--source before=DIR` measures another checkout's platform in
+the same run, on the same servers, in turns with this one. One booking's payload with two
+tickets goes to a quorum queue and to the event log, as in the running system.
 """
 
 import argparse
@@ -31,6 +32,8 @@ SCHEMA = "booking"
 METRIC = 'goticket_outbox_published_total{schema="booking"} '
 WARM_UP_SECONDS = 2.0
 TOP_UP_SECONDS = 0.02
+TOPPED_UP = 100_000
+"""Up to here what has left is replaced."""
 COUNTED = 10_000
 """Up to here an outbox is counted when it is topped up; beyond, that would disturb."""
 
@@ -157,15 +160,18 @@ async def counter(port: int) -> int:
 async def top_up(connection: asyncpg.Connection, port: int, setting: Setting, done: int) -> int:
     """Replace what has left the outbox; return how many events have left by now."""
     now = await counter(port)
-    missing = now - done
     if setting.pending <= COUNTED:
-        missing = setting.pending - await connection.fetchval("SELECT count(*) FROM booking.outbox")
-    await fill(connection, missing, setting.sampled)
+        waiting = await connection.fetchval("SELECT count(*) FROM booking.outbox")
+        await fill(connection, setting.pending - waiting, setting.sampled)
+    elif setting.pending <= TOPPED_UP:
+        await fill(connection, now - done, setting.sampled)
     return now
 
 
-async def measure(servers: Servers, dsn: str, setting: Setting, seconds: float) -> Result:
-    """Relay for a while, with the outbox kept at its size."""
+async def measure(
+    servers: Servers, dsn: str, setting: Setting, arguments: argparse.Namespace
+) -> Result:
+    """Relay for a while."""
     connection = await asyncpg.connect(dsn)
     waiting: int = await connection.fetchval("SELECT count(*) FROM booking.outbox", timeout=60)
     if waiting > setting.pending:
@@ -180,7 +186,9 @@ async def measure(servers: Servers, dsn: str, setting: Setting, seconds: float) 
     try:
         async with relay_process(dsn, amqp_url, setting.path, log) as (port, pid):
             done, began, first, cpu = 0, 0.0, 0, 0.0
-            while began == 0.0 or time.monotonic() - began < seconds:
+            while began == 0.0 or (
+                time.monotonic() - began < arguments.seconds and done - first < arguments.events
+            ):
                 await asyncio.sleep(TOP_UP_SECONDS)
                 done = await top_up(connection, port, setting, done)
                 if began == 0.0 and done:
@@ -208,7 +216,7 @@ async def bench(arguments: argparse.Namespace) -> None:
             for _ in range(arguments.rounds):
                 for name, path in paths.items():
                     setting = Setting(name, path, pending, arguments.sampled)
-                    results[name].append(await measure(servers, dsn, setting, arguments.seconds))
+                    results[name].append(await measure(servers, dsn, setting, arguments))
                     show(pending, name, results[name][-1:])
             for name in paths:
                 show(pending, f"{name} (median)", results[name])
@@ -224,8 +232,9 @@ def show(pending: int, name: str, results: Sequence[Result]) -> None:
 def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pending", type=int, nargs="+", default=[1000])
+    parser.add_argument("--pending", type=int, nargs="+", default=[1_000, 20_000, 1_000_000])
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--events", type=int, default=30_000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--sampled", action="store_true", help="every event is part of a trace")
     parser.add_argument("--source", action="append", default=[], metavar="NAME=DIR")

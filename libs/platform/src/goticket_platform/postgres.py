@@ -36,12 +36,14 @@ async def open_pool(
     command_timeout: float = 10.0,
     connect_timeout: float = 3.0,
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> asyncpg.Pool:
     """Open a pool that connects when it is first used.
 
     So a service starts, and says "not ready", while PostgreSQL is down. Timeouts
     are in seconds, `lock_timeout_ms` in milliseconds. A connection comes back with its
     transaction ended; whoever sets anything else for the session, or listens, undoes it.
+    Every session begins with `settings`.
     """
     return await asyncpg.create_pool(
         dsn,
@@ -51,7 +53,7 @@ async def open_pool(
         timeout=connect_timeout,
         max_inactive_connection_lifetime=300.0,
         reset=_leave_as_it_is,
-        server_settings={"lock_timeout": str(lock_timeout_ms), "timezone": "UTC"},
+        server_settings={"lock_timeout": str(lock_timeout_ms), "timezone": "UTC", **settings},
     )
 
 

@@ -15,9 +15,10 @@ from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.broker import NotConnected
 from goticket_platform.messaging.cloudevents import PublishedEvent, event_message
 from goticket_platform.messaging.outbox import OutboxNotifier
-from goticket_platform.messaging.relay import Relay
+from goticket_platform.messaging.relay import INDEXES_ONLY, Relay
 from goticket_platform.messaging.relay_process import run_relay
 from goticket_platform.messaging.statements import statements
+from goticket_platform.postgres import open_pool
 from goticket_testing.backend import RabbitBackend
 from goticket_testing.databases import Postgres
 from goticket_testing.messaging import (
@@ -306,3 +307,42 @@ async def test_claiming_reads_a_batch_and_not_the_backlog(pool: asyncpg.Pool) ->
     assert "Index Scan using outbox_pkey" in plan
     assert "using outbox_aggregate_idx" in plan
     assert "Seq Scan" not in plan
+
+
+async def test_claiming_does_so_too_when_the_statistics_are_of_a_nearly_empty_outbox(
+    pool: asyncpg.Pool, dsn: str
+) -> None:
+    await append(pool, *(an_event() for _ in range(1000)))
+    await pool.execute("ANALYZE booking.outbox")
+    relays = await open_pool(dsn, settings=INDEXES_ONLY)
+    lines = await relays.fetch(f"EXPLAIN {statements('booking')['claim_heads']}", 500)
+    await relays.close()
+    plan = "\n".join(line[0] for line in lines)
+    assert "Index Scan using outbox_pkey" in plan
+    assert "using outbox_aggregate_idx" in plan
+    assert "Sort" not in plan
+    assert "Seq Scan" not in plan
+
+
+async def test_a_backlog_is_counted_exactly_up_to_a_bound_and_estimated_beyond(
+    pool: asyncpg.Pool,
+) -> None:
+    assert await measured(pool, 100) == 0
+
+    await append(pool, *(an_event() for _ in range(300)))
+
+    assert await measured(pool, 301) == 300
+    assert await measured(pool, 100) >= 100
+    await pool.execute("ANALYZE booking.outbox")
+    await eventually(lambda: is_estimated(pool, 300))
+
+
+async def is_estimated(pool: asyncpg.Pool, pending: int) -> bool:
+    return await measured(pool, 100) == pending
+
+
+async def measured(pool: asyncpg.Pool, bound: int) -> int:
+    row = await pool.fetchrow(statements("booking")["measure_backlog"], bound)
+    assert row is not None
+    pending: int = row["pending"]
+    return pending

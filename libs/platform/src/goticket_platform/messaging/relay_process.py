@@ -1,7 +1,7 @@
 """The relay as a process of its own: pool, probes, relay, drain."""
 
 from goticket_platform.lifecycle import Stop
-from goticket_platform.messaging.relay import Relay
+from goticket_platform.messaging.relay import INDEXES_ONLY, Relay
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import open_pool
 
@@ -14,7 +14,7 @@ async def run_relay(
 ) -> None:
     """Relay the outbox of `schema` until `stop`; `source` is the CloudEvents source."""
     health = Health()
-    pool = await open_pool(dsn, max_size=POOL_SIZE)
+    pool = await open_pool(dsn, max_size=POOL_SIZE, settings=INDEXES_ONLY)
     try:
         relay = Relay(pool, amqp_url, schema, source)
         health.add_check("postgres", lambda: pool.execute("SELECT 1"))
