@@ -7,6 +7,7 @@ from functools import lru_cache
 from fpdf import FPDF
 from fpdf.enums import RenderStyle
 
+from goticket_documents.envelopes import Envelope
 from goticket_documents.money import price_text
 from goticket_documents.printable import PrintableTicket
 from goticket_documents.qr import QUIET_MODULES, dark_runs, qr_modules
@@ -29,7 +30,7 @@ _STAMP_TILT = 14.0
 
 _CORE_WEIGHTS: tuple[Weight, ...] = ("B", "")
 _REMEMBERED_SHEETS = 256
-"""Ticket types whose common part is kept, some 3 kB each."""
+"""Ticket types whose common part is kept, some 3 kB each, and envelopes, some 1 kB."""
 
 _INK: Colour = (30, 27, 75)
 _ACCENT: Colour = (225, 29, 72)
@@ -43,8 +44,6 @@ _WHITE: Colour = (255, 255, 255)
 def render_ticket(ticket: PrintableTicket, made_at: datetime) -> bytes:
     """The ticket as a PDF of one page. Pure computing: keep it off the event loop."""
     pdf = _blank_sheet()
-    pdf.set_creation_date(made_at)
-    pdf.set_title(f"{_count_text(ticket) or 'Ticket'}: {ticket.event_name}")
     alike = replace(ticket, id="", code="", booking_reference="", holder="", numbered=None)
     printed = _printed(alike)
     if printed is None:
@@ -54,7 +53,36 @@ def render_ticket(ticket: PrintableTicket, made_at: datetime) -> bytes:
     _draw_own(pdf, ticket)
     if ticket.void:
         _draw_stamp(pdf)
+    title = f"{_count_text(ticket) or 'Ticket'}: {ticket.event_name}"
+    if _embeds_fonts(pdf):
+        return _finished(pdf, title, made_at)
+    return _envelope(title, made_at.replace(microsecond=0)).around(_content(pdf))
+
+
+def _finished(pdf: FPDF, title: str, made_at: datetime) -> bytes:
+    pdf.set_creation_date(made_at)
+    pdf.set_title(title)
     return bytes(pdf.output())
+
+
+@lru_cache(maxsize=_REMEMBERED_SHEETS)
+def _envelope(title: str, made_at: datetime) -> Envelope:
+    """What documents of this title and second have in common."""
+    pdf = _blank_sheet()
+    for weight in _CORE_WEIGHTS:  # what is not used is not in the document
+        write(pdf, 0, 0, "", weight, 1, _INK)
+    return Envelope(_finished(pdf, title, made_at))
+
+
+def _embeds_fonts(pdf: FPDF) -> bool:
+    return len(pdf.fonts) > len(_CORE_WEIGHTS)
+
+
+def _content(pdf: FPDF) -> bytes:
+    contents = pdf.pages[1].contents
+    if not isinstance(contents, bytearray):
+        raise TypeError(f"a page that is {type(contents).__name__} cannot be copied")
+    return bytes(contents)
 
 
 def _blank_sheet() -> FPDF:
@@ -81,12 +109,7 @@ def _printed(alike: PrintableTicket) -> bytes | None:
     """
     pdf = _blank_sheet()
     _draw_common(pdf, alike)
-    if len(pdf.fonts) > len(_CORE_WEIGHTS):
-        return None
-    contents = pdf.pages[1].contents
-    if not isinstance(contents, bytearray):
-        raise TypeError(f"a page that is {type(contents).__name__} cannot be copied")
-    return b"q\n" + contents + b"Q"
+    return None if _embeds_fonts(pdf) else b"q\n" + _content(pdf) + b"Q"
 
 
 def _draw_common(pdf: FPDF, ticket: PrintableTicket) -> None:
