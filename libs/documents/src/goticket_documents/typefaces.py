@@ -1,7 +1,7 @@
 """Which font a line on a ticket is set in, and how little of it is embedded.
 
 Text that Windows-1252 can write is set in Helvetica, which every PDF reader
-has: nothing is embedded, a ticket takes some 8 ms. All other text is set in
+has: nothing is embedded, a ticket takes less than a millisecond. All other text is set in
 DejaVu Sans. Read whole, that font makes it 90 ms; so the blocks of it that a
 text needs are cut out once per process and remembered, which makes it 25 ms.
 """

@@ -10,7 +10,7 @@ from goticket_platform.messaging.inbox import keep_inbox_pruned
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import open_pool
 
-from notification.composing import ProcessComposer
+from notification.composing import Composer
 from notification.config import WorkerSettings, sender_address
 from notification.letters import Letterhead
 from notification.mail_server import Account, MailServer
@@ -25,7 +25,7 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
     health = Health()
     letterhead = Letterhead(sender_address(settings.sender), settings.public_url.rstrip("/"))
     mail_server = MailServer(smtp_account(settings), settings.concurrency)
-    composer = ProcessComposer(settings.composers)
+    composer = Composer()
     pool = await open_pool(settings.database_url, max_size=settings.concurrency + SPARE_CONNECTIONS)
 
     async def handle(event: ReceivedEvent) -> None:

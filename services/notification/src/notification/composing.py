@@ -1,25 +1,24 @@
-"""Processes that compose letters: a ticket is milliseconds of pure computing."""
+"""Composes letters beside the event loop, which has other letters' conversations to hold."""
 
 import asyncio
-import os
-import signal
-import threading
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from multiprocessing import get_context, parent_process
-from typing import Protocol
 from uuid import UUID
-
-from goticket_platform.logs import get_logger
 
 from notification.bookings import Notice
 from notification.letters import Letter, Letterhead, compose
 
-logger = get_logger(__name__)
 
+class Composer:
+    """Composes in one thread, one letter after another.
 
-class Composer(Protocol):
-    """Writes letters without holding up the event loop."""
+    More threads would only wait for each other, since this is pure computing. Nor do
+    processes of its own help a worker: handing notices and letters over costs nearly as much
+    as composing. Who has processors to spare starts more workers.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="composer")
 
     async def compose(
         self, letterhead: Letterhead, notice: Notice, event_id: UUID, now: datetime
@@ -29,53 +28,9 @@ class Composer(Protocol):
         Raises:
             Unaddressable: the buyer's address is malformed.
         """
-        ...
-
-
-class ProcessComposer:
-    """Composes in up to `processes` processes, started when they are first needed.
-
-    A letter whose process dies fails, together with those beside it, and so is tried
-    again; the next letter gets new processes.
-    """
-
-    def __init__(self, processes: int) -> None:
-        self._processes = processes
-        self._pool = self._new_pool()
-
-    async def compose(
-        self, letterhead: Letterhead, notice: Notice, event_id: UUID, now: datetime
-    ) -> Letter:
-        """Return the letter."""
-        pool = self._pool
         loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(pool, compose, letterhead, notice, event_id, now)
-        except BrokenExecutor:
-            if self._pool is pool:  # else a neighbour was first
-                logger.error("a composing process died")
-                pool.shutdown(wait=False)
-                self._pool = self._new_pool()
-            raise
+        return await loop.run_in_executor(self._thread, compose, letterhead, notice, event_id, now)
 
     async def close(self) -> None:
-        """End the processes; no letter may be in the making."""
-        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
-
-    def _new_pool(self) -> ProcessPoolExecutor:
-        # Not by fork: this process has threads, whose locks would be copied as they are.
-        return ProcessPoolExecutor(self._processes, get_context("spawn"), _follow_the_parent)
-
-
-def _follow_the_parent() -> None:
-    """End with the parent, however it ends, and not before: it has letters to finish."""
-    for signal_ in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_, signal.SIG_IGN)
-    threading.Thread(target=_exit_after_the_parent, daemon=True).start()
-
-
-def _exit_after_the_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+        """End the thread; no letter may be in the making."""
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)

@@ -60,8 +60,6 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     smtp_password: SecretStr | None = None
     sender: Annotated[str, AfterValidator(_sender)]
     public_url: str = Field(pattern=r"^https?://[^\s<>\"]+$")
-    composers: int = Field(default=2, ge=1, le=64)
-    """Processes that compose letters: about as many as there are processors to spare."""
     concurrency: int = Field(default=16, ge=1, le=100)
     """Letters on their way at once; each takes one database and one SMTP connection."""
 

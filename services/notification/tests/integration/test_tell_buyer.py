@@ -13,8 +13,8 @@ from goticket.booking.v1 import events_pb2
 from goticket_contracts.event_types import BOOKING_CANCELLED, BOOKING_CONFIRMED, BOOKING_HELD
 from goticket_platform.ids import new_id
 from goticket_platform.messaging.consumer import Poison, ReceivedEvent
-from notification.bookings import Notice
-from notification.letters import Letter, Letterhead, compose
+from notification.composing import Composer
+from notification.letters import Letter, Letterhead
 from notification.mail_server import Account, MailServer, NotNow, Tls, Unavailable
 from notification.tell_buyer import tell_buyer
 
@@ -31,16 +31,6 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class ThreadComposer:
-    """Composes without processes of its own."""
-
-    async def compose(
-        self, letterhead: Letterhead, notice: Notice, event_id: UUID, now: datetime
-    ) -> Letter:
-        """Compose in a thread."""
-        return await asyncio.to_thread(compose, letterhead, notice, event_id, now)
-
-
 @pytest.fixture
 async def mail_server(exchange: MailExchange) -> AsyncIterator[MailServer]:
     await exchange.start()
@@ -50,13 +40,20 @@ async def mail_server(exchange: MailExchange) -> AsyncIterator[MailServer]:
 
 
 @pytest.fixture
-def tell(pool: asyncpg.Pool, mail_server: MailServer) -> Tell:
+async def composer() -> AsyncIterator[Composer]:
+    composer = Composer()
+    yield composer
+    await composer.close()
+
+
+@pytest.fixture
+def tell(pool: asyncpg.Pool, mail_server: MailServer, composer: Composer) -> Tell:
     async def tell(event: ReceivedEvent) -> None:
         await tell_buyer(
             event,
             pool=pool,
             post=mail_server,
-            composer=ThreadComposer(),
+            composer=composer,
             letterhead=LETTERHEAD,
             now=now,
         )
@@ -317,6 +314,7 @@ async def test_a_crash_after_the_servers_yes_repeats_a_recognisable_letter(
     exchange: MailExchange,
     mail_server: MailServer,
     tell: Tell,
+    composer: Composer,
     confirmed: MakeConfirmed,
     received: MakeReceived,
 ) -> None:
@@ -327,7 +325,7 @@ async def test_a_crash_after_the_servers_yes_repeats_a_recognisable_letter(
             event,
             pool=pool,
             post=Forgetful(mail_server),
-            composer=ThreadComposer(),
+            composer=composer,
             letterhead=LETTERHEAD,
             now=now,
         )
