@@ -15,6 +15,8 @@ def plain(text: str) -> str:
     Line breaks become blanks, so that nothing written by a user can end a
     header line and begin another.
     """
+    if text.isascii() and text.isprintable():  # most are, and have nothing to take out
+        return " ".join(text.split())
     kept = []
     for character in unicodedata.normalize("NFC", text):
         category = unicodedata.category(character)

@@ -41,7 +41,9 @@ def configure_tracing(service: str, otlp_endpoint: str | None, sample_ratio: flo
         exporter = OTLPSpanExporter(endpoint=otlp_endpoint, insecure=True)
         provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
-    AsyncPGInstrumentor().instrument()  # type: ignore[no-untyped-call]  # its __init__ has no annotations
+    if otlp_endpoint:
+        # A statement's span passes no trace on: where nobody sees it, it is of no use.
+        AsyncPGInstrumentor().instrument()  # type: ignore[no-untyped-call]  # its __init__ has no annotations
 
 
 def shutdown_tracing() -> None:

@@ -32,3 +32,21 @@ def test_what_nobody_collects_is_not_recorded_but_has_an_id(
         [sys.executable, "-c", PROGRAM, endpoint, ratio], capture_output=True, text=True, check=True
     )
     assert done.stdout == told
+
+
+STATEMENTS = """
+import os, sys, asyncpg
+from goticket_platform.telemetry import configure_tracing
+
+configure_tracing("example", sys.argv[1] or None, 1.0)
+print(hasattr(asyncpg.Connection.execute, "__wrapped__"), flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(("endpoint", "told"), [("", "False\n"), ("http://127.0.0.1:1", "True\n")])
+def test_statements_have_spans_where_somebody_collects_them(endpoint: str, told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STATEMENTS, endpoint], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == told
