@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from booking.application.place_bookings import Placed
+from booking.application.place_orders import Placed
 from booking.domain.actor import Actor
 from booking.domain.errors import (
     Busy,
