@@ -224,7 +224,7 @@ class LanesAgainstACounter(RuleBasedStateMachine):
         if tasks:
             _, lost = await asyncio.wait(tasks, timeout=10)
             assert not lost, "somebody waits for ever"
-        await self._turn()
+        await self._turn(30)
         assert (len(self.lanes), self.lanes.depth) == (0, 0)
         for event, served in self.stock.served.items():
             numbers = [wish.number for wish in served]
