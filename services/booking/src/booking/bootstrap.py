@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from operator import attrgetter
 from uuid import UUID
 
 import asyncpg
@@ -31,10 +32,11 @@ from booking.adapters.notices import RedisNotices
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import SCHEMA
 from booking.adapters.ticket_codes import TicketSigner
+from booking.application.boarding import LaneLimits
 from booking.application.desk import Desk, GroupCommit, OneByOne
-from booking.application.lanes import LaneLimits, Lanes
+from booking.application.lanes import Lanes
 from booking.application.order import Order
-from booking.application.place_bookings import BoxOffice, Outcome, place_orders
+from booking.application.place_orders import BoxOffice, Outcome, place_orders
 from booking.application.ports import Availability, Catalog
 from booking.application.provision_event import ProvisionEvent
 from booking.application.running_keys import RunningKeys
@@ -131,9 +133,11 @@ async def open_desk(
         lane_office = replace(office, bookings=bookings)
         lanes: Lanes[Order, Outcome] = Lanes(
             partial(place_orders, office=lane_office),
+            event_of=attrgetter("event_id"),
             is_transient=is_transient,
             limits=LaneLimits(
                 batch=settings.lane_batch,
+                crowd=settings.lane_crowd,
                 lane=settings.lane_queue,
                 total=settings.total_queue,
                 commits=settings.lane_pool_size,

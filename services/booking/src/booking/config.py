@@ -56,9 +56,11 @@ class ServeSettings(SweeperSettings):
     lanes: bool = True
     """Group commit; without it each request for tickets is a transaction of its own."""
     lane_pool_size: int = Field(default=4, gt=0)
-    """Connections for placing bookings: as many events commit at the same time."""
+    """Connections for placing bookings: as many batches commit at the same time."""
     lane_batch: int = Field(default=256, gt=0)
     """Most requests in one commit."""
+    lane_crowd: int = Field(default=32, gt=0)
+    """Requests that wait for one event from which on it commits alone; 1 for each its own."""
     lane_queue: int = Field(default=2_048, gt=0)
     """Most requests that wait for one event."""
     total_queue: int = Field(default=8_192, gt=0)

@@ -12,7 +12,8 @@ from booking.adapters.availability import NoAvailability
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.ticket_codes import TicketSigner
 from booking.application.apply_event import apply_event
-from booking.application.place_bookings import BoxOffice, Outcome, Placed, place_bookings
+from booking.application.place_bookings import place_bookings
+from booking.application.place_orders import BoxOffice, Outcome, Placed
 from booking.bootstrap import box_office
 from booking.domain.actor import Actor
 from booking.domain.booking import Booking

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from booking.adapters.availability import RedisAvailability
 from booking.adapters.postgres.bookings import PostgresBookings
-from booking.application.place_bookings import Placed
+from booking.application.place_orders import Placed
 from booking.domain.placing import BookingRequest
 from booking.domain.stock import EventStock
 from goticket_platform.ids import new_id

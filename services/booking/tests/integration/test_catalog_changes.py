@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from booking.application.apply_event import apply_event
 from booking.application.close_cancelled_event import close_cancelled_event
-from booking.application.place_bookings import Placed
+from booking.application.place_orders import Placed
 from booking.application.shrink_capacity import shrink_capacity
 from booking.domain.actor import Actor
 from booking.domain.errors import CapacityBelowTaken, EventCancelled, SoldOut

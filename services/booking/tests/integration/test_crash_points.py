@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from booking.adapters.postgres.transaction import PostgresTransaction
 from booking.application.desk import GroupCommit
 from booking.application.lanes import Lanes
 from booking.application.order import Order
-from booking.application.place_bookings import BoxOffice, Outcome, Placed, place_orders
+from booking.application.place_orders import BoxOffice, Outcome, Placed, place_orders
 from booking.application.ports import BookingOfEvent
 from booking.domain.errors import SoldOut
 from booking.domain.placing import BookingRequest
@@ -107,7 +108,10 @@ class LosesAnswers:
 
 def group_commit(office: BoxOffice) -> GroupCommit:
     lanes: Lanes[Order, Outcome] = Lanes(
-        partial(place_orders, office=office), is_transient=is_transient, retry_seconds=(0, 0)
+        partial(place_orders, office=office),
+        event_of=attrgetter("event_id"),
+        is_transient=is_transient,
+        retry_seconds=(0, 0),
     )
     return GroupCommit(office, lanes)
 
@@ -119,7 +123,7 @@ async def test_a_commit_whose_answer_was_lost_is_recognised_and_not_repeated(
     bookings = LosesAnswers(hall.bookings, times=2)
     desk = group_commit(replace(hall.office, bookings=bookings))
     wishes = [wish(2), wish(3, key="k"), wish(6), wish(1, hold=True)]
-    answers = await desk.ask(event.event.id, wishes, float("inf"))
+    answers = await desk.ask([(event.event.id, one) for one in wishes], float("inf"))
     assert bookings.times == 0
     made = [answer for answer in answers if isinstance(answer, Placed)]
     assert [placed.replayed for placed in made] == [False, False, False]
@@ -146,7 +150,8 @@ async def test_a_lane_gets_over_a_lost_connection(
     office = hall.another_office(PostgresBookings(pool, notifier, NoAvailability()))
     FragileConnection.statements_left, FragileConnection.cuts = survived, 0
     wishes = [wish(2), wish(3, key="k"), wish(3, key="k")]
-    answers = await group_commit(office).ask(event.event.id, wishes, float("inf"))
+    asked = [(event.event.id, one) for one in wishes]
+    answers = await group_commit(office).ask(asked, float("inf"))
     assert FragileConnection.cuts == 1
     assert [isinstance(answer, Placed) and answer.replayed for answer in answers] == [
         False,

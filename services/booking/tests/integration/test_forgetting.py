@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 from booking.adapters.postgres.transaction import CONSUMER, QUERIES
 from booking.application.forget_keys import BATCH, KEPT_FOR, forget_keys
-from booking.application.place_bookings import Placed
+from booking.application.place_orders import Placed
 from booking.bootstrap import run_worker
 from booking.config import WorkerSettings
 from booking.domain.placing import BookingRequest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from booking.application.cancel_booking import cancel_booking
 from booking.application.confirm_booking import confirm_booking
-from booking.application.place_bookings import Placed
+from booking.application.place_orders import Placed
 from booking.domain.actor import Actor
 from booking.domain.booking import TicketStatus
 from booking.domain.errors import (

@@ -12,7 +12,7 @@ from booking.application.cancel_booking import cancel_booking
 from booking.application.confirm_booking import confirm_booking
 from booking.application.expire_holds import expire_holds
 from booking.application.extend_hold import extend_hold
-from booking.application.place_bookings import Outcome
+from booking.application.place_orders import Outcome
 from booking.domain.actor import Actor
 from booking.domain.booking import Booking, BookingStatus
 from booking.domain.errors import (

@@ -12,7 +12,7 @@ from booking.adapters.availability import SOLD_OUT, RedisAvailability
 from booking.adapters.notices import EVENT_CHANGED, RedisNotices
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.application.cancel_booking import cancel_booking
-from booking.application.place_bookings import Placed
+from booking.application.place_orders import Placed
 from booking.domain.placing import BookingRequest
 from goticket_platform.ids import new_id
 from goticket_platform.messaging.outbox import OutboxNotifier

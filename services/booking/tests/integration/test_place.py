@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 from booking.adapters.ticket_codes import verify
-from booking.application.place_bookings import Placed
+from booking.application.place_orders import Placed
 from booking.application.ports import Sale
 from booking.domain.actor import Actor
 from booking.domain.booking import BookingStatus
@@ -164,7 +164,7 @@ async def test_the_database_refuses_to_oversell_whatever_the_code_does(
                 hold_for=timedelta(minutes=1),
                 issue=hall.office.issue,
             )
-            await transaction.add([Sale(placed)], stock)
+            await transaction.add([Sale(placed)], [stock])
 
     with pytest.raises(SoldOut):
         await take_too_many()

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import grpc
 import pytest
-from booking.application.desk import Answered
-from booking.application.place_bookings import Placed
+from booking.application.place_bookings import Answered, Asked
+from booking.application.place_orders import Placed
 from booking.domain.booking import Booking, BookingStatus
 from booking.domain.errors import InvalidBooking, SoldOut
 from booking.domain.event import Event, EventStatus
@@ -28,14 +28,11 @@ class ScriptedDesk:
     """Answers by quantity: 1 is granted, 2 sold out, 3 a lost connection, 4 a bug."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[UUID, list[int]]] = []
+        self.asked: list[tuple[UUID, int]] = []
 
-    async def ask(
-        self, event_id: UUID, requests: Sequence[BookingRequest], deadline: float
-    ) -> list[Answered]:
-        quantities = [request.lines[0].quantity for request in requests]
-        self.asked.append((event_id, quantities))
-        return [self._answer(event_id, request) for request in requests]
+    async def ask(self, asked: Sequence[Asked], deadline: float) -> list[Answered]:
+        self.asked += [(event_id, request.lines[0].quantity) for event_id, request in asked]
+        return [self._answer(event_id, request) for event_id, request in asked]
 
     def _answer(self, event_id: UUID, request: BookingRequest) -> Answered:
         match request.lines[0].quantity:
@@ -75,7 +72,7 @@ async def test_results_come_in_the_order_of_the_requests_and_events_keep_theirs(
     ]
     buyers = [result.created.booking.user_id for result in results if result.HasField("created")]
     assert buyers == [str(UUID(int=number)) for number in (7, 8, 9)]
-    assert sorted(desk.asked) == [(ONE, [2, 1, 1]), (OTHER, [1, 2])]
+    assert desk.asked == [(ONE, 2), (OTHER, 1), (ONE, 1), (OTHER, 2), (ONE, 1)]
 
 
 async def test_what_cannot_be_read_or_fails_fails_no_neighbour(

@@ -13,14 +13,19 @@ from booking.application.confirm_booking import confirm_booking
 from booking.application.get_booking import get_booking
 from booking.application.get_ticket import get_ticket
 from booking.application.list_bookings import list_bookings
-from booking.application.place_bookings import BoxOffice, Outcome, Placed, place_bookings
+from booking.application.place_bookings import place_bookings
+from booking.application.place_orders import BoxOffice, Outcome, Placed
 from booking.application.ports import (
     Answer,
+    BookingKey,
     BookingOfEvent,
+    BuyerOfEvent,
     KeyTaken,
+    OpenSale,
     RequestKey,
     Sale,
     TicketOfBooking,
+    TypesOfEvents,
 )
 from booking.application.provision_event import ProvisionEvent
 from booking.application.running_keys import RunningKeys
@@ -91,6 +96,7 @@ class Memory:
     failures: list[Exception] = field(default_factory=list)
     """Raised by the next transactions that add bookings, one each."""
     stuck_keys: set[str] = field(default_factory=set)
+    contended: set[UUID] = field(default_factory=set)
     on_failure: dict[RequestKey, Answer] = field(default_factory=dict)
     """What another transaction has committed by then."""
 
@@ -148,32 +154,31 @@ class MemoryTransaction:
         kinds = {kind.id: replace(kind) for kind in self._memory.stock.ticket_types.values()}
         return EventStock(EVENT, kinds) if event_id == EVENT.id else None
 
-    async def open_sale(
-        self,
-        event_id: UUID,
-        ticket_type_ids: Collection[UUID] | None,
-        keys: Collection[RequestKey],
-    ) -> tuple[EventStock | None, dict[RequestKey, Answer]]:
+    async def open_sale(self, wanted: TypesOfEvents, keys: Collection[RequestKey]) -> OpenSale:
         known = {key: self._memory.answers[key] for key in keys if key in self._memory.answers}
-        return await self.lock_stock(event_id, ticket_type_ids), known
+        contended = self._memory.contended & wanted.keys() if len(wanted) > 1 else set()
+        stocks = {}
+        for event_id in wanted.keys() - contended:
+            if stock := await self.lock_stock(event_id, None):
+                stocks[event_id] = stock
+        return OpenSale(stocks, known, contended)
 
-    async def find_bookings(
-        self, event_id: UUID, booking_ids: Collection[UUID]
-    ) -> dict[UUID, Booking]:
+    async def find_bookings(self, wanted: Collection[BookingKey]) -> dict[UUID, Booking]:
         known = self._memory.bookings
-        return {booking_id: known[booking_id] for booking_id in booking_ids if booking_id in known}
+        return {booking_id: known[booking_id] for _, booking_id in wanted if booking_id in known}
 
     async def find_taken(
-        self, event_id: UUID, user_ids: Collection[UUID]
-    ) -> defaultdict[UUID, Taken]:
+        self, buyers: Collection[BuyerOfEvent]
+    ) -> defaultdict[BuyerOfEvent, Taken]:
         raise NotImplementedError
 
-    async def add(self, sales: Sequence[Sale], stock: EventStock) -> None:
+    async def add(self, sales: Sequence[Sale], stocks: Collection[EventStock]) -> None:
         if self._memory.failures:
             self._memory.answers |= self._memory.on_failure
             raise self._memory.failures.pop(0)
         if self._memory.stuck_keys & {sale.key for sale in sales}:
             raise RequestInProgress
+        [stock] = [stock for stock in stocks if stock.moves]
         await self.save([sale.placed for sale in sales], stock)
 
     async def save(self, happened: Sequence[BookingEvent], stock: EventStock) -> None:

@@ -1,14 +1,21 @@
--- Show what is left of an event, and of what: neither ever older than what is shown already.
--- KEYS[1]: the event's hash. ARGV: seconds to live, event version, ticket type ids in order
--- (joined by commas), then for each ticket type: id, stock version, available.
-for i = 4, #ARGV, 3 do
-    local shown = redis.call('HGET', KEYS[1], ARGV[i])
-    local version = shown and tonumber(string.match(shown, '^%d+')) or -1
-    if version < tonumber(ARGV[i + 1]) then
-        redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1] .. ':' .. ARGV[i + 2])
+-- Show what is left of events, and of what: neither ever older than what is shown already.
+-- KEYS: the events' hashes. ARGV: seconds to live, then for each event: its version, its
+-- ticket type ids in order (joined by commas) and how many they are, and for each of them:
+-- id, stock version, available.
+local at = 2
+for _, event in ipairs(KEYS) do
+    local version, order, kinds = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2])
+    at = at + 3
+    for i = at, at + 3 * kinds - 1, 3 do
+        local shown = redis.call('HGET', event, ARGV[i])
+        local stock_version = shown and tonumber(string.match(shown, '^%d+')) or -1
+        if stock_version < tonumber(ARGV[i + 1]) then
+            redis.call('HSET', event, ARGV[i], ARGV[i + 1] .. ':' .. ARGV[i + 2])
+        end
     end
+    at = at + 3 * kinds
+    if tonumber(redis.call('HGET', event, 'order_version') or -1) < version then
+        redis.call('HSET', event, 'order', order, 'order_version', version)
+    end
+    redis.call('EXPIRE', event, ARGV[1])
 end
-if tonumber(redis.call('HGET', KEYS[1], 'order_version') or -1) < tonumber(ARGV[2]) then
-    redis.call('HSET', KEYS[1], 'order', ARGV[3], 'order_version', ARGV[2])
-end
-redis.call('EXPIRE', KEYS[1], ARGV[1])

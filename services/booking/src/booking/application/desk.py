@@ -2,26 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
-from uuid import UUID
 
 from booking.application.lanes import Lanes
-from booking.application.order import Order, prepare
-from booking.application.place_bookings import BoxOffice, Outcome, place_bookings
-from booking.domain.errors import DomainError
-from booking.domain.placing import BookingRequest
-
-Answered = Outcome | Exception
-"""Granted, refused by a DomainError, or failed by any other exception."""
+from booking.application.order import Order
+from booking.application.place_bookings import Answered, Asked, answer_requests, place_bookings
+from booking.application.place_orders import BoxOffice, Outcome
 
 
 class Desk(Protocol):
-    """Answers requests for the tickets of one event."""
+    """Answers requests for tickets."""
 
-    async def ask(
-        self, event_id: UUID, requests: Sequence[BookingRequest], deadline: float
-    ) -> list[Answered]:
-        """Decide the requests in their order; one that fails fails no other.
+    async def ask(self, asked: Sequence[Asked], deadline: float) -> list[Answered]:
+        """Decide the requests, those for one event in their order; one that fails fails no other.
 
         Nobody waits for an answer past `deadline`, a time of the event loop's clock
         in seconds.
@@ -35,13 +29,12 @@ class OneByOne:
 
     office: BoxOffice
 
-    async def ask(
-        self, event_id: UUID, requests: Sequence[BookingRequest], deadline: float
-    ) -> list[Answered]:
+    async def ask(self, asked: Sequence[Asked], deadline: float) -> list[Answered]:
         """See the port. The caller's own timeout keeps the deadline."""
-        return [await self._ask(event_id, request) for request in requests]
+        return [await self._ask(one) for one in asked]
 
-    async def _ask(self, event_id: UUID, request: BookingRequest) -> Answered:
+    async def _ask(self, asked: Asked) -> Answered:
+        event_id, request = asked
         try:
             [outcome] = await place_bookings(event_id, [request], self.office)
         except Exception as error:  # noqa: BLE001 - told to the one it concerns
@@ -51,22 +44,12 @@ class OneByOne:
 
 @dataclass(frozen=True)
 class GroupCommit:
-    """A transaction for whatever has queued for an event since its last one began."""
+    """A transaction for whatever has queued since the last ones began."""
 
     office: BoxOffice
     lanes: Lanes[Order, Outcome]
 
-    async def ask(
-        self, event_id: UUID, requests: Sequence[BookingRequest], deadline: float
-    ) -> list[Answered]:
-        """See the port. Orders are made ready while the batch before them commits."""
-        refused: dict[int, Answered] = {}
-        orders = []
-        new_id, issue = self.office.new_id, self.office.issue
-        for index, request in enumerate(requests):
-            try:
-                orders.append(prepare(event_id, request, new_id=new_id, issue=issue))
-            except DomainError as refusal:
-                refused[index] = refusal
-        decided = iter(await self.lanes.ask(event_id, orders, deadline))
-        return [refused.get(index) or next(decided) for index in range(len(requests))]
+    async def ask(self, asked: Sequence[Asked], deadline: float) -> list[Answered]:
+        """See the port. Orders are made ready while the batches before them commit."""
+        decide = partial(self.lanes.ask, deadline=deadline)
+        return await answer_requests(asked, self.office, decide)

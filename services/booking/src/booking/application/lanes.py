@@ -1,17 +1,19 @@
-"""Group commit: what has queued for an event while its last batch committed is the next batch.
+"""Group commit: what has queued while the last batches committed is the next batch.
 
-A lane is the queue of one event. It exists while somebody waits in it and commits one
-batch at a time. That makes it fast, never right: the commit itself holds the locks.
+A lane is the queue of one event. It exists while somebody waits in it or is being
+served, and it is in one commit at a time. An event with a crowd commits alone, so that
+its locks hold up nobody else; small lanes share a commit. That makes it fast, never
+right: the commit itself holds the locks.
 """
 
 import asyncio
 import contextvars
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from itertools import groupby
+from typing import Generic, TypeVar, cast
 from uuid import UUID
 
+from booking.application.boarding import Call, Lane, LaneLimits, Line, Pace, Trip, Waiter
 from booking.domain.errors import Busy
 
 RequestT = TypeVar("RequestT")
@@ -21,53 +23,6 @@ RETRY_SECONDS = (0.02, 0.1, 0.3)
 """Pauses before a batch that failed for a transient reason is committed again."""
 RETRY_AFTER = {"retryAfter": "1"}
 """Seconds after which somebody who was turned away may come back."""
-_SMOOTHING = 0.2
-"""Weight of the latest batch in the average time a batch takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class LaneLimits:
-    """How much may be under way.
-
-    `batch` requests in one commit, `lane` and `total` requests that wait in one lane
-    and in all of them, `commits` at the same time.
-    """
-
-    batch: int = 256
-    lane: int = 2_048
-    total: int = 8_192
-    commits: int = 4
-
-
-@dataclass(slots=True, eq=False)
-class _Waiter(Generic[RequestT, OutcomeT]):
-    """A request, and the future through which its caller learns the outcome."""
-
-    request: RequestT
-    deadline: float
-    answer: asyncio.Future[OutcomeT]
-    context: contextvars.Context
-    """The caller's: its trace, and whom its log lines name."""
-
-    def refuse(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-    def tell(self, outcome: OutcomeT) -> None:
-        if not self.answer.done():
-            self.answer.set_result(outcome)
-
-
-class _Lane(Generic[RequestT, OutcomeT]):
-    """Those who wait for one event, and those whose batch is being committed."""
-
-    def __init__(self, event_id: UUID) -> None:
-        self.event_id = event_id
-        self.queue: deque[_Waiter[RequestT, OutcomeT]] = deque()
-        self.batch: Sequence[_Waiter[RequestT, OutcomeT]] = ()
-        self.commit: asyncio.Task[None] | None = None
-        self.batch_seconds = 0.0
-        """How long a batch has taken lately, with the wait for its turn."""
 
 
 class Lanes(Generic[RequestT, OutcomeT]):
@@ -75,14 +30,17 @@ class Lanes(Generic[RequestT, OutcomeT]):
 
     `commit` decides a batch in its order, in one transaction, with an outcome for each
     request; when it raises, nothing has happened, or it finds that out when it is called
-    again. `is_transient` tells which of its failures are worth that. `clock` is the event loop's
-    unless a test holds it. `observe` is told the size of each batch.
+    again. Of a batch of several events it may leave requests undecided, with None for an
+    outcome: their events then travel alone. `event_of` names a request's event.
+    `is_transient` tells which failures may pass by themselves. `clock` is the event
+    loop's unless a test holds it. `observe` is told the size of each batch.
     """
 
     def __init__(
         self,
-        commit: Callable[[UUID, Sequence[RequestT]], Awaitable[Sequence[OutcomeT]]],
+        commit: Callable[[Sequence[RequestT]], Awaitable[Sequence[OutcomeT | None]]],
         *,
+        event_of: Callable[[RequestT], UUID],
         is_transient: Callable[[BaseException], bool],
         limits: LaneLimits | None = None,
         retry_seconds: Sequence[float] = RETRY_SECONDS,
@@ -90,15 +48,19 @@ class Lanes(Generic[RequestT, OutcomeT]):
         observe: Callable[[int], None] = lambda _size: None,
     ) -> None:
         self._commit = commit
+        self._event_of = event_of
         self._is_transient = is_transient
         self._limits = limits or LaneLimits()
         self._retry_seconds = retry_seconds
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._observe = observe
-        self._lanes: dict[UUID, _Lane[RequestT, OutcomeT]] = {}
-        self._runners: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(self._limits.commits)
-        self._closed = False
+        self._lanes: dict[UUID, Lane[RequestT, OutcomeT]] = {}
+        self._line: Line[RequestT, OutcomeT] = Line(self._limits)
+        self._trips: dict[asyncio.Task[None], Trip[RequestT, OutcomeT]] = {}
+        self._boarding: asyncio.Handle | None = None
+        self._pace = Pace()
+        self._came = 0
+        self._closed = self._over = False
         self.depth = 0
         """How many requests wait, over all lanes."""
 
@@ -107,7 +69,7 @@ class Lanes(Generic[RequestT, OutcomeT]):
         return len(self._lanes)
 
     async def ask(
-        self, event_id: UUID, requests: Sequence[RequestT], deadline: float
+        self, requests: Sequence[RequestT], deadline: float
     ) -> list[OutcomeT | Exception]:
         """Queue the requests in their order and wait for their outcomes.
 
@@ -115,110 +77,125 @@ class Lanes(Generic[RequestT, OutcomeT]):
         are refused with Busy at once. A caller that is cancelled takes along what has
         not been begun.
         """
-        answers = [self._enter(event_id, request, deadline) for request in requests]
-        if not answers:
+        if not requests:
             return []
+        call: Call[OutcomeT] = Call(len(requests), deadline)
+        for place, request in enumerate(requests):
+            self._enter(request, call, place)
         try:
-            await asyncio.wait(answers)
+            await call.done
         except asyncio.CancelledError:
-            for answer in answers:
-                if not answer.cancel():
-                    answer.exception()  # seen, though nobody is left to tell
-            self._abandon(event_id)
+            self._abandon(call)
             raise
-        return [answer.exception() or answer.result() for answer in answers]  # type: ignore[misc]  # a future's exception is no BaseException here: `refuse` takes none
+        return cast("list[OutcomeT | Exception]", call.answers)
 
     async def close(self, timeout: float) -> None:
         """Take no more, let the lanes run empty for `timeout` seconds, refuse who is left."""
         self._closed = True
-        runners = set(self._runners)
-        if not runners:
-            return
-        _, late = await asyncio.wait(runners, timeout=timeout)
-        for runner in late:
-            runner.cancel()
-        if late:
+        self._board()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while self._trips and (left := end - loop.time()) > 0:
+            await asyncio.wait(self._trips, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            self._board()
+        self._over = True
+        for lane in self._line.leave():
+            self._dissolve(lane)
+        if late := list(self._trips):
+            for trip in late:
+                trip.cancel()
             await asyncio.wait(late)
 
-    def _enter(
-        self, event_id: UUID, request: RequestT, deadline: float
-    ) -> asyncio.Future[OutcomeT]:
-        answer: asyncio.Future[OutcomeT] = asyncio.get_running_loop().create_future()
+    def _enter(self, request: RequestT, call: Call[OutcomeT], place: int) -> None:
+        event_id = self._event_of(request)
         lane = self._lanes.get(event_id)
-        waiting = len(lane.queue) if lane else 0
-        full = waiting >= self._limits.lane or self.depth >= self._limits.total
-        if self._closed or full or (lane and self._hopeless(lane, deadline)):
-            answer.set_exception(Busy(metadata=RETRY_AFTER))
-            return answer
+        if self._closed or self._is_full(lane) or self._is_hopeless(lane, call.deadline):
+            call.tell(place, Busy(metadata=RETRY_AFTER))
+            return
         if lane is None:
-            lane = self._open(event_id)
-        lane.queue.append(_Waiter(request, deadline, answer, contextvars.copy_context()))
+            lane = self._lanes[event_id] = Lane(event_id)
+        self._came += 1
+        lane.queue.append(Waiter(request, event_id, self._came, call, place))
         self.depth += 1
-        return answer
+        if len(lane.queue) == 1 and not lane.travels:
+            self._join(lane)
 
-    def _hopeless(self, lane: _Lane[RequestT, OutcomeT], deadline: float) -> bool:
-        """Tell whether, at the pace of late, `deadline` passes before a newcomer's turn.
+    def _is_full(self, lane: Lane[RequestT, OutcomeT] | None) -> bool:
+        waiting = len(lane.queue) if lane else 0
+        return waiting >= self._limits.lane or self.depth >= self._limits.total
 
-        Asked only when a whole batch waits already: before that nothing is overloaded,
-        and one slow commit must not turn people away.
-        """
-        batches = len(lane.queue) // self._limits.batch
-        return bool(batches) and self._clock() + (batches + 1) * lane.batch_seconds > deadline
+    def _is_hopeless(self, lane: Lane[RequestT, OutcomeT] | None, deadline: float) -> bool:
+        """Tell whether, at the pace of late, `deadline` passes before a newcomer's turn."""
+        limits, left = self._limits, deadline - self._clock()
+        if self._pace.too_slow(self.depth // (limits.batch * limits.commits), left):
+            return True
+        return lane is not None and lane.pace.too_slow(len(lane.queue) // limits.batch, left)
 
-    def _open(self, event_id: UUID) -> _Lane[RequestT, OutcomeT]:
-        lane = _Lane[RequestT, OutcomeT](event_id)
-        self._lanes[event_id] = lane
-        # A context of its own: the lane serves many, and logs as none of them.
-        runner = asyncio.create_task(self._run(lane), context=contextvars.Context())
-        self._runners.add(runner)
-        runner.add_done_callback(lambda done: self._close_lane(lane, done))
-        return lane
+    def _join(self, lane: Lane[RequestT, OutcomeT]) -> None:
+        """Let a lane wait for its turn; whoever comes in the same moment boards with it."""
+        lane.joined = self._clock()
+        self._line.join(lane)
+        if self._boarding is None:
+            self._boarding = asyncio.get_running_loop().call_soon(self._board)
 
-    def _close_lane(self, lane: _Lane[RequestT, OutcomeT], runner: asyncio.Task[None]) -> None:
-        """Forget a lane whose runner has ended, and leave nobody in it waiting."""
-        self._runners.discard(runner)
-        if self._lanes.get(lane.event_id) is lane:
-            del self._lanes[lane.event_id]
-        if not runner.cancelled():
-            runner.exception()  # seen: what its waiters are told is Busy
-        for waiter in (*lane.batch, *lane.queue):
-            waiter.refuse(Busy(metadata=RETRY_AFTER))
-        self.depth -= len(lane.queue)
-        lane.queue.clear()
+    def _board(self) -> None:
+        """Send batches off while there is room and somebody waits."""
+        if self._boarding:
+            self._boarding.cancel()
+            self._boarding = None
+        while self._line and len(self._trips) < self._limits.commits:
+            solos = sum(trip.solo for trip in self._trips.values())
+            trip = self._line.next_trip(solo_allowed=solos < self._limits.solos)
+            if trip is None:
+                return
+            self.depth -= len(trip.waiters)
+            # A context of its own: a trip serves many, and logs as none of them.
+            task = asyncio.create_task(self._travel(trip), context=contextvars.Context())
+            self._trips[task] = trip
+            task.add_done_callback(self._arrive)
 
-    async def _run(self, lane: _Lane[RequestT, OutcomeT]) -> None:
-        while lane.queue:
-            begun = self._clock()
-            async with self._slots:
-                # Formed only now: whoever came during the wait for the turn is in.
-                lane.batch = self._next_batch(lane)
-                await self._serve(lane, lane.batch)
-                lane.batch = ()
-            spent = self._clock() - begun
-            lane.batch_seconds += _SMOOTHING * (spent - lane.batch_seconds)
-        # No await since the queue was seen empty: nobody can have come in between.
+    async def _travel(self, trip: Trip[RequestT, OutcomeT]) -> None:
+        await self._serve(trip, trip.waiters)
+        spent = self._clock() - trip.joined
+        for pace in (self._pace, *(lane.pace for lane in trip.lanes)):
+            pace.count(spent)
+
+    def _arrive(self, task: asyncio.Task[None]) -> None:
+        """Let the lanes of a trip wait again, or go; leave nobody of it waiting."""
+        trip = self._trips.pop(task)
+        if not task.cancelled():
+            task.exception()  # seen: what its waiters are told is Busy
+        back = {waiter for lane in trip.lanes if lane.alone for waiter in lane.queue}
+        for waiter in trip.waiters:
+            if waiter not in back:
+                waiter.tell(Busy(metadata=RETRY_AFTER))
+        for lane in trip.lanes:
+            lane.travels = False
+            if lane.queue and not self._over:
+                self._join(lane)
+            else:
+                self._dissolve(lane)
+        self._board()
+
+    def _dissolve(self, lane: Lane[RequestT, OutcomeT]) -> None:
+        """Forget a lane, and leave nobody in it waiting."""
         del self._lanes[lane.event_id]
-
-    def _next_batch(self, lane: _Lane[RequestT, OutcomeT]) -> list[_Waiter[RequestT, OutcomeT]]:
-        batch: list[_Waiter[RequestT, OutcomeT]] = []
-        while lane.queue and len(batch) < self._limits.batch:
-            waiter = lane.queue.popleft()
-            self.depth -= 1
-            batch += self._still_wanted([waiter])
-        return batch
+        self.depth -= len(lane.queue)
+        for waiter in lane.queue:
+            waiter.tell(Busy(metadata=RETRY_AFTER))
 
     def _still_wanted(
-        self, batch: Sequence[_Waiter[RequestT, OutcomeT]]
-    ) -> list[_Waiter[RequestT, OutcomeT]]:
+        self, waiters: Sequence[Waiter[RequestT, OutcomeT]]
+    ) -> list[Waiter[RequestT, OutcomeT]]:
         """Leave out whose caller has gone, refuse whose deadline has passed."""
         now = self._clock()
-        for waiter in batch:
-            if now >= waiter.deadline:
-                waiter.refuse(Busy(metadata=RETRY_AFTER))
-        return [waiter for waiter in batch if not waiter.answer.done()]
+        for waiter in waiters:
+            if now >= waiter.call.deadline:
+                waiter.tell(Busy(metadata=RETRY_AFTER))
+        return [waiter for waiter in waiters if waiter.is_wanted]
 
     async def _serve(
-        self, lane: _Lane[RequestT, OutcomeT], batch: Sequence[_Waiter[RequestT, OutcomeT]]
+        self, trip: Trip[RequestT, OutcomeT], batch: Sequence[Waiter[RequestT, OutcomeT]]
     ) -> None:
         """Commit a batch, again if that may help; find who spoils it if not."""
         failure: Exception | None = None
@@ -228,7 +205,7 @@ class Lanes(Generic[RequestT, OutcomeT]):
             batch = self._still_wanted(batch)
             if not batch:
                 return
-            failure = await self._attempt(lane, batch)
+            failure = await self._attempt(trip, batch)
             if failure is None:
                 return
             if not self._is_transient(failure):
@@ -237,30 +214,30 @@ class Lanes(Generic[RequestT, OutcomeT]):
             return
         if len(batch) == 1 or self._is_transient(failure):
             for waiter in batch:
-                waiter.refuse(failure)
-            return
-        half = len(batch) // 2
-        await self._serve(lane, batch[:half])
-        await self._serve(lane, batch[half:])
+                waiter.tell(failure)
+        elif len(trip.lanes) > 1:
+            self._part(trip, batch)
+        else:
+            half = len(batch) // 2
+            await self._serve(trip, batch[:half])
+            await self._serve(trip, batch[half:])
 
     async def _attempt(
-        self, lane: _Lane[RequestT, OutcomeT], batch: Sequence[_Waiter[RequestT, OutcomeT]]
+        self, trip: Trip[RequestT, OutcomeT], batch: Sequence[Waiter[RequestT, OutcomeT]]
     ) -> Exception | None:
         """Commit once and tell the outcomes; return what went wrong."""
         self._observe(len(batch))
         # A task of its own, so that it can be ended when nobody wants its outcome.
         # Alone, a request keeps its own trace; a batch of many belongs to none of them.
-        context = batch[0].context if len(batch) == 1 else contextvars.copy_context()
-        lane.commit = asyncio.create_task(
-            self._tell_outcomes(lane.event_id, batch), context=context
-        )
+        context = batch[0].call.context.copy() if len(batch) == 1 else contextvars.Context()
+        trip.commit = asyncio.create_task(self._tell_outcomes(trip, batch), context=context)
         try:
-            await asyncio.wait([lane.commit])
+            await asyncio.wait([trip.commit])
         except asyncio.CancelledError:
-            lane.commit.cancel()
-            await asyncio.wait([lane.commit])
+            trip.commit.cancel()
+            await asyncio.wait([trip.commit])
             raise
-        commit, lane.commit = lane.commit, None
+        commit, trip.commit = trip.commit, None
         if commit.cancelled():
             return Busy(metadata=RETRY_AFTER)
         failure = commit.exception()
@@ -269,15 +246,32 @@ class Lanes(Generic[RequestT, OutcomeT]):
         return failure
 
     async def _tell_outcomes(
-        self, event_id: UUID, batch: Sequence[_Waiter[RequestT, OutcomeT]]
+        self, trip: Trip[RequestT, OutcomeT], batch: Sequence[Waiter[RequestT, OutcomeT]]
     ) -> None:
-        outcomes = await self._commit(event_id, [waiter.request for waiter in batch])
+        outcomes = await self._commit([waiter.request for waiter in batch])
         # All or none: an outcome too many or too few belongs to nobody.
-        for waiter, outcome in list(zip(batch, outcomes, strict=True)):
-            waiter.tell(outcome)
+        told = list(zip(batch, outcomes, strict=True))
+        undecided = [waiter for waiter, outcome in told if outcome is None]
+        if undecided and len(trip.lanes) == 1:
+            raise ValueError("an event that travels alone has to be decided")
+        for waiter, outcome in told:
+            if outcome is not None:
+                waiter.tell(outcome)
+        self._part(trip, undecided)
 
-    def _abandon(self, event_id: UUID) -> None:
-        """End a commit that all of its callers have left."""
-        lane = self._lanes.get(event_id)
-        if lane and lane.commit and all(waiter.answer.done() for waiter in lane.batch):
-            lane.commit.cancel()
+    def _part(
+        self, trip: Trip[RequestT, OutcomeT], waiters: Sequence[Waiter[RequestT, OutcomeT]]
+    ) -> None:
+        """Put these back at the head of their lanes, each of which travels alone from now."""
+        lanes = {lane.event_id: lane for lane in trip.lanes}
+        for event_id, group in groupby(waiters, lambda waiter: waiter.event_id):
+            back = list(group)
+            lanes[event_id].put_back(back)
+            self.depth += len(back)
+
+    def _abandon(self, call: Call[OutcomeT]) -> None:
+        """Forget a caller, and end a commit that all of its callers have left."""
+        call.gone = True
+        for trip in self._trips.values():
+            if trip.commit and not trip.is_wanted:
+                trip.commit.cancel()

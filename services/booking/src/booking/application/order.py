@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from booking.application.ports import NewId, RequestKey
+from booking.application.ports import BuyerOfEvent, NewId, RequestKey
 from booking.domain.booking import IssueTicket, TicketStub
 from booking.domain.placing import BookingRequest
 
@@ -16,12 +16,13 @@ MAX_READY = 20
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """A well-formed request with the ids, tickets and fingerprint it will need.
+    """A well-formed request for an event with the ids, tickets and fingerprint it will need.
 
     `tried` is set before its booking is first written. A commit whose answer was lost
     is recognised by the booking's id when the order is tried again.
     """
 
+    event_id: UUID
     request: BookingRequest
     booking_id: UUID
     fingerprint: bytes
@@ -33,6 +34,11 @@ class Order:
         """The buyer and the idempotency key, if there is one."""
         request = self.request
         return (request.buyer.user_id, request.key) if request.key is not None else None
+
+    @property
+    def buyer(self) -> BuyerOfEvent:
+        """Whom a limit of the event would stop."""
+        return (self.event_id, self.request.buyer.user_id)
 
     def issuing(self, issue: IssueTicket) -> IssueTicket:
         """Hand out the tickets that are ready, then new ones from `issue`."""
@@ -51,6 +57,7 @@ def prepare(
     request.must_be_well_formed()
     wanted = 0 if request.hold else sum(line.quantity for line in request.lines)
     return Order(
+        event_id,
         request,
         new_id(),
         fingerprint(event_id, request) if request.key is not None else b"",

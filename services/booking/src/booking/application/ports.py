@@ -25,6 +25,12 @@ Clock = Callable[[], datetime]
 NewId = Callable[[], UUID]
 RequestKey = tuple[UUID, str]
 """A buyer's user id and idempotency key."""
+BookingKey = tuple[UUID, UUID]
+"""An event's id and the id of a booking of it."""
+BuyerOfEvent = tuple[UUID, UUID]
+"""An event's id and a buyer's user id."""
+TypesOfEvents = Mapping[UUID, Collection[UUID] | None]
+"""Ticket types by event; None for all of an event."""
 
 
 class KeyTaken(Exception):
@@ -33,10 +39,7 @@ class KeyTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a key was answered: the request's fingerprint and the booking as it is now.
-
-    `booking` is None when the key was used for another event.
-    """
+    """What a key was answered: the request's fingerprint and the booking as it is now."""
 
     fingerprint: bytes
     booking: Booking | None
@@ -72,13 +75,27 @@ class TicketOfBooking:
     event: Event
 
 
+@dataclass(frozen=True, slots=True)
+class OpenSale:
+    """What may be sold: the locked stock of events, and what used keys were answered.
+
+    `contended` are events that another transaction is working on; one that is neither
+    in there nor in `stocks` is not known here.
+    """
+
+    stocks: Mapping[UUID, EventStock]
+    answers: dict[RequestKey, Answer]
+    contended: Collection[UUID] = ()
+
+
 class Transaction(Protocol):
-    """One commit; everything in it is about one event.
+    """One commit. Sales may be of many events; everything else is about one.
 
     Row locks are taken in this order, everywhere, so that no two transactions can
     wait for each other: bookings (by id), the event, ticket types (by id),
-    idempotency keys (by user and key). The event is read after the ticket types are
-    locked: whoever changes it locks them too, so what is read stays true.
+    idempotency keys (by user and key). Who sells for several events waits for no ticket
+    type at all. The event is read after the ticket types are locked: whoever changes
+    it locks them too, so what is read stays true.
     """
 
     async def lock_booking(self, event_id: UUID, booking_id: UUID) -> Booking:
@@ -106,34 +123,31 @@ class Transaction(Protocol):
         """
         ...
 
-    async def open_sale(
-        self,
-        event_id: UUID,
-        ticket_type_ids: Collection[UUID] | None,
-        keys: Collection[RequestKey],
-    ) -> tuple[EventStock | None, dict[RequestKey, Answer]]:
-        """Do what `lock_stock` does and read what those of the keys that were used answered."""
+    async def open_sale(self, wanted: TypesOfEvents, keys: Collection[RequestKey]) -> OpenSale:
+        """Lock ticket types, read their events' whole stock, and what keys were used for.
+
+        Of one event it waits for the locks. Of several it takes what nobody else has:
+        the others must not wait for one.
+        """
         ...
 
-    async def find_bookings(
-        self, event_id: UUID, booking_ids: Collection[UUID]
-    ) -> dict[UUID, Booking]:
-        """Read those of the bookings that exist."""
+    async def find_bookings(self, wanted: Collection[BookingKey]) -> dict[UUID, Booking]:
+        """Read those of the bookings that exist, by their own id."""
         ...
 
     async def find_taken(
-        self, event_id: UUID, user_ids: Collection[UUID]
-    ) -> defaultdict[UUID, Taken]:
-        """Read what these buyers have, held or confirmed, of a locked event."""
+        self, buyers: Collection[BuyerOfEvent]
+    ) -> defaultdict[BuyerOfEvent, Taken]:
+        """Read what these buyers have, held or confirmed, of locked events."""
         ...
 
-    async def add(self, sales: Sequence[Sale], stock: EventStock) -> None:
-        """Store new bookings, what they took from the stock, and their events.
+    async def add(self, sales: Sequence[Sale], stocks: Collection[EventStock]) -> None:
+        """Store new bookings, what they took from the stocks, and their events.
 
         Raises:
-            KeyTaken: another event's transaction used one of the keys first.
+            KeyTaken: another transaction, for another event, used one of the keys first.
             RequestInProgress: another one is about to and does not finish.
-            SoldOut: the database knows better than `stock`.
+            SoldOut: the database knows better than `stocks`.
         """
         ...
 

@@ -1,9 +1,7 @@
 """Many requests for tickets in one call: a result for each, as its own call would give."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from uuid import UUID
 
 import grpc
 from goticket.booking.v1 import booking_pb2 as pb
@@ -13,10 +11,10 @@ from goticket_platform.rpc.errors import INTERNAL, UNAVAILABLE
 from goticket_platform.telemetry import inject_context
 from prometheus_client import Counter as Metric
 
-from booking.application.desk import Answered, Desk
-from booking.application.place_bookings import Placed
+from booking.application.desk import Desk
+from booking.application.place_bookings import Answered, Asked
+from booking.application.place_orders import Placed
 from booking.domain.errors import DomainError, EventNotFound, FieldError, InvalidBooking
-from booking.domain.placing import BookingRequest
 from booking.entrypoints.grpc_errors import ERRORS
 from booking.entrypoints.requests import booking_request_of, id_of
 from booking.wire import booking_message
@@ -33,7 +31,8 @@ async def create_booking(
 ) -> pb.CreateBookingResponse:
     """Answer one request, or raise what it is refused with."""
     event_id = id_of(request.event_id, EventNotFound)
-    [answer] = await desk.ask(event_id, [booking_request_of(request, inject_context())], deadline)
+    wanted = booking_request_of(request, inject_context())
+    [answer] = await desk.ask([(event_id, wanted)], deadline)
     _count([answer])
     if isinstance(answer, Exception):
         raise answer
@@ -51,31 +50,20 @@ async def create_bookings(
     if len(requests) > MAX_REQUESTS:
         problem = FieldError("requests", f"Must have at most {MAX_REQUESTS} entries.")
         raise InvalidBooking(fields=[problem])
-    answers: dict[int, Answered] = {}
-    events: dict[UUID, list[tuple[int, BookingRequest]]] = {}
+    answers: list[Answered | None] = []
+    asked: list[Asked] = []
     trace = inject_context()
-    for index, request in enumerate(requests):
+    for request in requests:
         try:
             event_id = id_of(request.event_id, EventNotFound)
-            wanted = booking_request_of(request, trace)
+            asked.append((event_id, booking_request_of(request, trace)))
+            answers.append(None)
         except DomainError as refusal:
-            answers[index] = refusal
-        else:
-            events.setdefault(event_id, []).append((index, wanted))
-
-    async def ask(event_id: UUID, asked: list[tuple[int, BookingRequest]]) -> None:
-        told = await desk.ask(event_id, [wanted for _, wanted in asked], deadline)
-        answers.update(zip((index for index, _ in asked), told, strict=True))
-
-    if len(events) == 1:
-        [(event_id, asked)] = events.items()
-        await ask(event_id, asked)
-    else:
-        async with asyncio.TaskGroup() as tasks:
-            for event_id, asked in events.items():
-                tasks.create_task(ask(event_id, asked))
-    _count(answers.values())
-    return [_result(answers[index]) for index in range(len(requests))]
+            answers.append(refusal)
+    told = iter(await desk.ask(asked, deadline))
+    complete = [next(told) if answer is None else answer for answer in answers]
+    _count(complete)
+    return [_result(answer) for answer in complete]
 
 
 def _result(answer: Answered) -> pb.BatchResult:

@@ -20,7 +20,7 @@ from booking.application.get_availability import get_availability
 from booking.application.get_booking import get_booking
 from booking.application.get_ticket import get_ticket
 from booking.application.list_bookings import list_bookings
-from booking.application.place_bookings import BoxOffice
+from booking.application.place_orders import BoxOffice
 from booking.application.ports import Availability, BookingLists, BookingOfEvent, Stocks
 from booking.application.shrink_capacity import shrink_capacity
 from booking.domain.errors import (

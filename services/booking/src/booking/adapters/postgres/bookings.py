@@ -49,7 +49,7 @@ class PostgresBookings:
         if transaction.recorded:
             self._notifier.wake()
         if transaction.touched:
-            await self._availability.show([transaction.touched], transaction.turned)
+            await self._availability.show(transaction.touched, transaction.turned)
 
     async def find_booking(self, booking_id: UUID) -> BookingOfEvent | None:
         """See the port."""

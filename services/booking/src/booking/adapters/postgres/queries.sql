@@ -16,6 +16,22 @@ WHERE event_id = $1
 ORDER BY ticket_type_id
 FOR UPDATE
 
+-- name: lock_free_inventory
+-- Lock ticket types of several events: all of those in $2, those named in $3, and all of
+-- an event with a limit per buyer; but only what nobody else has locked. Whoever does
+-- not wait needs no order.
+SELECT i.event_id, i.ticket_type_id
+FROM booking.inventory AS i
+WHERE i.event_id = ANY ($1::uuid[])
+  AND (
+      i.event_id = ANY ($2::uuid[])
+      OR i.ticket_type_id = ANY ($3::uuid[])
+      OR EXISTS (
+          SELECT FROM booking.events AS e WHERE e.event_id = i.event_id AND e.max_per_buyer > 0
+      )
+  )
+FOR UPDATE SKIP LOCKED
+
 -- name: stocks
 -- Events with all their ticket types; a row per type, at least one per event.
 SELECT e.event_id, e.organizer_id, e.name, e.location,
@@ -94,7 +110,7 @@ SET position = excluded.position,
     active = excluded.active,
     max_per_buyer = excluded.max_per_buyer,
     stock_version = i.stock_version + 1
-RETURNING ticket_type_id, held, sold, stock_version
+RETURNING event_id, ticket_type_id, held, sold, stock_version
 
 -- name: move_stock
 -- Change the counts of locked ticket types by the sum of a whole batch.
@@ -102,103 +118,108 @@ UPDATE booking.inventory AS i
 SET held = i.held + m.held,
     sold = i.sold + m.sold,
     stock_version = i.stock_version + 1
-FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) AS m (ticket_type_id, held, sold)
-WHERE i.event_id = $1 AND i.ticket_type_id = m.ticket_type_id
-RETURNING i.ticket_type_id, i.held, i.sold, i.stock_version
+FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[])
+    AS m (event_id, ticket_type_id, held, sold)
+WHERE i.event_id = m.event_id AND i.ticket_type_id = m.ticket_type_id
+RETURNING i.event_id, i.ticket_type_id, i.held, i.sold, i.stock_version
 
 -- name: sale
--- One event as `stocks` reads it, and what idempotency keys were used for.
+-- Events as `stocks` reads them; the first row also tells what keys were used for.
 SELECT e.event_id, e.organizer_id, e.name, e.location,
        e.timezone, e.starts_at, e.ends_at, e.currency, e.status, e.version,
        e.max_per_buyer, e.resync_after, i.ticket_type_id, i.position, i.name AS ticket_type_name, i.price,
        i.capacity, i.held, i.sold, i.max_per_booking, i.stock_version, i.active,
        i.max_per_buyer AS max_of_type_per_buyer,
-       (
+       CASE WHEN row_number() OVER () = 1 THEN (
            SELECT jsonb_agg(jsonb_build_array(
                k.user_id, k.key, k.event_id, encode(k.fingerprint, 'hex'), k.booking_id))
            FROM unnest($2::uuid[], $3::text[]) AS w (user_id, key)
            JOIN booking.idempotency_keys AS k ON k.user_id = w.user_id AND k.key = w.key
-       )::text AS answers
+       )::text END AS answers
 FROM booking.events AS e
 LEFT JOIN booking.inventory AS i ON i.event_id = e.event_id
-WHERE e.event_id = $1
+WHERE e.event_id = ANY ($1::uuid[])
 
 -- name: taken
--- What buyers have of an event, by ticket type; a hold counts with its first line.
-SELECT b.user_id, i.ticket_type_id, sum(i.quantity)::bigint AS tickets,
+-- What buyers have of events, by ticket type; a hold counts with its first line.
+SELECT b.event_id, b.user_id, i.ticket_type_id, sum(i.quantity)::bigint AS tickets,
        count(*) FILTER (WHERE b.status = 'held' AND i.position = 0) AS holds
-FROM unnest($2::uuid[]) AS w (user_id)
+FROM unnest($1::uuid[], $2::uuid[]) AS w (event_id, user_id)
 JOIN booking.bookings AS b
-    ON b.user_id = w.user_id AND b.event_id = $1 AND b.status IN ('held', 'confirmed')
+    ON b.user_id = w.user_id AND b.event_id = w.event_id AND b.status IN ('held', 'confirmed')
 JOIN booking.booking_items AS i ON i.event_id = b.event_id AND i.booking_id = b.id
-GROUP BY b.user_id, i.ticket_type_id
+GROUP BY b.event_id, b.user_id, i.ticket_type_id
 
 -- name: add_sales
 -- Insert a batch of bookings with all that belongs to them, and take them off the stock.
 -- Keys come sorted. Foreign keys are checked at the end, when all rows are there.
 WITH new_keys AS (
     INSERT INTO booking.idempotency_keys (
-        event_id, created_at, user_id, key, fingerprint, booking_id
+        created_at, user_id, key, fingerprint, event_id, booking_id
     )
-    SELECT $1, $2, k.*
-    FROM unnest($4::uuid[], $5::text[], $6::bytea[], $7::uuid[]) AS k
+    SELECT $1, k.*
+    FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::uuid[], $6::uuid[]) AS k
 ),
 new_bookings AS (
     INSERT INTO booking.bookings (
-        event_id, created_at, currency, version, id, user_id, buyer_email, buyer_name, status,
+        created_at, version, event_id, id, user_id, buyer_email, buyer_name, status, currency,
         total, expires_at, confirmed_at
     )
-    SELECT $1, $2, $3, 1, b.*
+    SELECT $1, 1, b.*
     FROM unnest(
-        $8::uuid[], $9::uuid[], $10::text[], $11::text[], $12::text[], $13::bigint[],
-        $14::timestamptz[], $15::timestamptz[]
+        $7::uuid[], $8::uuid[], $9::uuid[], $10::text[], $11::text[], $12::text[], $13::text[],
+        $14::bigint[], $15::timestamptz[], $16::timestamptz[]
     ) AS b
 ),
 new_items AS (
     INSERT INTO booking.booking_items (
         event_id, booking_id, position, ticket_type_id, ticket_type_name, quantity, unit_price
     )
-    SELECT $1, i.*
-    FROM unnest($16::uuid[], $17::int[], $18::uuid[], $19::text[], $20::int[], $21::bigint[]) AS i
+    SELECT i.*
+    FROM unnest(
+        $17::uuid[], $18::uuid[], $19::int[], $20::uuid[], $21::text[], $22::int[], $23::bigint[]
+    ) AS i
 ),
 new_tickets AS (
     INSERT INTO booking.tickets (event_id, id, booking_id, user_id, ticket_type_id, code, status)
-    SELECT $1, t.*, 'valid'
-    FROM unnest($22::uuid[], $23::uuid[], $24::uuid[], $25::uuid[], $26::text[]) AS t
+    SELECT t.*, 'valid'
+    FROM unnest($24::uuid[], $25::uuid[], $26::uuid[], $27::uuid[], $28::uuid[], $29::text[]) AS t
 ),
 new_events AS (
     INSERT INTO booking.outbox (
         partition_id, event_id, type, aggregate_id, aggregate_version, payload, headers,
         occurred_at
     )
-    SELECT $1, o.*
+    SELECT o.*
     FROM unnest(
-        $27::uuid[], $28::text[], $29::uuid[], $30::bigint[], $31::jsonb[], $32::jsonb[],
-        $33::timestamptz[]
+        $30::uuid[], $31::uuid[], $32::text[], $33::uuid[], $34::bigint[], $35::jsonb[],
+        $36::jsonb[], $37::timestamptz[]
     ) AS o
 )
 UPDATE booking.inventory AS i
 SET held = i.held + m.held,
     sold = i.sold + m.sold,
     stock_version = i.stock_version + 1
-FROM unnest($34::uuid[], $35::bigint[], $36::bigint[]) AS m (ticket_type_id, held, sold)
-WHERE i.event_id = $1 AND i.ticket_type_id = m.ticket_type_id
-RETURNING i.ticket_type_id, i.held, i.sold, i.stock_version
+FROM unnest($38::uuid[], $39::uuid[], $40::bigint[], $41::bigint[])
+    AS m (event_id, ticket_type_id, held, sold)
+WHERE i.event_id = m.event_id AND i.ticket_type_id = m.ticket_type_id
+RETURNING i.event_id, i.ticket_type_id, i.held, i.sold, i.stock_version
 
 -- name: add_tickets
 -- Insert the tickets of a batch's bookings.
 INSERT INTO booking.tickets (event_id, id, booking_id, user_id, ticket_type_id, code, status)
-SELECT $1, t.*, 'valid'
-FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[]) AS t
+SELECT t.*, 'valid'
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[]) AS t
 
 -- name: add_events
--- Put what happened to bookings of one event into the outbox.
+-- Put what happened to bookings into the outbox.
 INSERT INTO booking.outbox (
     partition_id, event_id, type, aggregate_id, aggregate_version, payload, headers, occurred_at
 )
-SELECT $1, o.*
+SELECT o.*
 FROM unnest(
-    $2::uuid[], $3::text[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[], $8::timestamptz[]
+    $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[],
+    $8::timestamptz[]
 ) AS o
 
 -- name: change_bookings
@@ -250,11 +271,12 @@ ORDER BY id
 LIMIT $3
 FOR UPDATE SKIP LOCKED
 
--- name: bookings_of_event
--- Some bookings of one event by id.
-SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
-       expires_at, confirmed_at, closed_at, hold_extended
-FROM booking.bookings WHERE event_id = $1 AND id = ANY ($2::uuid[])
+-- name: bookings_by_key
+-- Some bookings, by event and id.
+SELECT b.event_id, b.id, b.user_id, b.buyer_email, b.buyer_name, b.status, b.currency, b.version,
+       b.created_at, b.expires_at, b.confirmed_at, b.closed_at, b.hold_extended
+FROM unnest($1::uuid[], $2::uuid[]) AS w (event_id, id)
+JOIN booking.bookings AS b ON b.event_id = w.event_id AND b.id = w.id
 
 -- name: items
 -- The lines of bookings, in the order asked for.

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from booking.application.ports import TicketOfBooking
+from booking.application.ports import BuyerOfEvent, TicketOfBooking
 from booking.domain.booking import Booking, BookingItem, BookingStatus, Ticket, TicketStatus
 from booking.domain.event import Event, EventStatus
 from booking.domain.limits import Taken
@@ -101,11 +101,11 @@ def _booking_of(row: Row, items: Sequence[BookingItem], tickets: Sequence[Ticket
     )
 
 
-def taken_of(rows: Iterable[Row]) -> defaultdict[UUID, Taken]:
-    """Read what buyers have, from a row per buyer and ticket type."""
-    found: defaultdict[UUID, Taken] = defaultdict(Taken)
+def taken_of(rows: Iterable[Row]) -> defaultdict[BuyerOfEvent, Taken]:
+    """Read what buyers have, from a row per event, buyer and ticket type."""
+    found: defaultdict[BuyerOfEvent, Taken] = defaultdict(Taken)
     for row in rows:
-        taken = found[row["user_id"]]
+        taken = found[row["event_id"], row["user_id"]]
         taken.tickets[row["ticket_type_id"]] = row["tickets"]
         taken.holds += row["holds"]
     return found

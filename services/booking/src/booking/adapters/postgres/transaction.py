@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -19,7 +19,16 @@ from booking.adapters.postgres.columns import (
     ticket_columns,
 )
 from booking.adapters.postgres.rows import Row, bookings_of, stocks_of, taken_of
-from booking.application.ports import Answer, KeyTaken, RequestKey, Sale
+from booking.application.ports import (
+    Answer,
+    BookingKey,
+    BuyerOfEvent,
+    KeyTaken,
+    OpenSale,
+    RequestKey,
+    Sale,
+    TypesOfEvents,
+)
 from booking.domain.booking import (
     Booking,
     BookingCancelled,
@@ -42,14 +51,14 @@ Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 class PostgresTransaction:
     """What the port `Transaction` asks for.
 
-    `touched` is the stock as it will be committed, `turned` what of it has sold out or
+    `touched` are the stocks as they will be committed, `turned` what of them has sold out or
     come back. `_left` is what was available when the stock was locked.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.recorded = False
-        self.touched: EventStock | None = None
+        self.touched: list[EventStock] = []
         self.turned: list[TicketTypeStock] = []
         self._left: dict[UUID, int] = {}
 
@@ -83,66 +92,82 @@ class PostgresTransaction:
             if _covers(locked, stocks[0], wanted):
                 return self._begin(stocks[0])
 
-    async def open_sale(
-        self,
-        event_id: UUID,
-        ticket_type_ids: Collection[UUID] | None,
-        keys: Collection[RequestKey],
-    ) -> tuple[EventStock | None, dict[RequestKey, Answer]]:
-        """See the port."""
-        wanted = None if ticket_type_ids is None else list(ticket_type_ids)
+    async def open_sale(self, wanted: TypesOfEvents, keys: Collection[RequestKey]) -> OpenSale:
+        """See the port. What is locked is read by a second statement, as of after the locks."""
         while True:
-            locked = await self._lock(event_id, wanted)
-            rows = await self._connection.fetch(QUERIES["sale"], event_id, *_key_arrays(keys))
-            if not rows:
-                return None, {}
-            [stock] = stocks_of(rows)
-            if _covers(locked, stock, wanted):
-                return self._begin(stock), await self._answers(
-                    event_id, json.loads(rows[0]["answers"] or "[]")
-                )
+            locked = await self._lock_for_sale(wanted)
+            rows = await self._connection.fetch(QUERIES["sale"], list(wanted), *_key_arrays(keys))
+            stocks = {stock.event.id: stock for stock in stocks_of(rows)}
+            contended = {
+                event_id
+                for event_id, stock in stocks.items()
+                if not _covers(locked, stock, wanted[event_id])
+            }
+            if contended and len(wanted) == 1:
+                continue
+            free = {name: self._begin(stocks[name]) for name in stocks.keys() - contended}
+            found = json.loads(rows[0]["answers"] or "[]") if rows else []
+            return OpenSale(free, await self._answers(found), contended)
+
+    async def _lock_for_sale(self, wanted: TypesOfEvents) -> set[UUID]:
+        if len(wanted) == 1:
+            [(event_id, types)] = wanted.items()
+            return await self._lock(event_id, None if types is None else list(types))
+        rows = await self._connection.fetch(
+            QUERIES["lock_free_inventory"],
+            list(wanted),
+            [event_id for event_id, types in wanted.items() if types is None],
+            [type_id for types in wanted.values() for type_id in types or ()],
+        )
+        return {row["ticket_type_id"] for row in rows}
 
     async def _answers(
-        self, event_id: UUID, found: Sequence[tuple[str, str, str, str, str]]
+        self, found: Sequence[tuple[str, str, str, str, str]]
     ) -> dict[RequestKey, Answer]:
         """Read what keys were answered with: user, key, event, fingerprint, booking."""
-        here = [UUID(booking) for _, _, event, _, booking in found if UUID(event) == event_id]
-        made = await self.find_bookings(event_id, here) if here else {}
+        wanted = [(UUID(event), UUID(booking)) for _, _, event, _, booking in found]
+        made = await self.find_bookings(wanted) if wanted else {}
         return {
             (UUID(user), key): Answer(bytes.fromhex(fingerprint), made.get(UUID(booking)))
             for user, key, _, fingerprint, booking in found
         }
 
-    async def find_bookings(
-        self, event_id: UUID, booking_ids: Collection[UUID]
-    ) -> dict[UUID, Booking]:
+    async def find_bookings(self, wanted: Collection[BookingKey]) -> dict[UUID, Booking]:
         """See the port."""
-        found = await self._load_bookings("bookings_of_event", event_id, list(booking_ids))
+        found = await self._load_bookings(
+            "bookings_by_key",
+            [event_id for event_id, _ in wanted],
+            [booking_id for _, booking_id in wanted],
+        )
         return {booking.id: booking for booking in found}
 
     async def find_taken(
-        self, event_id: UUID, user_ids: Collection[UUID]
-    ) -> defaultdict[UUID, Taken]:
+        self, buyers: Collection[BuyerOfEvent]
+    ) -> defaultdict[BuyerOfEvent, Taken]:
         """See the port."""
-        rows = await self._connection.fetch(QUERIES["taken"], event_id, list(user_ids))
+        rows = await self._connection.fetch(
+            QUERIES["taken"],
+            [event_id for event_id, _ in buyers],
+            [user_id for _, user_id in buyers],
+        )
         return taken_of(rows)
 
-    async def add(self, sales: Sequence[Sale], stock: EventStock) -> None:
+    async def add(self, sales: Sequence[Sale], stocks: Collection[EventStock]) -> None:
         """See the port. One statement: each round trip would keep the stock locked longer."""
         placed = [sale.placed for sale in sales]
         bookings = [event.booking for event in placed]
+        moved = {stock.event.id: stock for stock in stocks if stock.moves}
+        events = {event_id: stock.event for event_id, stock in moved.items()}
         try:
             rows = await self._connection.fetch(
                 QUERIES["add_sales"],
-                stock.event.id,
                 bookings[0].created_at,
-                stock.event.currency,
                 *key_columns(sales),
                 *booking_columns(bookings),
                 *item_columns(bookings),
                 *ticket_columns(bookings),
-                *outbox_columns(placed, stock.event, [sale.trace for sale in sales]),
-                *move_columns(stock),
+                *outbox_columns(placed, events, [sale.trace for sale in sales]),
+                *move_columns(moved.values()),
             )
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name == "idempotency_keys_pkey":
@@ -155,8 +180,7 @@ class PostgresTransaction:
         except asyncpg.CheckViolationError as error:
             raise _meaning(error) from error
         self.recorded = True
-        stock.moves.clear()
-        self._touch(stock, rows)
+        self._touch(moved, rows)
 
     async def save(self, happened: Sequence[BookingEvent], stock: EventStock) -> None:
         """See the port."""
@@ -176,9 +200,7 @@ class PostgresTransaction:
         )
         confirmed = [e.booking for e in happened if isinstance(e, BookingConfirmed)]
         if confirmed:
-            await self._connection.execute(
-                QUERIES["add_tickets"], stock.event.id, *ticket_columns(confirmed)
-            )
+            await self._connection.execute(QUERIES["add_tickets"], *ticket_columns(confirmed))
         closed = [e.booking for e in happened if isinstance(e, BookingCancelled | BookingExpired)]
         if void := [booking.id for booking in closed if booking.tickets]:
             await self._connection.execute(QUERIES["void_tickets"], stock.event.id, void)
@@ -222,7 +244,7 @@ class PostgresTransaction:
         await self._connection.execute(
             QUERIES["save_resync_after"], stock.event.id, stock.resync_after
         )
-        self._touch(stock, rows)
+        self._touch({stock.event.id: stock}, rows)
 
     async def finish_closing(self, event_id: UUID) -> None:
         """See the port."""
@@ -241,34 +263,35 @@ class PostgresTransaction:
         return {row["ticket_type_id"] for row in rows}
 
     async def _record(self, happened: Sequence[BookingEvent], stock: EventStock) -> None:
+        stocks = {stock.event.id: stock}
         await self._connection.execute(
-            QUERIES["add_events"], stock.event.id, *outbox_columns(happened, stock.event)
+            QUERIES["add_events"], *outbox_columns(happened, {stock.event.id: stock.event})
         )
         self.recorded = True
         if not stock.moves:
             return
         try:
-            rows = await self._connection.fetch(
-                QUERIES["move_stock"], stock.event.id, *move_columns(stock)
-            )
+            rows = await self._connection.fetch(QUERIES["move_stock"], *move_columns([stock]))
         except asyncpg.CheckViolationError as error:
             raise _meaning(error) from error
-        stock.moves.clear()
-        self._touch(stock, rows)
+        self._touch(stocks, rows)
 
-    def _touch(self, stock: EventStock, rows: Sequence[Row]) -> None:
+    def _touch(self, stocks: Mapping[UUID, EventStock], rows: Sequence[Row]) -> None:
         """Take over the counts as the database has them."""
         for row in rows:
-            kind = stock.ticket_types[row["ticket_type_id"]]
+            kind = stocks[row["event_id"]].ticket_types[row["ticket_type_id"]]
             kind.held, kind.sold = row["held"], row["sold"]
             kind.stock_version = row["stock_version"]
             was = self._left.get(kind.id)
             if was is not None and (was == 0) != (kind.available == 0):
                 self.turned.append(kind)
-        self.touched = stock
+        for stock in stocks.values():
+            stock.moves.clear()
+        self.touched += stocks.values()
 
     def _begin(self, stock: EventStock) -> EventStock:
-        self._left = {kind.id: kind.available for kind in stock.ticket_types.values()}
+        for kind in stock.ticket_types.values():
+            self._left[kind.id] = kind.available
         return stock
 
 
