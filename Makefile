@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests wait more than they compute: one worker more than the two cores they are meant for.
+WORKERS ?= 3
 PACKAGES := libs/contracts libs/platform libs/documents services/identity services/catalog \
 	services/booking services/notification services/gateway deploy/local tests/support
 SOURCES := $(addsuffix /src,$(PACKAGES))
@@ -73,7 +75,7 @@ types: setup ## Check types, strictly
 
 .PHONY: test
 test: setup ## Run every test against real servers (T=path narrows)
-	@$(BIN)/pytest -m "not chaos" $(T)
+	@$(BIN)/pytest -m "not chaos" $(or $(T),-n $(WORKERS) --max-worker-restart 0)
 
 .PHONY: chaos
 chaos: setup ## Break everything under load, then check every promise (SEED=7 SECONDS=180)

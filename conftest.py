@@ -1,3 +1,8 @@
 """What every test of the workspace can use."""
 
-pytest_plugins = ["goticket_testing.plugin", "goticket_testing.spans"]
+# In this order: each is imported before the next one may import it.
+pytest_plugins = [
+    "goticket_testing.spread",
+    "goticket_testing.plugin",
+    "goticket_testing.spans",
+]

@@ -19,6 +19,8 @@ from goticket_testing.world import (
     in_days,
 )
 
+NOBODYS_ID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+
 
 def check_problem(answer: httpx.Response, status: int, code: str, field: str | None = None) -> Json:
     """Check every member that ARCHITECTURE promises of an error."""
@@ -136,7 +138,7 @@ async def test_ticket_types_of_nothing_or_of_another_event_are_refused(
     await nothing_taken(api, event)
 
 
-@pytest.mark.parametrize("identifier", [str(uuid.uuid4()), "1", "%00", "x" * 500, "..%2f.."])
+@pytest.mark.parametrize("identifier", [NOBODYS_ID, "1", "%00", "x" * 500, "..%2f.."])
 async def test_unknown_events_are_not_found(
     api: httpx.AsyncClient, buyer: Person, identifier: str
 ) -> None:

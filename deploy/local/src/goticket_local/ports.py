@@ -10,6 +10,19 @@ import psutil  # type: ignore[import-untyped]  # its stubs are a package of thei
 # stopped finds its port free when it starts again.
 CANDIDATES = range(20_000, 32_000)
 
+_candidates = CANDIDATES
+
+
+def keep_to_share(index: int, count: int) -> None:
+    """Choose from the `index`-th of `count` equal shares of the candidates from now on.
+
+    For processes that choose ports at the same time: without it, one may choose a port
+    that another has chosen but does not listen on yet, or has stopped listening on for
+    a while.
+    """
+    global _candidates  # noqa: PLW0603 - a process has one share, however it is asked for ports
+    _candidates = CANDIDATES[index % count :: count]
+
 
 def free_port() -> int:
     """A port that nobody listens on right now."""
@@ -18,7 +31,7 @@ def free_port() -> int:
 
 def free_ports(count: int) -> list[int]:
     """Several different free ports."""
-    shuffled = random.SystemRandom().sample(CANDIDATES, len(CANDIDATES))
+    shuffled = random.SystemRandom().sample(_candidates, len(_candidates))
     return list(islice((port for port in shuffled if not is_busy(port)), count))
 
 

@@ -241,6 +241,29 @@ async def test_a_broker_restart_lets_the_handler_finish_and_the_event_come_again
         await eventually(lambda: is_drained(amqp_url))
 
 
+async def test_a_broker_killed_under_many_answers_gets_its_consumer_back(
+    own_broker: RabbitBackend,
+) -> None:
+    """More answers than the client queues at once are on their way when the broker dies."""
+    amqp_url = own_broker.amqp_url()
+    ids = {await publish(amqp_url, b"{}", {}) for _ in range(40)}
+    await asyncio.to_thread(own_broker.restart)  # until then it may forget the queue when killed
+    go_on = asyncio.Event()
+    received = Received()
+
+    async def handle(event: ReceivedEvent) -> None:
+        await received(event)
+        await go_on.wait()
+
+    async with running(a_consumer(amqp_url, handle, prefetch=40).run):
+        await eventually(lambda: received.ids == ids, 60)
+        received.events.clear()
+        own_broker.kill()  # holds up this loop: nobody here has noticed when the answers leave
+        go_on.set()
+        await asyncio.to_thread(own_broker.start)
+        await eventually(lambda: received.ids == ids, 60)
+
+
 async def test_a_queue_deleted_under_its_consumer_is_declared_anew(amqp_url: str) -> None:
     received = Received()
     async with running(a_consumer(amqp_url, received).run):

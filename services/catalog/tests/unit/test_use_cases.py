@@ -32,6 +32,7 @@ from catalog.domain.listing import EventFilter, EventListing, EventSort, checked
 from catalog.domain.update_event import EventEdit
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
+NO_EVENTS_ID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 ORGANIZER = Actor(UUID(int=7), frozenset({"organizer"}))
 ADMIN = Actor(UUID(int=1), frozenset({"admin"}))
 METALLICA = NewEvent(
@@ -205,7 +206,7 @@ async def test_publishing_and_cancelling_twice_saves_once(world: World) -> None:
     assert world.events.stored[draft.id].status is EventStatus.CANCELLED
 
 
-@pytest.mark.parametrize("event_id", ["", "7", "not-a-uuid", str(uuid4())])
+@pytest.mark.parametrize("event_id", ["", "7", "not-a-uuid", NO_EVENTS_ID])
 async def test_an_id_of_no_event_is_not_found(world: World, event_id: str) -> None:
     with pytest.raises(EventNotFound):
         await get_event(event_id, ADMIN, include_drafts=True, events=world.events)

@@ -189,13 +189,14 @@ async def test_without_a_server_sending_is_for_later(exchange: MailExchange) -> 
 async def test_a_server_that_falls_silent_is_for_later(
     exchange: MailExchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SEND_SECONDS", 0.3)
     await exchange.start()
     exchange.may_answer.clear()
     server = MailServer(plain_account(exchange))
 
-    with pytest.raises(Unavailable):
-        await server.send(letter(1))
+    with monkeypatch.context() as hurried:
+        hurried.setattr(module, "SEND_SECONDS", 0.3)
+        with pytest.raises(Unavailable):
+            await server.send(letter(1))
     exchange.may_answer.set()
     await server.send(letter(2))
     await server.close()

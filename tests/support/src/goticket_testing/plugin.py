@@ -7,29 +7,72 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
 from goticket_local import reaper, system
 from goticket_local.inbox.process import InboxProcess
 from goticket_local.ports import free_ports
 from goticket_local.servers.postgres import ACCOUNT, can_enter
 from redis import Redis
+from xdist.workermanage import (  # type: ignore[import-untyped]  # it ships no types
+    WorkerController,
+)
 
 from goticket_testing import backend
 from goticket_testing.backend import RabbitBackend, RedisBackend, ServerSource, running
 from goticket_testing.databases import DatabaseFactory, Postgres
 from goticket_testing.native import NativeSource
+from goticket_testing.spread import worker_input, worker_output
 from goticket_testing.stack import RunningStack
 
 CHOICE = pytest.StashKey[str]()
 STARTED = pytest.StashKey[list[str]]()
+SERVERS = "goticket_servers"
+"""What workers are told and tell about servers, in pytest-xdist's own dictionaries."""
 REDIS_DATABASES = 16
 
 _numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Decide once what the servers run on."""
-    config.stash[CHOICE] = backend.choose()
+    """Decide once what the servers run on; a worker is told."""
+    _log_plain_tracebacks()
+    given = worker_input(config)
+    config.stash[CHOICE] = given[SERVERS] if given else backend.choose()
     config.stash[STARTED] = []
+
+
+def _log_plain_tracebacks() -> None:
+    """Spare the default of structlog: where rich is installed, it prints every local variable.
+
+    For one exception out of a gateway that is ten seconds of computing.
+    """
+    *others, _renderer = structlog.get_config()["processors"]
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*others, plain])
+
+
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Install what is missing before there are workers, who would do it all at once."""
+    if config.stash[CHOICE] == "native":
+        system.ensure_packages()
+
+
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tell a worker what the servers run on."""
+    node.workerinput[SERVERS] = node.config.stash[CHOICE]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell what a worker's tests ran against to whoever prints it."""
+    if (output := worker_output(session.config)) is not None:
+        output[SERVERS] = session.config.stash[STARTED]
+
+
+def pytest_testnodedown(node: WorkerController) -> None:
+    """Note what a worker's tests ran against; one that crashed could not say."""
+    output = getattr(node, "workeroutput", {})
+    started = node.config.stash[STARTED]
+    started += [name for name in output.get(SERVERS, []) if name not in started]
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from goticket_contracts.event_types import PAYLOADS
 from goticket_contracts.topology import TOPOLOGY, QueueSpec, Topology
@@ -122,6 +124,7 @@ class _Subscription:
         self._tag = ""
         self._subjects = KeyedLocks()
         self._deliveries: set[asyncio.Task[None]] = set()
+        self._answers: set[asyncio.Task[None]] = set()
         self._draining = False
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -179,6 +182,23 @@ class _Subscription:
         if not self._broken.done():
             self._broken.set_exception(error)
             self._broken.exception()  # seen: nobody may be waiting for it any more
+            for answer in self._answers:
+                answer.cancel()
+
+    @asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        """Give up what is sent to the broker inside when the connection is lost.
+
+        The client sends through a short queue. Who waits for room in it when the
+        connection dies waits forever, and with it everybody who waits for the delivery.
+        """
+        answer = asyncio.current_task()
+        assert answer is not None  # noqa: S101 - a coroutine runs in a task
+        self._answers.add(answer)
+        try:
+            yield
+        finally:
+            self._answers.discard(answer)
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         # A task of ours: the client would cancel its own when the connection dies.
@@ -231,7 +251,8 @@ class _Subscription:
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))
                 await self._move_on(message, kind, event.attempt, error)
             else:
-                await message.ack()
+                async with self._answering():
+                    await message.ack()
                 HANDLED.labels(self._queue.name, kind, "handled").inc()
             finally:
                 SECONDS.labels(self._queue.name, kind).observe(time.perf_counter() - began)
@@ -270,9 +291,14 @@ class _Subscription:
                 FAILED_AT: datetime.now(UTC).isoformat(timespec="milliseconds"),
             },
         )
+        async with self._answering():
+            await self._put(copy, verdict.queue, message)
+        HANDLED.labels(self._queue.name, kind, outcome).inc()
+
+    async def _put(self, copy: Message, queue: str, message: AbstractIncomingMessage) -> None:
         try:
             await self._channel.default_exchange.publish(
-                copy, verdict.queue, mandatory=True, timeout=PUBLISH_SECONDS
+                copy, queue, mandatory=True, timeout=PUBLISH_SECONDS
             )
         except (TypeError, ValueError):
             # Headers that cannot be written again: the broker moves the original
@@ -280,7 +306,6 @@ class _Subscription:
             await message.reject(requeue=False)
         else:
             await message.ack()
-        HANDLED.labels(self._queue.name, kind, outcome).inc()
 
 
 async def _grace(stop: Stop) -> None:
