@@ -4,7 +4,8 @@ Each run is aimed at its safeguard. With all of them on, `test_chaos.py` finds n
 """
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from goticket_testing.chaos.safeguards import (
 )
 from goticket_testing.chaos.snapshot import read_snapshot
 from goticket_testing.chaos.stack import SECOND_BOOKING, ChaosStack
+from goticket_testing.chaos.witness import watching
 
 UNSAFE = Path(__file__).parent / "unsafe"
 BOOKINGS = ("booking serve", SECOND_BOOKING)
@@ -53,16 +55,16 @@ class Scene:
 
     async def find(self, sentence: str) -> None:
         """Wait until the harness says so."""
-        deadline = asyncio.get_running_loop().time() + CATCH_SECONDS
-        while not says(sentence, wrong := await self.wrong()):
-            assert asyncio.get_running_loop().time() < deadline, f"not found: {sentence}; {wrong}"
-            await asyncio.sleep(0.3)
+        await self._until(lambda wrong: says(sentence, wrong), f"never said: {sentence}")
 
-    async def rest(self) -> None:
-        """Wait until nothing is under way."""
-        deadline = asyncio.get_running_loop().time() + CATCH_SECONDS
-        while says(" still in ", wrong := await self.wrong()):
-            assert asyncio.get_running_loop().time() < deadline, wrong
+    async def relayed(self) -> None:
+        """Wait until nothing is left to be published."""
+        await self._until(lambda wrong: not says(".outbox", wrong), "never all published")
+
+    async def _until(self, holds: Callable[[list[str]], bool], failure: str) -> None:
+        deadline = time.monotonic() + CATCH_SECONDS
+        while not holds(wrong := await self.wrong()):
+            assert time.monotonic() < deadline, f"{failure}; but {wrong}"
             await asyncio.sleep(0.3)
 
 
@@ -72,23 +74,25 @@ def says(sentence: str, wrong: Sequence[str]) -> bool:
 
 
 async def scene(
-    stack: ChaosStack, capacities: Sequence[int], *, size: int = 8, twins: float = 0.0
+    stack: ChaosStack, capacities: Sequence[int], *, size: int = 4, twins: float = 0.0
 ) -> Scene:
     """Put events on sale to a crowd that takes no holds."""
     await asyncio.to_thread(stack.heal)
     people = people_of(stack)
     sales = await put_on_sale(stack, people, capacities)
     return Scene(
-        stack, sales, Crowd(1, stack.doors, people, sales, size, pause=0.1, holds=0, twins=twins)
+        stack, sales, Crowd(1, stack.doors, people, sales, size, pause=0.3, holds=0, twins=twins)
     )
 
 
 async def test_without_row_locks_and_check_it_sees_overselling(chaos_stack: ChaosStack) -> None:
     few = await scene(chaos_stack, [30, 30, 30, 30], size=24)
-    async with without_check(chaos_stack):
+    events = [sale.event_id for sale in few.sales]
+    async with without_check(chaos_stack), watching(chaos_stack, events) as oversold:
         with replaced(chaos_stack, UNSAFE / "booking_without_locks.py", *BOOKINGS):
             await few.crowd.run(LOAD_SECONDS)
         await few.find("oversold: ")
+    assert says("oversold for a moment", sorted(oversold))
 
 
 async def test_without_idempotency_keys_it_sees_retries_that_book_twice(
@@ -106,7 +110,6 @@ async def test_without_the_inbox_it_sees_letters_that_come_twice(chaos_stack: Ch
         chaos_stack, notification__inbox="event_id", notification__deliveries="event_id"
     ):
         await many.crowd.run(LOAD_SECONDS)
-        await many.rest()
         await many.saboteur.inflict(Fault(0, EVENTS, Kind.REDELIVER, 0))
         await many.find("came twice without a reason")
 
@@ -118,7 +121,7 @@ async def test_without_confirms_it_sees_confirmed_bookings_nobody_was_told_of(
     with replaced(chaos_stack, UNSAFE / "relay_without_confirms.py", "booking relay"):
         await many.crowd.run(LOAD_SECONDS)
     # Leaving kills it. What the outbox still has will arrive; what was let go too early will not.
-    await many.rest()
+    await many.relayed()
     wrong = await many.wrong()
     assert says("has 0 confirmed events", wrong)
     assert says("nothing was ever told of the confirmed booking", wrong)

@@ -9,7 +9,7 @@ from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import PostgresTransaction
 from booking.entrypoints.cli import main
 
-COMMIT_AFTER_SECONDS = 1.5
+COMMIT_AFTER_SECONDS = 1.0
 
 transaction = PostgresBookings.transaction
 under_way: set[asyncio.Task[None]] = set()

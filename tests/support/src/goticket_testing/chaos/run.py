@@ -16,6 +16,7 @@ from goticket_testing.chaos.records import Order
 from goticket_testing.chaos.saboteur import Saboteur
 from goticket_testing.chaos.snapshot import read_snapshot
 from goticket_testing.chaos.stack import ChaosStack
+from goticket_testing.chaos.witness import watching
 from goticket_testing.world import People, create_event
 
 CALM_SECONDS = 5.0
@@ -103,15 +104,16 @@ async def run_chaos(stack: ChaosStack, report: Report, say: Callable[[str], None
         await saboteur.run(faults)
         await saboteur.heal()
 
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(crowd.run(seconds))
-        tasks.create_task(sabotage())
-    saboteur.note("the last client has its answer")
-    wrong = await settled_violations(stack, crowd.orders, sales, saboteur)
+    async with watching(stack, {sale.event_id for sale in sales}) as oversold:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(crowd.run(seconds))
+            tasks.create_task(sabotage())
+        saboteur.note("the last client has its answer")
+        wrong = await settled_violations(stack, crowd.orders, sales, saboteur)
     saboteur.note("judged")
     logs = [stack.process(name).log for name in stack.services]
     report.complaints = await asyncio.to_thread(complaints, logs)
-    report.violations = [*saboteur.deserters, *wrong]
+    report.violations = [*saboteur.deserters, *sorted(oversold), *wrong]
 
 
 async def settled_violations(
