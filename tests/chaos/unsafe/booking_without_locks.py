@@ -13,7 +13,7 @@ from typing import Any
 from goticket_platform import postgres
 
 LOCK = re.compile(r"\bFOR (NO KEY )?UPDATE\b( OF \w+)?( SKIP LOCKED)?")
-THINKS_SECONDS = 0.3
+THINKS_SECONDS = 0.5
 load = postgres.load_queries
 
 

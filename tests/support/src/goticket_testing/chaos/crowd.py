@@ -49,19 +49,21 @@ class Crowd:
     _over: float = 0.0
 
     async def run(self, seconds: float) -> None:
-        """Keep ordering for so long, then until every order has its answer."""
-        began = time.monotonic()
-        self._over = began + seconds
+        """Keep ordering for so long, each client once at least; return when all have answers."""
         async with Ways(self.doors) as ways, asyncio.TaskGroup() as clients:
+            began = time.monotonic()
+            self._over = began + seconds
             for number in range(self.size):
                 clients.create_task(self._client(number, ways, began, seconds))
 
     async def _client(self, number: int, ways: "Ways", began: float, seconds: float) -> None:
         rng = random.Random(f"{self.seed}/{number}")
-        while (passed := time.monotonic() - began) < seconds:
+        passed = 0.0
+        while passed < seconds:
             sale = self._choose(rng, passed / seconds)
             await Buyer(rng, ways, self._over, self.twins).act(self._order(rng, sale))
             await asyncio.sleep(rng.uniform(0, self.pause))
+            passed = time.monotonic() - began
 
     def _choose(self, rng: random.Random, progress: float) -> Sale:
         """Half of all want the first, which has plenty; the others what is on sale just now."""

@@ -1,5 +1,6 @@
 """How servers and processes are frozen, cut off and plied with what they have seen before."""
 
+import asyncio
 import contextlib
 import json
 import signal
@@ -78,14 +79,16 @@ async def redeliver(amqp_url: str, most: int = 500) -> None:
     """Publish the last events of the log once more, as at-least-once delivery may."""
     try:
         connection = await aio_pika.connect(amqp_url, timeout=5)
-        async with connection:
+        async with connection, asyncio.timeout(20):
             channel = await connection.channel()
             messages = (await read_log(channel, seconds=5))[-most:]
             exchange = await channel.get_exchange(TOPOLOGY.exchange)
-            for message in messages:
-                await exchange.publish(
-                    _copy(message), str(message.headers["cloudEvents:type"]), timeout=10
+            await asyncio.gather(
+                *(
+                    exchange.publish(_copy(message), str(message.headers["cloudEvents:type"]))
+                    for message in messages
                 )
+            )
     except (OSError, aio_pika.exceptions.AMQPError, TimeoutError):
         return  # the broker is away: then there is nothing to deliver twice
 
