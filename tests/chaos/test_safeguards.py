@@ -1,6 +1,7 @@
 """The harness can fail: with one safeguard off, a promise is broken and the harness says so.
 
-Each run is aimed at its safeguard. With all of them on, `test_chaos.py` finds nothing.
+Each run is aimed at its safeguard. With all of them on, `test_chaos.py` finds nothing. Where two
+safeguards back each other up, as the CHECK and the row locks do, both are off.
 """
 
 import asyncio
@@ -15,11 +16,7 @@ from goticket_testing.chaos.crowd import Crowd, Sale
 from goticket_testing.chaos.plan import EVENTS, Fault, Kind
 from goticket_testing.chaos.run import people_of, put_on_sale
 from goticket_testing.chaos.saboteur import Saboteur
-from goticket_testing.chaos.safeguards import (
-    forgetful,
-    replaced,
-    without_check,
-)
+from goticket_testing.chaos.safeguards import forgetful, replaced, without_check
 from goticket_testing.chaos.snapshot import read_snapshot
 from goticket_testing.chaos.stack import SECOND_BOOKING, ChaosStack
 from goticket_testing.chaos.witness import watching

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import json
 import signal
 from urllib.parse import quote
@@ -69,9 +70,10 @@ def cut_off_redis(server: RedisBackend) -> None:
 
 def cut_off_rabbitmq(server: RabbitBackend) -> None:
     """Drop every connection that the broker knows of."""
-    with contextlib.suppress(OSError):  # it is away, or the connection is
+    gone = (OSError, http.client.HTTPException)  # the broker is, or the connection
+    with contextlib.suppress(*gone):
         for connection in json.loads(server.api("GET", API)):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(*gone):
                 server.api("DELETE", f"{API}/{quote(connection['name'])}")
 
 
