@@ -17,6 +17,13 @@ from goticket_testing.backend import RabbitBackend, RedisBackend, Server
 from goticket_testing.chaos.snapshot import read_log
 
 API = "/api/connections"
+AWAY = (
+    OSError,
+    TimeoutError,
+    aio_pika.exceptions.AMQPError,
+    aio_pika.exceptions.ChannelInvalidStateError,
+)
+"""What a client of the broker hears when the broker goes."""
 
 
 def freeze(server: Server) -> None:
@@ -91,8 +98,8 @@ async def redeliver(amqp_url: str, most: int = 500) -> None:
                     for message in messages
                 )
             )
-    except (OSError, aio_pika.exceptions.AMQPError, TimeoutError):
-        return  # the broker is away: then there is nothing to deliver twice
+    except AWAY:
+        return  # then there is nothing to deliver twice
 
 
 def _copy(message: aio_pika.abc.AbstractMessage) -> aio_pika.Message:

@@ -90,7 +90,8 @@ class Saboteur:
 
     async def _in_its_time(self, fault: Fault) -> None:
         await asyncio.sleep(max(0.0, self._began + fault.at - time.monotonic()))
-        async with self._locks[fault.target]:
+        # Events come from the broker: what is done to both is done one after the other.
+        async with self._locks[RABBITMQ if fault.target == EVENTS else fault.target]:
             if fault.target == RABBITMQ:
                 up_for = time.monotonic() - self._since.get(RABBITMQ, self._began)
                 await asyncio.sleep(max(0.0, SETTLED_SECONDS - up_for))
