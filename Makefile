@@ -75,7 +75,7 @@ types: setup ## Check types, strictly
 
 .PHONY: test
 test: setup ## Run every test against real servers (T=path narrows)
-	@$(BIN)/pytest -m "not chaos" $(or $(T),-n $(WORKERS) --max-worker-restart 0)
+	@$(BIN)/pytest $(or $(T),-n $(WORKERS) --max-worker-restart 0)
 
 .PHONY: chaos
 chaos: setup ## Break everything under load, then check every promise (SEED=7 SECONDS=180)

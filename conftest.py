@@ -5,4 +5,5 @@ pytest_plugins = [
     "goticket_testing.spread",
     "goticket_testing.plugin",
     "goticket_testing.spans",
+    "goticket_testing.chaos.plugin",
 ]

@@ -121,6 +121,10 @@ BAD_FINDS: dict[str, tuple[Callable[[Snapshot], Snapshot], str]] = {
         lambda s: replace(s, bookings=[s.bookings[0], replace(s.bookings[1], was_confirmed=True)]),
         "to which nobody said yes",
     ),
+    "an expiry of what was confirmed": (
+        lambda s: replace(s, bookings=[replace(s.bookings[0], status="expired"), s.bookings[1]]),
+        "booking a expired though it was confirmed",
+    ),
     "a cancellation nobody asked for": (
         lambda s: replace(s, bookings=[replace(s.bookings[0], status="cancelled"), s.bookings[1]]),
         "nobody cancelled booking a",
@@ -128,6 +132,10 @@ BAD_FINDS: dict[str, tuple[Callable[[Snapshot], Snapshot], str]] = {
     "an event lost": (
         lambda s: replace(s, log=[e for e in s.log if e.id != "a1"]),
         "booking a has 0 confirmed events",
+    ),
+    "a booking never told of": (
+        lambda s: replace(s, log=[e for e in s.log if e.id != "a1"]),
+        "nothing was ever told of the confirmed booking a",
     ),
     "an event made twice": (
         lambda s: replace(s, log=[*s.log, Logged("a9", CONFIRMED, "a", 1)]),
@@ -186,6 +194,10 @@ BAD_ANSWERS: dict[str, tuple[Callable[[list[Order]], object], str]] = {
     "told of two bookings": (
         lambda known: known[0].told.append(Told(Step.BOOK, 201, "", "b", "confirmed")),
         "buyer ann was told of several bookings: a, b",
+    ),
+    "told of somebody else's booking": (
+        lambda known: known[0].told.append(Told(Step.BOOK, 201, "", "b", "held")),
+        "booking b is not buyer ann's",
     ),
     "confirmed only to the buyer": (
         lambda known: known[1].told.append(Told(Step.CONFIRM, 200, "", "b", "confirmed")),

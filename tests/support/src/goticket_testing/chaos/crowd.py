@@ -33,7 +33,8 @@ class Crowd:
     """`size` clients who order one after another, each order as a new person.
 
     `pause` is the longest rest between two orders of one client, in seconds; `holds`
-    the share of orders that only set tickets aside at first.
+    the share of orders that only set tickets aside at first, `twins` the share of those
+    that are sent twice at once.
     """
 
     seed: int
@@ -43,28 +44,33 @@ class Crowd:
     size: int = 12
     pause: float = 0.6
     holds: float = 0.4
+    twins: float = 0.1
     orders: list[Order] = field(default_factory=list)
     _over: float = 0.0
 
     async def run(self, seconds: float) -> None:
-        """Keep ordering for so long, then until every order has its answer."""
-        began = time.monotonic()
-        self._over = began + seconds
+        """Keep ordering for so long, each client once at least; return when all have answers."""
         async with Ways(self.doors) as ways, asyncio.TaskGroup() as clients:
+            began = time.monotonic()
+            self._over = began + seconds
             for number in range(self.size):
                 clients.create_task(self._client(number, ways, began, seconds))
 
     async def _client(self, number: int, ways: "Ways", began: float, seconds: float) -> None:
         rng = random.Random(f"{self.seed}/{number}")
-        while (passed := time.monotonic() - began) < seconds:
+        passed = 0.0
+        while passed < seconds:
             sale = self._choose(rng, passed / seconds)
-            await Buyer(rng, ways, self._over).act(self._order(rng, sale))
+            await Buyer(rng, ways, self._over, self.twins).act(self._order(rng, sale))
             await asyncio.sleep(rng.uniform(0, self.pause))
+            passed = time.monotonic() - began
 
     def _choose(self, rng: random.Random, progress: float) -> Sale:
         """Half of all want the first, which has plenty; the others what is on sale just now."""
         hot, *others = self.sales
-        return hot if rng.random() < 0.5 else others[int(progress * len(others))]
+        if not others or rng.random() < 0.5:
+            return hot
+        return others[int(progress * len(others))]
 
     def _order(self, rng: random.Random, sale: Sale) -> tuple[Person, Order]:
         person = self.people.person()
@@ -106,8 +112,9 @@ class Ways:
 class Buyer:
     """What one person does about one order."""
 
-    def __init__(self, rng: random.Random, ways: Ways, load_ends: float) -> None:
+    def __init__(self, rng: random.Random, ways: Ways, load_ends: float, twins: float) -> None:
         self._rng = rng
+        self._twins = twins
         self._ways = ways
         self._deadline = load_ends + PATIENCE_SECONDS
 
@@ -127,8 +134,8 @@ class Buyer:
         def ask() -> Awaitable[Told]:
             return self._until_answered(order, Step.BOOK, path, headers, body)
 
-        twins = 2 if self._rng.random() < 0.1 else 1
-        told, *_ = await asyncio.gather(*(ask() for _ in range(twins)))
+        times = 2 if self._rng.random() < self._twins else 1
+        told, *_ = await asyncio.gather(*(ask() for _ in range(times)))
         if told.granted:
             await self._after(person, order, f"/api/v1/bookings/{told.booking_id}")
 

@@ -47,9 +47,9 @@ OUTBOXES = ("identity", "catalog", "booking")
 async def read_snapshot(
     stack: RunningStack, event_ids: Collection[str], addresses: Collection[str]
 ) -> Snapshot:
-    """Read all about these events and all mails to these addresses."""
+    """Read all about these events and all mails about them or to these addresses."""
     log, waiting = await _read_broker(stack.amqp_url, event_ids)
-    mails = await asyncio.to_thread(_read_mails, stack, addresses)
+    mails = await asyncio.to_thread(_read_mails, stack, addresses, {event.id for event in log})
     connection = await asyncpg.connect(stack.superuser_url(), timeout=20)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -88,9 +88,12 @@ async def _handled(connection: asyncpg.Connection, schema: str) -> frozenset[str
     return frozenset(row["event_id"] for row in rows)
 
 
-def _read_mails(stack: RunningStack, addresses: Collection[str]) -> list[Mail]:
+def _read_mails(
+    stack: RunningStack, addresses: Collection[str], event_ids: Collection[str]
+) -> list[Mail]:
+    """Read the mails to these addresses, and those about these events to whomever they went."""
     mails = [_mail(message) for message in stack.inbox.messages()]
-    return [mail for mail in mails if mail.recipient in addresses]
+    return [m for m in mails if m.recipient in addresses or m.event_id in event_ids]
 
 
 def _mail(message: Mapping[str, Any]) -> Mail:

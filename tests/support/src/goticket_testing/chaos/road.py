@@ -1,4 +1,4 @@
-"""The road to the inbox: a TCP proxy before its SMTP port that can be slowed and cut."""
+"""A road between two processes: a TCP proxy that can be slowed and cut."""
 
 import asyncio
 import contextlib
@@ -8,29 +8,34 @@ HOST = "127.0.0.1"
 CHUNK = 65536
 
 
-class MailRoad:
-    """Runs in a thread of its own, so that a busy test cannot slow it by accident."""
+class Road:
+    """Leads from one local port to another.
 
-    def __init__(self, port: int, inbox_port: int) -> None:
+    Runs in a thread of its own, so that a busy test cannot slow it by accident.
+    """
+
+    def __init__(self, port: int, end: int) -> None:
         self.port = port
         self.delay = 0.0
         """Seconds that every chunk takes, in either direction."""
-        self._inbox_port = inbox_port
+        self._leads_to = end
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
-        self._end = asyncio.Event()
+        self._closing = asyncio.Event()
         self._listening = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="mail-road", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"road-{port}", daemon=True)
 
     def start(self) -> None:
         """Open the road."""
         self._thread.start()
         if not self._listening.wait(10):
-            raise TimeoutError("the mail road did not open")
+            raise TimeoutError("the road did not open")
 
     def stop(self) -> None:
-        """Close it for good."""
-        self._loop.call_soon_threadsafe(self._end.set)
+        """Close it for good; harmless when it was never opened."""
+        if not self._thread.is_alive():
+            return
+        self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join(10)
 
     def cut(self) -> None:
@@ -48,7 +53,7 @@ class MailRoad:
     async def _serve(self) -> None:
         server = await asyncio.start_server(self._accept, HOST, self.port)
         self._listening.set()
-        await self._end.wait()
+        await self._closing.wait()
         server.close()
         self._cut()
         others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -56,7 +61,7 @@ class MailRoad:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            inside, outside = await asyncio.open_connection(HOST, self._inbox_port)
+            inside, outside = await asyncio.open_connection(HOST, self._leads_to)
         except OSError:
             writer.transport.abort()
             return
