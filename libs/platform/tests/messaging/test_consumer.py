@@ -5,12 +5,15 @@ import itertools
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import asyncpg
 import pytest
 from aio_pika import Message, connect
 from aio_pika.exceptions import ChannelNotFoundEntity
+from aio_pika.queue import Queue
 from goticket_platform.lifecycle import Stop
+from goticket_platform.messaging import consumer
 from goticket_platform.messaging.broker import open_channel
 from goticket_platform.messaging.consumer import Poison, ReceivedEvent, TryLater
 from goticket_platform.messaging.dead_letters import (
@@ -274,6 +277,25 @@ async def test_a_queue_deleted_under_its_consumer_is_declared_anew(amqp_url: str
         await eventually(lambda: exists(amqp_url, QUEUE.name))
         await publish(amqp_url, b"{}", {})
         await eventually(lambda: len(received.ids) == 2)
+
+
+async def test_a_broker_that_never_answers_the_subscription_is_asked_again(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "SUBSCRIBE_SECONDS", 0.3)
+    consume = Queue.consume
+    tries = itertools.count()
+
+    async def silent_at_first(queue: Queue, *arguments: Any, **more: Any) -> str:
+        if not next(tries):
+            await asyncio.Event().wait()
+        return await consume(queue, *arguments, **more)
+
+    monkeypatch.setattr(Queue, "consume", silent_at_first)
+    received = Received()
+    async with running(a_consumer(amqp_url, received).run):
+        event_id = await publish(amqp_url, b"{}", {})
+        await eventually(lambda: received.ids == {event_id})
 
 
 async def test_concurrent_duplicates_take_effect_once(pool: asyncpg.Pool) -> None:

@@ -47,6 +47,7 @@ HANDLE_SECONDS = 60.0
 DRAIN_SECONDS = 15.0
 """How long handlers in flight may go on once the process stops; inside its grace."""
 PUBLISH_SECONDS = 10.0
+SUBSCRIBE_SECONDS = 10.0
 
 HANDLED = Counter("goticket_consumer_events", "Deliveries settled", ["queue", "type", "outcome"])
 SECONDS = Histogram("goticket_consumer_seconds", "Time in the handler", ["queue", "type"])
@@ -102,9 +103,11 @@ class Consumer:
     async def _session(self, stop: Stop, backoff: Backoff) -> None:
         name = f"{self._queue.name} consumer"
         async with open_channel(self._amqp_url, self._topology, name=name) as (channel, _):
-            await channel.set_qos(prefetch_count=self._prefetch)
             subscription = _Subscription(channel, self._queue, self._handle)
-            await subscription.start()
+            # A broker that is coming back may take the command and never answer it.
+            async with asyncio.timeout(SUBSCRIBE_SECONDS):
+                await channel.set_qos(prefetch_count=self._prefetch)
+                await subscription.start()
             backoff.reset()
             self._connected = True
             try:
