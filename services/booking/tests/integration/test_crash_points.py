@@ -1,6 +1,6 @@
 """A booking whose connection is lost half-way never happened."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,9 +17,10 @@ from booking.application.desk import GroupCommit
 from booking.application.lanes import Lanes
 from booking.application.order import Order
 from booking.application.place_orders import BoxOffice, Outcome, Placed, place_orders
-from booking.application.ports import BookingOfEvent
+from booking.application.ports import BookingOfEvent, RequestKey
 from booking.domain.errors import SoldOut
 from booking.domain.placing import BookingRequest
+from booking.domain.stock import EventStock
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.postgres import is_transient
 
@@ -104,6 +105,11 @@ class LosesAnswers:
 
     async def find_booking(self, booking_id: UUID) -> BookingOfEvent | None:
         return await self._bookings.find_booking(booking_id)
+
+    async def look(
+        self, event_ids: Collection[UUID], keys: Collection[RequestKey]
+    ) -> tuple[dict[UUID, EventStock], set[RequestKey]]:
+        return await self._bookings.look(event_ids, keys)
 
 
 def group_commit(office: BoxOffice) -> GroupCommit:

@@ -97,6 +97,8 @@ class Memory:
     """Raised by the next transactions that add bookings, one each."""
     stuck_keys: set[str] = field(default_factory=set)
     contended: set[UUID] = field(default_factory=set)
+    looks: int = 0
+    """How often somebody looked without locks."""
     on_failure: dict[RequestKey, Answer] = field(default_factory=dict)
     """What another transaction has committed by then."""
 
@@ -107,6 +109,13 @@ class Memory:
     async def find_booking(self, booking_id: UUID) -> BookingOfEvent | None:
         booking = self.bookings.get(booking_id)
         return BookingOfEvent(booking, EVENT) if booking else None
+
+    async def look(
+        self, event_ids: Collection[UUID], keys: Collection[RequestKey]
+    ) -> tuple[dict[UUID, EventStock], set[RequestKey]]:
+        self.looks += 1
+        stocks = {EVENT.id: self.stock} if EVENT.id in event_ids else {}
+        return stocks, {key for key in keys if key in self.answers}
 
     async def find_event(self, event_id: UUID) -> Event | None:
         return EVENT if event_id == EVENT.id else None

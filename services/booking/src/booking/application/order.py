@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -25,9 +24,16 @@ class Order:
     event_id: UUID
     request: BookingRequest
     booking_id: UUID
-    fingerprint: bytes
-    tickets: tuple[TicketStub, ...]
+    tickets: tuple[TicketStub, ...] = ()
     tried: bool = False
+    _fingerprint: bytes = b""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What is stored with the key to tell another request from a repeat."""
+        if self.request.key is not None and not self._fingerprint:
+            self._fingerprint = fingerprint(self.event_id, self.request)
+        return self._fingerprint
 
     @property
     def key(self) -> RequestKey | None:
@@ -47,22 +53,27 @@ class Order:
 
 
 def prepare(
-    event_id: UUID, request: BookingRequest, *, new_id: NewId, issue: Callable[[UUID], TicketStub]
+    event_id: UUID,
+    request: BookingRequest,
+    *,
+    new_id: NewId,
+    issue: IssueTicket,
+    likely: bool = True,
 ) -> Order:
     """Make a request ready; signing is what takes longest of all.
+
+    One that is not `likely` to be granted gets its tickets and fingerprint when it is.
 
     Raises:
         InvalidBooking: it is malformed, whatever the event.
     """
     request.must_be_well_formed()
-    wanted = 0 if request.hold else sum(line.quantity for line in request.lines)
-    return Order(
-        event_id,
-        request,
-        new_id(),
-        fingerprint(event_id, request) if request.key is not None else b"",
-        tuple(issue(event_id) for _ in range(min(wanted, MAX_READY))),
-    )
+    order = Order(event_id, request, new_id())
+    if likely:
+        wanted = 0 if request.hold else sum(line.quantity for line in request.lines)
+        order.tickets = tuple(issue(event_id) for _ in range(min(wanted, MAX_READY)))
+        _ = order.fingerprint
+    return order
 
 
 def fingerprint(event_id: UUID, request: BookingRequest) -> bytes:

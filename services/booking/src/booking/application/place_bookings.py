@@ -47,7 +47,13 @@ async def answer_requests(
     orders: list[Order] = []
     for event_id, request in asked:
         try:
-            order = prepare(event_id, request, new_id=office.new_id, issue=office.issue)
+            order = prepare(
+                event_id,
+                request,
+                new_id=office.new_id,
+                issue=office.issue,
+                likely=event_id not in office.sold_out,
+            )
         except DomainError as refusal:
             answers.append(refusal)
         else:

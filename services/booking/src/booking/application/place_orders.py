@@ -2,14 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
 from booking.application.order import Order
 from booking.application.ports import (
     Answer,
-    Bookings,
     BuyerOfEvent,
     Clock,
     KeyTaken,
@@ -17,10 +16,12 @@ from booking.application.ports import (
     OpenSale,
     RequestKey,
     Sale,
-    Transaction,
+    Sales,
 )
 from booking.application.provision_event import ProvisionEvent
+from booking.application.refuse_at_a_glance import Refusals, refuse_at_a_glance
 from booking.application.running_keys import RunningKeys
+from booking.application.sold_out_events import SoldOutEvents
 from booking.domain.booking import Booking, IssueTicket
 from booking.domain.errors import (
     Busy,
@@ -28,6 +29,7 @@ from booking.domain.errors import (
     EventNotFound,
     IdempotencyKeyReused,
     RequestInProgress,
+    SoldOut,
 )
 from booking.domain.event import Event
 from booking.domain.limits import Taken
@@ -51,7 +53,7 @@ Outcome = Placed | DomainError
 class BoxOffice:
     """What booking tickets takes."""
 
-    bookings: Bookings
+    bookings: Sales
     provision: ProvisionEvent
     running: RunningKeys
     issue: IssueTicket
@@ -60,6 +62,7 @@ class BoxOffice:
     hold_for: timedelta
     max_holds: int = 0
     """Most holds of one buyer per event at a time; 0 means no limit."""
+    sold_out: SoldOutEvents = field(default_factory=SoldOutEvents)
 
 
 async def place_orders(orders: Sequence[Order], office: BoxOffice) -> Sequence[Outcome | None]:
@@ -70,15 +73,37 @@ async def place_orders(orders: Sequence[Order], office: BoxOffice) -> Sequence[O
     several events, the orders for it are not decided, which is None, and have to come
     again without the others.
     """
+    likely = [order for order in orders if order.event_id not in office.sold_out]
+    refusals: Refusals = {}
+    if len(likely) < len(orders):
+        late = [order for order in orders if order.event_id in office.sold_out]
+        refusals = await refuse_at_a_glance(late, office.bookings, office.now())
+        likely = [order for order in orders if order.booking_id not in refusals]
+    decided = iter(await _decide_all(likely, office) if likely else ())
+    outcomes = [refusals.get(order.booking_id) or next(decided) for order in orders]
+    office.sold_out.note(
+        (order.event_id for order in orders), (_came_too_late(outcome) for outcome in outcomes)
+    )
+    return outcomes
+
+
+def _came_too_late(outcome: Outcome | None) -> bool | None:
+    if isinstance(outcome, Placed):
+        return None if outcome.replayed else False
+    return True if isinstance(outcome, SoldOut) else None
+
+
+async def _decide_all(orders: Sequence[Order], office: BoxOffice) -> Sequence[Outcome | None]:
+    """Commit the batch; when one of its keys is stuck elsewhere, take it apart."""
     try:
         return await _decide(orders, office)
     except RequestInProgress as refusal:
         if len(orders) == 1:
             return [refusal]
-    if len(_events(orders)) > 1:
+    if len({order.event_id for order in orders}) > 1:
         return [None] * len(orders)
-    # One of the keys is stuck: whose it is turns out when each is on its own.
-    return [outcome for order in orders for outcome in await place_orders([order], office)]
+    # Whose key it is turns out when each is on its own.
+    return [outcome for order in orders for outcome in await _decide_all([order], office)]
 
 
 async def _decide(orders: Sequence[Order], office: BoxOffice) -> Sequence[Outcome | None]:
@@ -102,7 +127,13 @@ async def _commit(orders: Sequence[Order], office: BoxOffice) -> Sequence[Outcom
         sale = await transaction.open_sale(_wanted_types(orders), _keys(orders))
         tried = [(order.event_id, order.booking_id) for order in orders if order.tried]
         made = await transaction.find_bookings(tried) if tried else {}
-        taken = await _taken(transaction, orders, sale, office)
+        limited = {event_id for event_id, stock in sale.stocks.items() if stock.is_limited}
+        buyers = {
+            order.buyer
+            for order in orders
+            if order.event_id in limited or (order.request.hold and office.max_holds)
+        }
+        taken = await transaction.find_taken(buyers) if buyers else None
         batch = _Batch(office, sale, made, taken)
         outcomes = [batch.decide(order) for order in orders]
         if batch.sales:
@@ -121,7 +152,7 @@ class _Batch:
         office: BoxOffice,
         sale: OpenSale,
         made: Mapping[UUID, Booking],
-        taken: defaultdict[BuyerOfEvent, Taken],
+        taken: defaultdict[BuyerOfEvent, Taken] | None,
     ) -> None:
         self.sales: list[Sale] = []
         self._office = office
@@ -160,7 +191,7 @@ class _Batch:
             now=self._now,
             hold_for=office.hold_for,
             issue=order.issuing(office.issue),
-            taken=self._taken[order.buyer] if _may_be_limited(order, stock, office) else None,
+            taken=None if self._taken is None else self._taken[order.buyer],
             max_holds=office.max_holds,
         )
         order.tried = True
@@ -169,26 +200,6 @@ class _Batch:
             # A retry further down the same batch shares this answer.
             self._sale.answers[order.key] = Answer(order.fingerprint, placed.booking)
         return Placed(placed.booking, stock.event)
-
-
-async def _taken(
-    transaction: Transaction, orders: Sequence[Order], sale: OpenSale, office: BoxOffice
-) -> defaultdict[BuyerOfEvent, Taken]:
-    """Read what those have already whom some limit may stop."""
-    buyers = {
-        order.buyer
-        for order in orders
-        if (stock := sale.stocks.get(order.event_id)) and _may_be_limited(order, stock, office)
-    }
-    return await transaction.find_taken(buyers) if buyers else defaultdict(Taken)
-
-
-def _may_be_limited(order: Order, stock: EventStock, office: BoxOffice) -> bool:
-    return stock.is_limited or (order.request.hold and office.max_holds > 0)
-
-
-def _events(orders: Sequence[Order]) -> set[UUID]:
-    return {order.event_id for order in orders}
 
 
 def _keys(orders: Sequence[Order]) -> set[RequestKey]:

@@ -194,6 +194,16 @@ class Bookings(Protocol):
         ...
 
 
+class Sales(Bookings, Protocol):
+    """The bookings that exist, and what there is to be sold."""
+
+    async def look(
+        self, event_ids: Collection[UUID], keys: Collection[RequestKey]
+    ) -> tuple[Mapping[UUID, EventStock], Collection[RequestKey]]:
+        """Read the stock of events, and which keys were used, as of one moment; lock nothing."""
+        ...
+
+
 class BookingLists(Protocol):
     """Pages of bookings and tickets, newest first; `before` is the last id of the page before."""
 

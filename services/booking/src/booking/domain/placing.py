@@ -137,6 +137,16 @@ def place(
     return BookingHeld(booking) if held else BookingConfirmed(booking)
 
 
+def must_be_possible(request: BookingRequest, stock: EventStock, now: datetime) -> None:
+    """Raise what `place` would, limits of one buyer aside; nothing changes.
+
+    Raises:
+        DomainError: as `place` does.
+    """
+    stock.event.must_be_bookable(now)
+    stock.must_have(_quantities(request, stock))
+
+
 def _quantities(request: BookingRequest, stock: EventStock) -> dict[UUID, int]:
     """Merge the lines by ticket type, in the order asked for."""
     quantities: dict[UUID, int] = {}

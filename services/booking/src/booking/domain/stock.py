@@ -83,16 +83,20 @@ class EventStock:
         kinds = self.ticket_types.values()
         return bool(self.event.max_per_buyer) or any(kind.max_per_buyer for kind in kinds)
 
+    def must_have(self, quantities: Mapping[UUID, int]) -> None:
+        """Raise SoldOut when not enough are left of one of these known types."""
+        for type_id, quantity in quantities.items():
+            left = self.ticket_types[type_id].available
+            if quantity > left:
+                raise SoldOut(metadata={"ticketTypeId": str(type_id), "available": str(left)})
+
     def take(self, quantities: Mapping[UUID, int], *, hold: bool) -> None:
         """Take tickets of known types, all or none.
 
         Raises:
             SoldOut: not enough are left of one type; nothing has changed.
         """
-        for type_id, quantity in quantities.items():
-            left = self.ticket_types[type_id].available
-            if quantity > left:
-                raise SoldOut(metadata={"ticketTypeId": str(type_id), "available": str(left)})
+        self.must_have(quantities)
         for type_id, quantity in quantities.items():
             self._move(type_id, held=quantity if hold else 0, sold=0 if hold else quantity)
 

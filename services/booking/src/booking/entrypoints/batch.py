@@ -63,13 +63,15 @@ async def create_bookings(
     told = iter(await desk.ask(asked, deadline))
     complete = [next(told) if answer is None else answer for answer in answers]
     _count(complete)
-    return [_result(answer) for answer in complete]
-
-
-def _result(answer: Answered) -> pb.BatchResult:
-    if isinstance(answer, Exception):
-        return pb.BatchResult(error=_error(answer))
-    return pb.BatchResult(created=_created(answer))
+    # Many are refused for one and the same reason.
+    failed = {answer for answer in complete if isinstance(answer, Exception)}
+    errors = {failure: _error(failure) for failure in failed}
+    return [
+        pb.BatchResult(error=errors[answer])
+        if isinstance(answer, Exception)
+        else pb.BatchResult(created=_created(answer))
+        for answer in complete
+    ]
 
 
 def _created(placed: Placed) -> pb.CreateBookingResponse:

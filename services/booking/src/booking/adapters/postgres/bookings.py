@@ -8,13 +8,14 @@ from uuid import UUID
 import asyncpg
 from goticket_platform.messaging.outbox import OutboxNotifier
 
-from booking.adapters.postgres.rows import Row, event_of, stocks_of, ticket_of_booking
+from booking.adapters.postgres.rows import Row, answers_of, event_of, stocks_of, ticket_of_booking
 from booking.adapters.postgres.transaction import (
     QUERIES,
     PostgresTransaction,
+    key_arrays,
     with_lines,
 )
-from booking.application.ports import Availability, BookingOfEvent, TicketOfBooking
+from booking.application.ports import Availability, BookingOfEvent, RequestKey, TicketOfBooking
 from booking.domain.booking import BookingStatus
 from booking.domain.errors import Busy
 from booking.domain.event import Event
@@ -56,6 +57,14 @@ class PostgresBookings:
         rows = await self._pool.fetch(QUERIES["booking"], booking_id)
         found = await self._with_events(rows)
         return found[0] if found else None
+
+    async def look(
+        self, event_ids: Collection[UUID], keys: Collection[RequestKey]
+    ) -> tuple[dict[UUID, EventStock], set[RequestKey]]:
+        """See the port. One statement sees one moment."""
+        rows = await self._pool.fetch(QUERIES["sale"], list(event_ids), *key_arrays(keys))
+        used = {(answer.user_id, answer.key) for answer in answers_of(rows)}
+        return {stock.event.id: stock for stock in stocks_of(rows)}, used
 
     async def find_event(self, event_id: UUID) -> Event | None:
         """See the port."""

@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
+import orjson
 
-from booking.application.ports import BuyerOfEvent, TicketOfBooking
+from booking.application.ports import BookingKey, BuyerOfEvent, TicketOfBooking
 from booking.domain.booking import Booking, BookingItem, BookingStatus, Ticket, TicketStatus
 from booking.domain.event import Event, EventStatus
 from booking.domain.limits import Taken
@@ -44,6 +46,25 @@ def stocks_of(rows: Iterable[Row]) -> list[EventStock]:
             kind = _ticket_type_of(row)
             stock.ticket_types[kind.id] = kind
     return list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class UsedKey:
+    """What a key was used for."""
+
+    user_id: UUID
+    key: str
+    fingerprint: bytes
+    booking: BookingKey
+
+
+def answers_of(rows: Sequence[Row]) -> list[UsedKey]:
+    """Read what keys were used for, from the rows of `sale`."""
+    found = orjson.loads(rows[0]["answers"] or "[]") if rows else []
+    return [
+        UsedKey(UUID(user), key, bytes.fromhex(digest), (UUID(event), UUID(booking)))
+        for user, key, event, digest, booking in found
+    ]
 
 
 def _ticket_type_of(row: Row) -> TicketTypeStock:

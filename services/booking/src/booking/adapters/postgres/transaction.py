@@ -1,6 +1,5 @@
 """One transaction on the schema booking."""
 
-import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -18,7 +17,7 @@ from booking.adapters.postgres.columns import (
     outbox_columns,
     ticket_columns,
 )
-from booking.adapters.postgres.rows import Row, bookings_of, stocks_of, taken_of
+from booking.adapters.postgres.rows import Row, answers_of, bookings_of, stocks_of, taken_of
 from booking.application.ports import (
     Answer,
     BookingKey,
@@ -96,7 +95,7 @@ class PostgresTransaction:
         """See the port. What is locked is read by a second statement, as of after the locks."""
         while True:
             locked = await self._lock_for_sale(wanted)
-            rows = await self._connection.fetch(QUERIES["sale"], list(wanted), *_key_arrays(keys))
+            rows = await self._connection.fetch(QUERIES["sale"], list(wanted), *key_arrays(keys))
             stocks = {stock.event.id: stock for stock in stocks_of(rows)}
             contended = {
                 event_id
@@ -106,8 +105,7 @@ class PostgresTransaction:
             if contended and len(wanted) == 1:
                 continue
             free = {name: self._begin(stocks[name]) for name in stocks.keys() - contended}
-            found = json.loads(rows[0]["answers"] or "[]") if rows else []
-            return OpenSale(free, await self._answers(found), contended)
+            return OpenSale(free, await self._answers(rows), contended)
 
     async def _lock_for_sale(self, wanted: TypesOfEvents) -> set[UUID]:
         if len(wanted) == 1:
@@ -121,15 +119,13 @@ class PostgresTransaction:
         )
         return {row["ticket_type_id"] for row in rows}
 
-    async def _answers(
-        self, found: Sequence[tuple[str, str, str, str, str]]
-    ) -> dict[RequestKey, Answer]:
-        """Read what keys were answered with: user, key, event, fingerprint, booking."""
-        wanted = [(UUID(event), UUID(booking)) for _, _, event, _, booking in found]
-        made = await self.find_bookings(wanted) if wanted else {}
+    async def _answers(self, rows: Sequence[Row]) -> dict[RequestKey, Answer]:
+        """Read what the keys were answered with."""
+        found = answers_of(rows)
+        made = await self.find_bookings([use.booking for use in found]) if found else {}
         return {
-            (UUID(user), key): Answer(bytes.fromhex(fingerprint), made.get(UUID(booking)))
-            for user, key, _, fingerprint, booking in found
+            (use.user_id, use.key): Answer(use.fingerprint, made.get(use.booking[1]))
+            for use in found
         }
 
     async def find_bookings(self, wanted: Collection[BookingKey]) -> dict[UUID, Booking]:
@@ -317,7 +313,8 @@ def _covers(locked: set[UUID], stock: EventStock, wanted: Collection[UUID] | Non
     return (known if wanted is None else known & set(wanted)) <= locked
 
 
-def _key_arrays(keys: Collection[RequestKey]) -> tuple[list[UUID], list[str]]:
+def key_arrays(keys: Collection[RequestKey]) -> tuple[list[UUID], list[str]]:
+    """Users and keys, as two columns."""
     return [user for user, _ in keys], [key for _, key in keys]
 
 
