@@ -61,8 +61,8 @@ class Limits:
     waiting_per_event: int = 2048
     """Requests of one event that may wait, so that a crowd leaves room for other events."""
     batch: int = 256
-    flights: int = 4
-    flights_per_event: int = 2
+    flights: int = 6
+    flights_per_event: int = 3
     crowd: int = 8
     """So many waiting requests of one event travel without others."""
     relay: int = 32
