@@ -37,11 +37,12 @@ def configure_tracing(service: str, otlp_endpoint: str | None, sample_ratio: flo
         resource=Resource.create({SERVICE_NAME: f"goticket-{service}"}),
         sampler=ParentBasedTraceIdRatio(ratio),
     )
+    trace.set_tracer_provider(provider)
     if otlp_endpoint:
         exporter = OTLPSpanExporter(endpoint=otlp_endpoint, insecure=True)
         provider.add_span_processor(BatchSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    AsyncPGInstrumentor().instrument()  # type: ignore[no-untyped-call]  # its __init__ has no annotations
+        # Spans of statements lead nowhere further: without a collector they are good for nothing.
+        AsyncPGInstrumentor().instrument()  # type: ignore[no-untyped-call]  # its __init__ has no annotations
 
 
 def shutdown_tracing() -> None:
