@@ -35,12 +35,9 @@ class Caller:
     expires_at: float
     """Unix seconds."""
 
-    def actor(self) -> Actor:
-        """Return the caller as backends want to know them; not to be changed."""
-        return self._actor
-
     @functools.cached_property
-    def _actor(self) -> Actor:
+    def actor(self) -> Actor:
+        """The caller as backends want to know them; not to be changed."""
         return Actor(
             user_id=self.user_id, email=self.email, name=self.name, roles=sorted(self.roles)
         )

@@ -65,7 +65,7 @@ class Limits:
     flights_per_event: int = 3
     crowd: int = 8
     """So many waiting requests of one event travel without others."""
-    relay: int = 32
+    gathered: int = 32
     """So many waiting requests of one event leave while a call of the event is out."""
     deadline: float = WRITE_SECONDS
     """From the arrival of a request to its answer."""
@@ -265,7 +265,7 @@ class Coalescer:
         """Put a party that may leave in line, by its first arrival."""
         limits = self._limits
         waiting, out = len(party.waiting), party.pace.out
-        may_leave = not out or (out < limits.flights_per_event and waiting >= limits.relay)
+        may_leave = not out or (out < limits.flights_per_event and waiting >= limits.gathered)
         if waiting and may_leave and not party.listed:
             party.listed = True
             heapq.heappush(self._ready, (next(iter(party.waiting)), party))

@@ -148,7 +148,7 @@ async def _expected_version(
         return None
     named = {version for tag in strong_tags(field) if (version := _version(tag)) is not None}
     if len(named) > 1:
-        named &= {(await catalog.get(event_id, caller.actor())).version}
+        named &= {(await catalog.get(event_id, caller.actor)).version}
     if not named:
         raise Problem("stale_version")
     return named.pop()

@@ -117,13 +117,13 @@ class EventReads:
             RemoteError: there is none, or the catalog is away.
         """
         if caller is not None and _may_have_drafts(caller):
-            return await self._catalog.get(event_id, caller.actor())
+            return await self._catalog.get(event_id, caller.actor)
         try:
             return await self._events.get(event_id, lambda: self._fetch_event(event_id))
         except RemoteError as error:
             if caller is None or error.status is not grpc.StatusCode.NOT_FOUND:
                 raise
-        return await self._catalog.get(event_id, caller.actor())
+        return await self._catalog.get(event_id, caller.actor)
 
     async def page(
         self, request: pb.ListEventsRequest, caller: Caller | None
@@ -135,7 +135,7 @@ class EventReads:
         """
         drafts = request.status == pb.EVENT_STATUS_DRAFT
         if caller is not None and (drafts or _may_have_drafts(caller)):
-            request.actor.CopyFrom(caller.actor())
+            request.actor.CopyFrom(caller.actor)
             return await self._catalog.list_page(request)
         name = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
         return await self._lists.get(name, lambda: self._fetch_page(request))

@@ -40,9 +40,7 @@ from gateway.sold_out import BookingDesk
 
 ROUTE = "/api/v1/events/{event_id}/bookings"
 
-_PATH = re.compile(
-    r"/api/v1/events/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})/bookings"
-)
+_PATH = re.compile(r"/api/v1/events/[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}/bookings")
 _KEY = re.compile(IDEMPOTENCY_KEY.encode())
 _READ = frozenset(
     {
@@ -146,9 +144,10 @@ class HotBookings:
         """
         heard = _Heard(receive)
         headers = _read(scope)
+        event_id = _event_of(scope)
         wish = None
-        if headers is not None and not self._desk.is_full(_event_of(scope)):
-            wish = await self._understand(scope, headers, heard)
+        if headers is not None and not self._desk.is_full(event_id):
+            wish = await self._understand(event_id, headers, heard)
             if wish is None:
                 headers = None
         if headers is None:
@@ -159,7 +158,7 @@ class HotBookings:
         serve = self._with_cors if b"origin" in headers else self._serve
         await serve(scope, receive, send)
 
-    async def _understand(self, scope: Scope, headers: Headers, heard: _Heard) -> _Wish | None:
+    async def _understand(self, event_id: str, headers: Headers, heard: _Heard) -> _Wish | None:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         key = headers.get(b"idempotency-key")
         length = headers.get(b"content-length", b"0")
@@ -181,7 +180,7 @@ class HotBookings:
             caller = await self._verifier.verify(token.strip().decode("latin-1"))
         except (Problem, RemoteError):
             return None
-        return _Wish(caller, body, _event_of(scope), None if key is None else key.decode())
+        return _Wish(caller, body, event_id, None if key is None else key.decode())
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         wish: _Wish | None = scope["goticket.wish"]
@@ -229,7 +228,7 @@ class HotBookings:
             return _refused(Problem("busy"), path, request_id)
         try:
             request = wish.body.create_request(
-                wish.event_id, wish.caller.actor(), wish.idempotency_key
+                wish.event_id, wish.caller.actor, wish.idempotency_key
             )
             gone = functools.partial(has_hung_up, receive)
             made = await self._desk.submit(request, request_id=request_id, has_gone=gone)

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-SMALL = Limits(waiting=12, waiting_per_event=8, batch=4, flights=2, crowd=3, relay=100)
-RELAYED = replace(SMALL, relay=3, flights=4, flights_per_event=2)
+SMALL = Limits(waiting=12, waiting_per_event=8, batch=4, flights=2, crowd=3, gathered=100)
+OVERLAPPING = replace(SMALL, gathered=3, flights=4, flights_per_event=2)
 """A second call of an event leaves as soon as three wait."""
 
 
@@ -170,13 +170,13 @@ async def test_a_burst_of_one_turn_leaves_together(booking: Booking, crowd: Crow
 async def test_while_a_call_is_out_the_next_leaves_when_a_crowd_has_gathered(
     booking: Booking,
 ) -> None:
-    async with standing_before(booking, RELAYED) as crowd:
+    async with standing_before(booking, OVERLAPPING) as crowd:
         await crowd.asks(*"abc")
         assert [call.keys for call in booking.out] == [["a"]]
         await crowd.asks("d")
         assert [call.keys for call in booking.out] == [["a"], ["b", "c", "d"]]
         await crowd.asks(*"efgh")
-        assert len(booking.out) == RELAYED.flights_per_event < RELAYED.flights
+        assert len(booking.out) == OVERLAPPING.flights_per_event < OVERLAPPING.flights
         booking.calls[1].answer()
         await settled()
         assert booking.out[-1].keys == [*"efgh"]
@@ -409,7 +409,7 @@ ACTIONS = st.lists(
 )
 
 
-@given(ACTIONS, st.sampled_from([SMALL, RELAYED]))
+@given(ACTIONS, st.sampled_from([SMALL, OVERLAPPING]))
 @settings(deadline=None, max_examples=200)
 def test_in_any_interleaving_everybody_is_told_once_and_in_order(
     actions: list[tuple[str, int]], limits: Limits

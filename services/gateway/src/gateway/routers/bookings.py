@@ -76,7 +76,7 @@ async def create_booking(
     if (body.quantity is None) == (body.items is None):
         text = "Send either quantity or items."
         raise Problem("validation_failed", errors=[FieldProblem("quantity", text)])
-    wish = body.create_request(event_id, caller.actor(), idempotency_key)
+    wish = body.create_request(event_id, caller.actor, idempotency_key)
     made = await desk.submit(
         wish,
         request_id=structlog.contextvars.get_contextvars().get("request_id", ""),
@@ -106,7 +106,7 @@ async def list_event_bookings(
     return await _page(
         booking,
         pb.ListBookingsRequest(
-            actor=caller.actor(),
+            actor=caller.actor,
             event_id=event_id,
             limit=limit,
             cursor=cursor or "",
@@ -127,7 +127,7 @@ async def list_bookings(
     return await _page(
         booking,
         pb.ListBookingsRequest(
-            actor=caller.actor(),
+            actor=caller.actor,
             limit=limit,
             cursor=cursor or "",
             status=status.message if status else pb.BOOKING_STATUS_UNSPECIFIED,
@@ -150,7 +150,7 @@ async def _page(booking: Booking, request: pb.ListBookingsRequest) -> BookingPag
 )
 async def get_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
     """Only its owner, the event's organizer, or an admin."""
-    return BookingOut.of(await booking.get(caller.actor(), booking_id))
+    return BookingOut.of(await booking.get(caller.actor, booking_id))
 
 
 @router.post(
@@ -168,7 +168,7 @@ async def get_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking
 )
 async def confirm_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
     """Turns the hold into tickets. Confirming twice changes nothing."""
-    return BookingOut.of(await booking.confirm(caller.actor(), booking_id))
+    return BookingOut.of(await booking.confirm(caller.actor, booking_id))
 
 
 @router.post(
@@ -186,7 +186,7 @@ async def confirm_booking(caller: AnyCaller, booking_id: BookingId, booking: Boo
 )
 async def extend_hold(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
     """Gives a buyer who has started to pay more time; works once. Only its owner or an admin."""
-    return BookingOut.of(await booking.extend(caller.actor(), booking_id))
+    return BookingOut.of(await booking.extend(caller.actor, booking_id))
 
 
 @router.post(
@@ -199,4 +199,4 @@ async def extend_hold(caller: AnyCaller, booking_id: BookingId, booking: Booking
 )
 async def cancel_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
     """Voids its tickets and returns its stock. Cancelling twice changes nothing."""
-    return BookingOut.of(await booking.cancel(caller.actor(), booking_id))
+    return BookingOut.of(await booking.cancel(caller.actor, booking_id))

@@ -79,7 +79,7 @@ async def create_event(
 ) -> EventOut:
     """On sale at once unless `status` is draft. Role: organizer or admin."""
     _refuse_missing(body)
-    event = await catalog.create(body.create_request(caller.actor()))
+    event = await catalog.create(body.create_request(caller.actor))
     await events.changed(event)
     response.headers["Location"] = f"{router.prefix}/{event.id}"
     return _versioned(response, event, UNPROVISIONED)
@@ -181,7 +181,7 @@ async def replace_event(
 ) -> EventOut:
     """Absent description and location become empty; absent currency, timezone, status stay."""
     _refuse_missing(body)
-    request = body.replacement().update_request(event_id, caller.actor(), expected_version)
+    request = body.replacement().update_request(event_id, caller.actor, expected_version)
     event = await catalog.update(request)
     await events.changed(event)
     left = await availability.if_known([event.id])
@@ -204,7 +204,7 @@ async def change_event(
     availability: WhatIsLeft,
 ) -> EventOut:
     """Absent fields stay. `status: published` puts a draft on sale, `cancelled` cancels."""
-    request = body.update_request(event_id, caller.actor(), expected_version)
+    request = body.update_request(event_id, caller.actor, expected_version)
     event = await catalog.update(request)
     await events.changed(event)
     left = await availability.if_known([event.id])
@@ -226,7 +226,7 @@ async def cancel_event(
     events: Events,
 ) -> None:
     """The event stays readable; its bookings are cancelled and the buyers told."""
-    await events.changed(await catalog.cancel(event_id, caller.actor(), expected_version))
+    await events.changed(await catalog.cancel(event_id, caller.actor, expected_version))
 
 
 @router.get(

@@ -39,7 +39,7 @@ async def list_tickets(
 ) -> TicketPage:
     """The caller's own, newest first."""
     page = await booking.list_tickets(
-        pb.ListTicketsRequest(actor=caller.actor(), limit=limit, cursor=cursor or "")
+        pb.ListTicketsRequest(actor=caller.actor, limit=limit, cursor=cursor or "")
     )
     return TicketPage(
         items=[TicketOut.of(ticket) for ticket in page.tickets],
@@ -52,7 +52,7 @@ async def list_tickets(
 )
 async def get_ticket(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -> TicketOut:
     """Only its owner, the event's organizer, or an admin."""
-    return TicketOut.of(await booking.get_ticket(caller.actor(), ticket_id))
+    return TicketOut.of(await booking.get_ticket(caller.actor, ticket_id))
 
 
 @router.get(
@@ -63,7 +63,7 @@ async def get_ticket(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -
 )
 async def get_ticket_qr(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -> Response:
     """The signed code as a QR code."""
-    ticket = await booking.get_ticket(caller.actor(), ticket_id)
+    ticket = await booking.get_ticket(caller.actor, ticket_id)
     return _Svg(await asyncio.to_thread(qr_svg, ticket.code))
 
 
@@ -75,7 +75,7 @@ async def get_ticket_qr(caller: AnyCaller, ticket_id: TicketId, booking: Booking
 )
 async def get_ticket_pdf(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -> Response:
     """One page to print or show at the door."""
-    ticket = await booking.get_ticket(caller.actor(), ticket_id)
+    ticket = await booking.get_ticket(caller.actor, ticket_id)
     # Milliseconds of pure computing: a thread keeps them out of other requests' way.
     document = await asyncio.to_thread(ticket_pdf, ticket, datetime.now(UTC))
     name = f'attachment; filename="ticket-{ticket.id}.pdf"'

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api/v1/users", tags=["users"])
 @router.get("/me", summary="Who am I", responses=problems("user_not_found"))
 async def get_me(caller: AnyCaller, identity: Identity) -> UserOut:
     """The caller's account, with the roles as they are now."""
-    return UserOut.of(await identity.get_user(caller.actor(), caller.user_id))
+    return UserOut.of(await identity.get_user(caller.actor, caller.user_id))
 
 
 @router.get("", summary="Find a user", responses=problems("forbidden"))
@@ -31,7 +31,7 @@ async def find_users(
     # The address stays out of the trace, where the query string would carry it.
     trace.get_current_span().set_attribute("url.query", "email=REDACTED")
     try:
-        user = await identity.find_user(caller.actor(), email)
+        user = await identity.find_user(caller.actor, email)
     except RemoteError as error:
         if error.code != "user_not_found":
             raise
@@ -48,4 +48,4 @@ async def set_roles(
     caller: Admin, user_id: UserId, body: RolesChange, identity: Identity
 ) -> UserOut:
     """Replaces all roles; tokens already issued keep theirs until they end. Role: admin."""
-    return UserOut.of(await identity.set_roles(caller.actor(), user_id, body.roles))
+    return UserOut.of(await identity.set_roles(caller.actor, user_id, body.roles))
