@@ -235,6 +235,7 @@ class Coalescer:
                 self._waiting -= 1
             elif waiter.answer.cancelled():
                 _abandon(waiter.flight)
+            del waiter  # a refusal's traceback has this frame, and the waiter has the refusal
 
     async def aclose(self) -> None:
         """End the calls that are out; who waits is told that booking is unavailable."""
@@ -306,6 +307,7 @@ class Coalescer:
     def _land(self, flight: _Flight) -> None:
         self._flights.discard(flight)
         for waiter in flight.batch:
+            waiter.flight = None  # two that know each other wait for the garbage collector
             _fail(waiter, _unavailable())
         now = self._clock()
         self._pace.land(now, len(flight.batch))

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import grpc
 import pytest
-from gateway.coalescer import Coalescer, Limits, Outcome
+from gateway.coalescer import Coalescer, Limits, Outcome, _Waiter
 from gateway.problems import Problem
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.errors import RemoteError
@@ -377,6 +378,24 @@ async def test_an_idle_coalescer_remembers_no_event(booking: Booking, crowd: Cro
         await settled()
     assert not crowd.coalescer._parties
     assert not crowd.coalescer._ready
+
+
+async def test_who_was_answered_leaves_nothing_to_the_garbage_collector(
+    booking: Booking, crowd: Crowd
+) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        await crowd.asks("a", "b", "refuse", "c")
+        while booking.out:
+            booking.out[0].answer()
+            await settled()
+        assert [crowd.told(key) for key in ("c", "refuse")] == ["c", "sold_out"]
+        booking.calls.clear()
+        crowd.tasks.clear()
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, _Waiter)]
+    finally:
+        gc.enable()
 
 
 async def test_a_lonely_request_stays_in_its_trace_and_a_batch_is_linked_to_all(
