@@ -1,12 +1,9 @@
 """OpenTelemetry traces whose context survives HTTP, gRPC, the outbox and the queue."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from contextvars import Token
-from types import TracebackType
 
 from opentelemetry import propagate, trace
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -64,29 +61,15 @@ def extracted_context(headers: Mapping[str, str]) -> Context:
     return propagate.extract(headers)
 
 
-def server_span(name: str, caller: Context | None) -> AbstractContextManager[Span]:
-    """Make the span of a request the current one; `caller` is the trace it arrived with."""
-    if caller is None and not _starts_traces:
-        return _UnrecordedSpan()
-    return tracer.start_as_current_span(name, caller, SpanKind.SERVER)
+def server_span(name: str, caller: Context | None) -> Span:
+    """Start the span of a request; `caller` is the trace it arrived with.
 
-
-class _UnrecordedSpan:
-    """A span that only lends its ids to log lines and calls.
-
-    The sampler would come to the same end, at ten times the cost.
+    It is not made the current one, and has to be ended. One that nobody will see only
+    lends its ids to log lines and calls: the sampler would come to the same end, at ten
+    times the cost.
     """
-
-    def __enter__(self) -> Span:
-        ids = SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False)
-        span = NonRecordingSpan(ids)
-        self._token: Token[Context] = attach(trace.set_span_in_context(span))
-        return span
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        detach(self._token)
+    if caller is None and not _starts_traces:
+        return NonRecordingSpan(
+            SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False)
+        )
+    return tracer.start_span(name, caller, SpanKind.SERVER)

@@ -34,6 +34,7 @@ from goticket_platform.telemetry import tracer
 from opentelemetry import trace
 from prometheus_client import Counter, Gauge, Histogram
 
+from gateway.origin import Origin
 from gateway.problems import Problem
 
 Outcome = pb.CreateBookingResponse | RemoteError
@@ -127,11 +128,10 @@ def _smoothed(mean: float, latest: float) -> float:
 @dataclass(eq=False, slots=True)
 class _Waiter:
     request: pb.CreateBookingRequest
-    request_id: str
     arrived: float
     answer: asyncio.Future[pb.CreateBookingResponse]
+    origin: Origin
     has_gone: HasGone | None
-    context: contextvars.Context
     flight: "_Flight | None" = None
 
 
@@ -195,14 +195,13 @@ class Coalescer:
     async def submit(
         self,
         request: pb.CreateBookingRequest,
-        *,
-        request_id: str = "",
+        origin: Origin,
         has_gone: HasGone | None = None,
     ) -> pb.CreateBookingResponse:
         """Send the request, with others or alone, and return its own answer.
 
-        Cancelling takes it back unless it has left with others. `request_id` names it in
-        the log; `has_gone` tells whether the caller has hung up.
+        Cancelling takes it back unless it has left with others. `has_gone` tells whether
+        the caller has hung up.
 
         Raises:
             Problem: busy, when it would not be answered in time.
@@ -217,11 +216,10 @@ class Coalescer:
             raise Problem("busy")
         waiter = _Waiter(
             request,
-            request_id,
             self._clock(),
             asyncio.get_running_loop().create_future(),
+            origin,
             has_gone,
-            contextvars.copy_context(),
         )
         self._arrivals += 1
         number = self._arrivals
@@ -295,8 +293,10 @@ class Coalescer:
         for party, taken in flight.parties:
             party.pace.depart(now, taken)
             self._list(party)
-        # One request flies in its own trace; a batch in none of them, linked to all.
-        context = flight.batch[0].context if size == 1 else contextvars.Context()
+        context = contextvars.Context()
+        if size == 1:
+            # One request flies in its own trace; a batch in none of them, linked to all.
+            context.run(flight.batch[0].origin.enter)
         flight.task = asyncio.get_running_loop().create_task(
             self._carry(flight.batch), context=context
         )
@@ -411,8 +411,7 @@ class OneByOne:
     async def submit(
         self,
         request: pb.CreateBookingRequest,
-        *,
-        request_id: str = "",
+        origin: Origin,
         has_gone: HasGone | None = None,
     ) -> pb.CreateBookingResponse:
         """Send the request; cancelling ends its call.
@@ -420,6 +419,7 @@ class OneByOne:
         Raises:
             RemoteError: booking refused it, or its call failed.
         """
+        origin.enter()
         return await self._send_one(request, self._deadline)
 
 
@@ -448,11 +448,11 @@ def _unavailable() -> RemoteError:
 
 
 def _links(batch: Sequence[_Waiter]) -> list[trace.Link]:
-    callers = [waiter.context.run(trace.get_current_span).get_span_context() for waiter in batch]
+    callers = [waiter.origin.span.get_span_context() for waiter in batch]
     return [trace.Link(caller) for caller in callers if caller.trace_flags.sampled]
 
 
 def _name_batch(batch: Sequence[_Waiter]) -> None:
     """Give the call a request id of its own, and log which requests travel under it."""
     structlog.contextvars.bind_contextvars(request_id=str(new_id()))
-    logger.info("bookings sent", requests=[waiter.request_id for waiter in batch])
+    logger.info("bookings sent", requests=[waiter.origin.request_id for waiter in batch])

@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import structlog
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.ids import new_id
 from goticket_platform.logs import get_logger
@@ -34,6 +33,7 @@ from gateway.middleware.access_log import IN_FLIGHT, answered
 from gateway.middleware.cors import Cors, cors_options
 from gateway.middleware.request_id import HEADER, SANE
 from gateway.middleware.security_headers import HEADERS
+from gateway.origin import Origin
 from gateway.problems import Problem, from_remote, render
 from gateway.schemas.bookings import BookingIn
 from gateway.sold_out import BookingDesk
@@ -188,62 +188,63 @@ class HotBookings:
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if SANE.fullmatch(given) else str(new_id())
         user_id = wish.caller.user_id if wish else ""
-        structlog.contextvars.bind_contextvars(request_id=request_id, user_id=user_id)
+        span = server_span(f"POST {ROUTE}", _caller_trace(headers))
+        origin = Origin(request_id, user_id, span)
         status = 500
         started = time.perf_counter()
         IN_FLIGHT.inc()
-        with server_span(f"POST {ROUTE}", _caller_trace(headers)) as span:
-            try:
-                status, answer, body = await self._answer(scope["path"], receive, wish, request_id)
-                _tell(span, scope, status)
-                answer += _USUAL_HEADERS
-                answer.append((_REQUEST_ID, request_id.encode()))
-                if b"origin" not in headers:  # all that Cors would add
-                    answer.append(_VARY)
-                await send({"type": "http.response.start", "status": status, "headers": answer})
-                await send({"type": "http.response.body", "body": body})
-            finally:
-                IN_FLIGHT.dec()
-                seconds = time.perf_counter() - started
-                answered("POST", ROUTE, status, seconds)
-                self._lines.note(
-                    AccessLine(
-                        method="POST",
-                        route=ROUTE,
-                        path=scope["path"],
-                        status=status,
-                        seconds=seconds,
-                        request_id=request_id,
-                        user_id=user_id,
-                        span=span.get_span_context(),
-                        at=now(),
-                    )
+        try:
+            status, answer, body = await self._answer(scope["path"], receive, wish, origin)
+            _tell(span, scope, status)
+            answer += _USUAL_HEADERS
+            answer.append((_REQUEST_ID, request_id.encode()))
+            if b"origin" not in headers:  # all that Cors would add
+                answer.append(_VARY)
+            await send({"type": "http.response.start", "status": status, "headers": answer})
+            await send({"type": "http.response.body", "body": body})
+        finally:
+            span.end()
+            IN_FLIGHT.dec()
+            seconds = time.perf_counter() - started
+            answered("POST", ROUTE, status, seconds)
+            self._lines.note(
+                AccessLine(
+                    method="POST",
+                    route=ROUTE,
+                    path=scope["path"],
+                    status=status,
+                    seconds=seconds,
+                    request_id=request_id,
+                    user_id=user_id,
+                    span=span.get_span_context(),
+                    at=now(),
                 )
+            )
 
     async def _answer(
-        self, path: str, receive: Receive, wish: _Wish | None, request_id: str
+        self, path: str, receive: Receive, wish: _Wish | None, origin: Origin
     ) -> tuple[int, RawHeaders, bytes]:
         if wish is None:
             REFUSED.labels("full").inc()
-            return _refused(Problem("busy"), path, request_id)
+            return _refused(Problem("busy"), path, origin)
         try:
             request = wish.body.create_request(
                 wish.event_id, wish.caller.actor, wish.idempotency_key
             )
             gone = functools.partial(has_hung_up, receive)
-            made = await self._desk.submit(request, request_id=request_id, has_gone=gone)
-            return _created(made)
+            return _created(await self._desk.submit(request, origin, gone))
         except RemoteError as error:
-            return _refused(from_remote(error), path, request_id)
+            return _refused(from_remote(error), path, origin)
         except Problem as problem:
-            return _refused(problem, path, request_id)
+            return _refused(problem, path, origin)
         except Exception as error:
+            origin.enter()
             logger.exception("request failed", error=type(error).__name__)
-            return _refused(Problem("internal"), path, request_id)
+            return _refused(Problem("internal"), path, origin)
 
 
-def _refused(problem: Problem, path: str, request_id: str) -> tuple[int, RawHeaders, bytes]:
-    status, headers, body = render(problem, path, request_id)
+def _refused(problem: Problem, path: str, origin: Origin) -> tuple[int, RawHeaders, bytes]:
+    status, headers, body = render(problem, path, origin.request_id)
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     raw.append(_length(body))
     return status, raw, body

@@ -24,6 +24,7 @@ from goticket_platform.rpc.errors import RemoteError
 from prometheus_client import Counter
 
 from gateway.coalescer import Coalescer, HasGone, OneByOne
+from gateway.origin import Origin
 from gateway.problems import Problem
 
 REMEMBER_SECONDS = 1.0
@@ -128,8 +129,7 @@ class BookingDesk:
     async def submit(
         self,
         request: pb.CreateBookingRequest,
-        *,
-        request_id: str = "",
+        origin: Origin,
         has_gone: HasGone | None = None,
     ) -> pb.CreateBookingResponse:
         """Book; see `Coalescer.submit`.
@@ -142,7 +142,7 @@ class BookingDesk:
             REFUSALS.inc()
             raise Problem("sold_out", facts=self._sold_out.facts(request))
         try:
-            return await self._carrier.submit(request, request_id=request_id, has_gone=has_gone)
+            return await self._carrier.submit(request, origin, has_gone)
         except RemoteError as error:
             if error.code == "sold_out":
                 self._sold_out.learn(request, error.metadata)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import grpc
 import pytest
 from gateway.coalescer import Coalescer, Limits, Outcome, _Waiter
+from gateway.origin import Origin
 from gateway.problems import Problem
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.errors import RemoteError
@@ -87,6 +88,10 @@ def wish(key: str, event: str = "hot") -> pb.CreateBookingRequest:
     return pb.CreateBookingRequest(event_id=event, idempotency_key=key)
 
 
+def origin(key: str) -> Origin:
+    return Origin(key, "", trace.get_current_span())
+
+
 class Crowd:
     """Callers in tasks of their own."""
 
@@ -106,7 +111,7 @@ class Crowd:
     ) -> None:
         """Send requests in the same turn of the loop."""
         for key in keys:
-            submitted = self.coalescer.submit(wish(key, event), request_id=key, has_gone=gone)
+            submitted = self.coalescer.submit(wish(key, event), origin(key), gone)
             self.tasks[key] = asyncio.create_task(submitted)
         await settled()
 

@@ -3,7 +3,6 @@
 import functools
 from typing import Annotated, Any
 
-import structlog
 from fastapi import APIRouter, Query, Request, Response
 from goticket.booking.v1 import booking_pb2 as pb
 
@@ -19,6 +18,7 @@ from gateway.dependencies import (
 )
 from gateway.hang_up import has_hung_up
 from gateway.openapi import problems
+from gateway.origin import Origin
 from gateway.problems import FieldProblem, Problem
 from gateway.schemas.bookings import BookingIn, BookingOut, BookingPage, BookingStatus
 
@@ -77,11 +77,8 @@ async def create_booking(
         text = "Send either quantity or items."
         raise Problem("validation_failed", errors=[FieldProblem("quantity", text)])
     wish = body.create_request(event_id, caller.actor, idempotency_key)
-    made = await desk.submit(
-        wish,
-        request_id=structlog.contextvars.get_contextvars().get("request_id", ""),
-        has_gone=functools.partial(has_hung_up, request.receive),
-    )
+    gone = functools.partial(has_hung_up, request.receive)
+    made = await desk.submit(wish, Origin.current(), gone)
     response.headers["Location"] = f"{router.prefix}/bookings/{made.booking.id}"
     if made.replayed:
         response.headers["Idempotency-Replayed"] = "true"
