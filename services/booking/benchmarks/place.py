@@ -147,8 +147,7 @@ def _batch(
 
 async def _call(batch: list[pb.CreateBookingRequest], desk: Desk) -> pb.BatchCreateBookingsResponse:
     deadline = asyncio.get_running_loop().time() + 10
-    results = await create_bookings(batch, desk, deadline)
-    response = pb.BatchCreateBookingsResponse(results=results)
+    response = await create_bookings(batch, desk, deadline)
     response.SerializeToString()
     return response
 

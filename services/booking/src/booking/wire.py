@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from functools import lru_cache
+from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from goticket.booking.v1 import booking_pb2, events_pb2
@@ -11,7 +12,6 @@ from booking.domain.booking import (
     Booking,
     BookingStatus,
     CancellationReason,
-    Ticket,
     TicketStatus,
 )
 from booking.domain.event import Event
@@ -54,80 +54,78 @@ def event_snapshot(event: Event) -> booking_pb2.EventSnapshot:
 
 def booking_message(booking: Booking, event: Event) -> booking_pb2.Booking:
     """Tell all of a booking, tickets included."""
+    message = booking_pb2.Booking()
+    write_booking(booking, event, message)
+    return message
+
+
+def write_booking(booking: Booking, event: Event, message: booking_pb2.Booking) -> None:
+    """Tell all of a booking in an empty message.
+
+    Where it stands in another: protobuf copies a message that is put into one, and
+    would copy a booking once for each level.
+    """
     snapshot, booking_id = event_snapshot(event), str(booking.id)
-    names = {item.ticket_type_id: item.ticket_type_name for item in booking.items}
-    return booking_pb2.Booking(
-        id=booking_id,
-        event_id=snapshot.id,
-        user_id=str(booking.user_id),
-        buyer_email=booking.buyer_email,
-        buyer_name=booking.buyer_name,
-        status=BOOKING_STATUS[booking.status],
-        items=[
-            booking_pb2.BookingItem(
-                ticket_type_id=str(item.ticket_type_id),
-                ticket_type_name=item.ticket_type_name,
-                quantity=item.quantity,
-                unit_price=item.unit_price,
-            )
-            for item in booking.items
-        ],
-        total=booking.total,
-        currency=booking.currency,
-        tickets=[
-            _ticket(
-                ticket,
-                booking_id=booking_id,
-                ticket_type_name=names[ticket.ticket_type_id],
-                holder_name=booking.buyer_name,
-                event=snapshot,
-            )
-            for ticket in booking.tickets
-        ],
-        created_at=_timestamp(booking.created_at),
-        expires_at=_timestamp(booking.expires_at),
-        version=booking.version,
-        confirmed_at=_timestamp(booking.confirmed_at),
-        closed_at=_timestamp(booking.closed_at),
-    )
+    message.id = booking_id
+    message.event_id = snapshot.id
+    message.user_id = str(booking.user_id)
+    message.buyer_email = booking.buyer_email
+    message.buyer_name = booking.buyer_name
+    message.status = BOOKING_STATUS[booking.status]
+    message.total = booking.total
+    message.currency = booking.currency
+    message.version = booking.version
+    for when, stamp in (
+        (booking.created_at, message.created_at),
+        (booking.expires_at, message.expires_at),
+        (booking.confirmed_at, message.confirmed_at),
+        (booking.closed_at, message.closed_at),
+    ):
+        if when is not None:
+            stamp.CopyFrom(_timestamp(when))
+    names: dict[UUID, tuple[str, str]] = {}
+    for item in booking.items:
+        type_id = str(item.ticket_type_id)
+        names[item.ticket_type_id] = type_id, item.ticket_type_name
+        message.items.add(
+            ticket_type_id=type_id,
+            ticket_type_name=item.ticket_type_name,
+            quantity=item.quantity,
+            unit_price=item.unit_price,
+        )
+    for ticket in booking.tickets:
+        type_id, type_name = names[ticket.ticket_type_id]
+        message.tickets.add(
+            id=str(ticket.id),
+            booking_id=booking_id,
+            event_id=snapshot.id,
+            ticket_type_id=type_id,
+            ticket_type_name=type_name,
+            code=ticket.code,
+            status=TICKET_STATUS[ticket.status],
+            holder_name=booking.buyer_name,
+            event=snapshot,
+        )
 
 
 def ticket_message(found: TicketOfBooking) -> booking_pb2.Ticket:
     """Tell what is printed on a ticket."""
-    return _ticket(
-        found.ticket,
-        booking_id=str(found.booking_id),
-        ticket_type_name=found.ticket_type_name,
-        holder_name=found.holder_name,
-        event=event_snapshot(found.event),
-    )
-
-
-def _ticket(
-    ticket: Ticket,
-    *,
-    booking_id: str,
-    ticket_type_name: str,
-    holder_name: str,
-    event: booking_pb2.EventSnapshot,
-) -> booking_pb2.Ticket:
+    ticket, snapshot = found.ticket, event_snapshot(found.event)
     return booking_pb2.Ticket(
         id=str(ticket.id),
-        booking_id=booking_id,
-        event_id=event.id,
+        booking_id=str(found.booking_id),
+        event_id=snapshot.id,
         ticket_type_id=str(ticket.ticket_type_id),
-        ticket_type_name=ticket_type_name,
+        ticket_type_name=found.ticket_type_name,
         code=ticket.code,
         status=TICKET_STATUS[ticket.status],
-        holder_name=holder_name,
-        event=event,
+        holder_name=found.holder_name,
+        event=snapshot,
     )
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _timestamp(when: datetime | None) -> Timestamp | None:
-    if when is None:
-        return None
+def _timestamp(when: datetime) -> Timestamp:
     stamp = Timestamp()
     stamp.FromDatetime(when)
     return stamp

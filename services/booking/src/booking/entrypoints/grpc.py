@@ -70,8 +70,7 @@ class BookingService(BookingServiceServicer):
         self, request: pb.BatchCreateBookingsRequest, context: object
     ) -> pb.BatchCreateBookingsResponse:
         """Book tickets for many."""
-        results = await create_bookings(request.requests, self.desk, _deadline(context))
-        return pb.BatchCreateBookingsResponse(results=results)
+        return await create_bookings(request.requests, self.desk, _deadline(context))
 
     async def ExtendHold(  # noqa: N802 - named by the proto
         self, request: pb.ExtendHoldRequest, context: object
