@@ -41,7 +41,7 @@ FILL = """
 INSERT INTO booking.outbox
     (event_id, type, aggregate_id, aggregate_version, partition_id, payload, headers, occurred_at)
 SELECT gen_random_uuid(), 'goticket.booking.booking.confirmed.v1', gen_random_uuid(), 1, $2,
-       $3::jsonb, $4::jsonb, now()
+       $3::json, $4::json, now()
 FROM generate_series(1, $1)
 """
 

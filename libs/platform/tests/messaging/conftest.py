@@ -19,8 +19,8 @@ CREATE TABLE booking.outbox (
     aggregate_id uuid NOT NULL,
     aggregate_version bigint NOT NULL,
     partition_id uuid NOT NULL,
-    payload jsonb NOT NULL,
-    headers jsonb NOT NULL DEFAULT '{}',
+    payload json NOT NULL,
+    headers json NOT NULL DEFAULT '{}',
     occurred_at timestamptz NOT NULL,
     attempts int NOT NULL DEFAULT 0,
     available_at timestamptz NOT NULL DEFAULT now()

@@ -126,7 +126,9 @@ async def test_what_was_there_survives_the_step_down_and_up(database: DatabaseFa
     connection = await asyncpg.connect(dsn)
     message = await connection.fetchval("SELECT gen_random_uuid()")
     assert await first_time(connection, "booking", CONSUMER, message)
-    for step in (migrate_down, migrate_up):
-        assert await step(dsn, "booking.migrations") == ["0003_forgetting"]
+    steps = ["0003_forgetting", "0004_plain_json"]
+    assert await migrate_down(dsn, "booking.migrations") == steps[1:]
+    for migrate, done in ((migrate_down, steps[:1]), (migrate_up, steps)):
+        assert await migrate(dsn, "booking.migrations") == done
         assert not await first_time(connection, "booking", CONSUMER, message)
     await connection.close()

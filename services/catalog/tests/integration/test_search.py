@@ -261,8 +261,10 @@ async def test_events_of_before_are_searched_without_accents_after_the_migration
     notifier = OutboxNotifier(pool, "catalog")
     events = PostgresEvents(pool, Outbox("catalog"), notifier)
     await publish(events, an_event("Beyoncé", description="crème"))
-    for step in (migrate_down, migrate_up):
-        assert await step(dsn, "catalog.migrations") == ["0003_accents"]
+    steps = ["0003_accents", "0004_plain_json"]
+    assert await migrate_down(dsn, "catalog.migrations") == steps[1:]
+    assert await migrate_down(dsn, "catalog.migrations") == steps[:1]
+    assert await migrate_up(dsn, "catalog.migrations") == steps
     for query in ("beyonce", "creme"):
         assert await names_of(events, listing(EventFilter(query=query))) == ["Beyoncé"]
     await notifier.close()

@@ -6,8 +6,8 @@
 INSERT INTO {schema}.outbox
     (event_id, type, aggregate_id, aggregate_version, partition_id, payload, headers, occurred_at)
 SELECT event_id, type, aggregate_id, aggregate_version, partition_id, payload, headers, occurred_at
-FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::uuid[], $6::jsonb[],
-            $7::jsonb[], $8::timestamptz[])
+FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::uuid[], $6::json[],
+            $7::json[], $8::timestamptz[])
      WITH ORDINALITY AS event (event_id, type, aggregate_id, aggregate_version, partition_id,
                                payload, headers, occurred_at, position)
 ORDER BY position

@@ -192,8 +192,8 @@ new_events AS (
     )
     SELECT o.*
     FROM unnest(
-        $30::uuid[], $31::uuid[], $32::text[], $33::uuid[], $34::bigint[], $35::jsonb[],
-        $36::jsonb[], $37::timestamptz[]
+        $30::uuid[], $31::uuid[], $32::text[], $33::uuid[], $34::bigint[], $35::json[],
+        $36::json[], $37::timestamptz[]
     ) AS o
 )
 UPDATE booking.inventory AS i
@@ -218,7 +218,7 @@ INSERT INTO booking.outbox (
 )
 SELECT o.*
 FROM unnest(
-    $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::jsonb[],
+    $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::bigint[], $6::json[], $7::json[],
     $8::timestamptz[]
 ) AS o
 

@@ -1,0 +1,5 @@
+ALTER TABLE identity.outbox
+    ALTER COLUMN headers DROP DEFAULT,
+    ALTER COLUMN headers TYPE jsonb,
+    ALTER COLUMN headers SET DEFAULT '{}',
+    ALTER COLUMN payload TYPE jsonb;
