@@ -27,6 +27,14 @@ _TRANSIENT = (
     OSError,
 )
 
+ALONG_INDEXES = MappingProxyType(
+    dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"), "off")
+)
+"""Settings of sessions whose every statement finds its rows by key. A table can grow from
+nothing to a million rows before its statistics are renewed; until then a planner that believes
+them reads all of it for every statement. No just-in-time compiling: it is for plans that are
+dear, and a way that is off counts as such."""
+
 
 async def open_pool(
     dsn: str,

@@ -20,7 +20,7 @@ from goticket_platform.messaging.consumer import Consumer
 from goticket_platform.messaging.inbox import keep_inbox_pruned
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.ops import Health, serve_ops
-from goticket_platform.postgres import is_transient, open_pool
+from goticket_platform.postgres import ALONG_INDEXES, is_transient, open_pool
 from goticket_platform.rpc.client import open_channel
 from goticket_platform.rpc.server import serve_grpc
 from prometheus_client import Gauge, Histogram
@@ -65,7 +65,7 @@ async def open_bookings(
     database_url: str, availability: Availability, pool_size: int = 4
 ) -> AsyncIterator[tuple[PostgresBookings, asyncpg.Pool]]:
     """Open the schema booking and its pool."""
-    pool = await open_pool(database_url, max_size=pool_size)
+    pool = await open_pool(database_url, max_size=pool_size, settings=ALONG_INDEXES)
     notifier = OutboxNotifier(pool, SCHEMA)
     try:
         yield PostgresBookings(pool, notifier, availability), pool

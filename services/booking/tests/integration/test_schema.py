@@ -4,10 +4,13 @@ import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
+from booking.adapters.availability import NoAvailability
 from booking.adapters.postgres.transaction import QUERIES
+from booking.bootstrap import open_bookings
 from goticket_platform.migrations import migrate_down, migrate_up, migration_status
 from goticket_testing.databases import DatabaseFactory
 
@@ -96,6 +99,24 @@ async def test_an_index_serves_every_query(connection: asyncpg.Connection) -> No
         [explained] = json.loads(text)
         found += unserved(name, explained["Plan"])
     assert found == []
+
+
+async def test_a_crowd_is_served_along_indexes_whatever_the_statistics_say(
+    database: DatabaseFactory,
+) -> None:
+    # A table that was empty when it was last looked at, as at the beginning of every on-sale.
+    async with open_bookings(await database("booking"), NoAvailability()) as (_, pool):
+        for name in ("sale", "taken", "bookings_by_key", "items", "tickets", "void_tickets"):
+            text = await pool.fetchval(f"EXPLAIN (FORMAT JSON) {crowded(QUERIES[name])}")
+            assert unserved(name, json.loads(text)[0]["Plan"]) == []
+
+
+def crowded(query: str) -> str:
+    """Write what 256 buyers ask for into a statement."""
+    ids = ",".join(str(UUID(int=number)) for number in range(256))
+    for kind in ("uuid[]", "text[]"):
+        query = re.sub(rf"\$\d+::{re.escape(kind)}", f"'{{{ids}}}'::{kind}", query)
+    return query.replace("$1", f"'{UUID(int=1)}'")
 
 
 async def test_the_index_test_can_fail(connection: asyncpg.Connection) -> None:

@@ -24,6 +24,7 @@ from goticket_platform.messaging.cloudevents import PublishedEvent
 from goticket_platform.messaging.outbox_listener import listen
 from goticket_platform.messaging.publisher import Outgoing, Publisher
 from goticket_platform.messaging.statements import outbox_channel, statements
+from goticket_platform.postgres import ALONG_INDEXES
 
 BATCH = 500
 """Most events claimed in one transaction."""
@@ -37,12 +38,9 @@ SAMPLE_SECONDS = 5.0
 """How often the backlog is measured."""
 COUNTED = 10_000
 """Up to here waiting events are counted; of more, the gauge says what the statistics estimate."""
-INDEXES_ONLY = MappingProxyType(
-    dict.fromkeys(("enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"), "off")
-)
-"""Settings of a relay's sessions. A claim reads the oldest rows along the indexes. A planner
-whose statistics are from when the outbox was nearly empty, as it mostly is, would read and
-sort the whole table for every batch, and keep that plan while a million rows pile up."""
+INDEXES_ONLY = MappingProxyType({**ALONG_INDEXES, "enable_sort": "off"})
+"""Settings of a relay's sessions. A claim reads the oldest rows along the indexes; by the
+statistics of an outbox that is nearly empty, as it mostly is, sorting them would look cheaper."""
 PENDING = Gauge("goticket_outbox_pending", "Events that wait in the outbox", ["schema"])
 OLDEST = Gauge("goticket_outbox_oldest_seconds", "Age of the oldest waiting event", ["schema"])
 PUBLISHED = Counter("goticket_outbox_published", "Events the broker confirmed", ["schema"])

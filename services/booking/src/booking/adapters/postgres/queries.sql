@@ -142,13 +142,23 @@ WHERE e.event_id = ANY ($1::uuid[])
 
 -- name: taken
 -- What buyers have of events, by ticket type; a hold counts with its first line.
-SELECT b.event_id, b.user_id, i.ticket_type_id, sum(i.quantity)::bigint AS tickets,
+-- OFFSET 0 keeps the order: from the buyer to the bookings, and from there to the lines.
+SELECT w.event_id, w.user_id, i.ticket_type_id, sum(i.quantity)::bigint AS tickets,
        count(*) FILTER (WHERE b.status = 'held' AND i.position = 0) AS holds
 FROM unnest($1::uuid[], $2::uuid[]) AS w (event_id, user_id)
-JOIN booking.bookings AS b
-    ON b.user_id = w.user_id AND b.event_id = w.event_id AND b.status IN ('held', 'confirmed')
-JOIN booking.booking_items AS i ON i.event_id = b.event_id AND i.booking_id = b.id
-GROUP BY b.event_id, b.user_id, i.ticket_type_id
+CROSS JOIN LATERAL (
+    SELECT id, status
+    FROM booking.bookings
+    WHERE user_id = w.user_id AND event_id = w.event_id AND status IN ('held', 'confirmed')
+    OFFSET 0
+) AS b
+CROSS JOIN LATERAL (
+    SELECT ticket_type_id, quantity, position
+    FROM booking.booking_items
+    WHERE event_id = w.event_id AND booking_id = b.id
+    OFFSET 0
+) AS i
+GROUP BY w.event_id, w.user_id, i.ticket_type_id
 
 -- name: add_sales
 -- Insert a batch of bookings with all that belongs to them, and take them off the stock.
