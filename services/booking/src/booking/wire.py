@@ -17,7 +17,7 @@ from booking.domain.booking import (
 from booking.domain.event import Event
 
 REMEMBERED = 4_096
-"""Events, and moments, that are converted only once: a batch repeats them in every booking."""
+"""Moments that are converted only once: a batch repeats them in every booking."""
 
 BOOKING_STATUS = {
     BookingStatus.HELD: booking_pb2.BOOKING_STATUS_HELD,
@@ -38,9 +38,8 @@ CANCELLATION_REASON = {
 }
 
 
-@lru_cache(maxsize=REMEMBERED)
 def event_snapshot(event: Event) -> booking_pb2.EventSnapshot:
-    """Tell what a booking remembers of its event; to be copied, not changed."""
+    """Tell what a booking remembers of its event."""
     return booking_pb2.EventSnapshot(
         id=str(event.id),
         name=event.name,
@@ -55,19 +54,21 @@ def event_snapshot(event: Event) -> booking_pb2.EventSnapshot:
 def booking_message(booking: Booking, event: Event) -> booking_pb2.Booking:
     """Tell all of a booking, tickets included."""
     message = booking_pb2.Booking()
-    write_booking(booking, event, message)
+    write_booking(booking, event_snapshot(event), message)
     return message
 
 
-def write_booking(booking: Booking, event: Event, message: booking_pb2.Booking) -> None:
+def write_booking(
+    booking: Booking, snapshot: booking_pb2.EventSnapshot, message: booking_pb2.Booking
+) -> None:
     """Tell all of a booking in an empty message.
 
     Where it stands in another: protobuf copies a message that is put into one, and
     would copy a booking once for each level.
     """
-    snapshot, booking_id = event_snapshot(event), str(booking.id)
+    booking_id, event_id = str(booking.id), snapshot.id
     message.id = booking_id
-    message.event_id = snapshot.id
+    message.event_id = event_id
     message.user_id = str(booking.user_id)
     message.buyer_email = booking.buyer_email
     message.buyer_name = booking.buyer_name
@@ -98,7 +99,7 @@ def write_booking(booking: Booking, event: Event, message: booking_pb2.Booking) 
         message.tickets.add(
             id=str(ticket.id),
             booking_id=booking_id,
-            event_id=snapshot.id,
+            event_id=event_id,
             ticket_type_id=type_id,
             ticket_type_name=type_name,
             code=ticket.code,

@@ -56,18 +56,16 @@ def event_type(happened: BookingEvent) -> str:
             return event_types.BOOKING_EXPIRED
 
 
-def payload_json(happened: BookingEvent, event: Event) -> str:
-    """Tell what happened to a booking, and what of the event a booking remembers."""
-    booking = _booking(happened.booking, event)
-    message: Json = {"booking": booking, "event": _snapshot(event)}
+def payload_json(happened: BookingEvent, snapshot: orjson.Fragment) -> str:
+    """Tell what happened to a booking, and what it remembers of its event."""
+    message: Json = {"booking": _booking(happened.booking, snapshot), "event": snapshot}
     if isinstance(happened, BookingCancelled):
         message["reason"] = _REASON[happened.reason]
     return orjson.dumps(message).decode()
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _snapshot(event: Event) -> orjson.Fragment:
-    """Write an event once: it stands in its payload, and again in that of each ticket."""
+def snapshot_json(event: Event) -> orjson.Fragment:
+    """Write what bookings remember of an event, once for all of a batch and their tickets."""
     return orjson.Fragment(
         orjson.dumps(
             _without_defaults(
@@ -85,8 +83,8 @@ def _snapshot(event: Event) -> orjson.Fragment:
     )
 
 
-def _booking(booking: Booking, event: Event) -> Json:
-    booking_id, event_id, snapshot = str(booking.id), str(event.id), _snapshot(event)
+def _booking(booking: Booking, snapshot: orjson.Fragment) -> Json:
+    booking_id, event_id = str(booking.id), str(booking.event_id)
     items = {
         item.ticket_type_id: _without_defaults(
             {

@@ -98,7 +98,7 @@ class Booking:
     @property
     def total(self) -> int:
         """What all of it costs, in minor units."""
-        return sum(item.quantity * item.unit_price for item in self.items)
+        return sum([item.quantity * item.unit_price for item in self.items])
 
     @property
     def is_open(self) -> bool:

@@ -17,7 +17,7 @@ from booking.application.place_orders import Placed
 from booking.domain.errors import DomainError, EventNotFound, FieldError, InvalidBooking
 from booking.entrypoints.grpc_errors import ERRORS
 from booking.entrypoints.requests import booking_request_of, id_of
-from booking.wire import write_booking
+from booking.wire import event_snapshot, write_booking
 
 MAX_REQUESTS = 1_000
 
@@ -37,7 +37,7 @@ async def create_booking(
     if isinstance(answer, Exception):
         raise answer
     created = pb.CreateBookingResponse()
-    _write_created(answer, created)
+    _write_created(answer, event_snapshot(answer.event), created)
     return created
 
 
@@ -68,17 +68,23 @@ async def create_bookings(
     # Many are refused for one and the same reason.
     failed = {answer for answer in complete if isinstance(answer, Exception)}
     errors = {failure: _error(failure) for failure in failed}
+    # Those of one commit share the event itself; to find equal ones costs more than to write them.
+    events = {id(answer.event): answer.event for answer in complete if isinstance(answer, Placed)}
+    snapshots = {number: event_snapshot(event) for number, event in events.items()}
     response = pb.BatchCreateBookingsResponse()
     for answer in complete:
         if isinstance(answer, Exception):
             response.results.add(error=errors[answer])
         else:
-            _write_created(answer, response.results.add().created)
+            snapshot = snapshots[id(answer.event)]
+            _write_created(answer, snapshot, response.results.add().created)
     return response
 
 
-def _write_created(placed: Placed, created: pb.CreateBookingResponse) -> None:
-    write_booking(placed.booking, placed.event, created.booking)
+def _write_created(
+    placed: Placed, snapshot: pb.EventSnapshot, created: pb.CreateBookingResponse
+) -> None:
+    write_booking(placed.booking, snapshot, created.booking)
     created.replayed = placed.replayed
 
 

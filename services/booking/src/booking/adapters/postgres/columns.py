@@ -11,7 +11,7 @@ from booking.application.ports import Sale
 from booking.domain.booking import Booking, BookingEvent
 from booking.domain.event import Event
 from booking.domain.stock import EventStock
-from booking.wire_json import event_type, payload_json
+from booking.wire_json import event_type, payload_json, snapshot_json
 
 Columns = list[object]
 
@@ -84,13 +84,14 @@ def outbox_columns(
     if traces is None:
         traces = [inject_context()] * len(happened)
     bookings = [item.booking for item in happened]
+    snapshots = {event_id: snapshot_json(event) for event_id, event in events.items()}
     return [
         [booking.event_id for booking in bookings],
         [new_id() for _ in happened],
         [event_type(item) for item in happened],
         [booking.id for booking in bookings],
         [booking.version for booking in bookings],
-        [payload_json(item, events[item.booking.event_id]) for item in happened],
+        [payload_json(item, snapshots[item.booking.event_id]) for item in happened],
         [orjson.dumps(trace).decode() for trace in traces],
         # The latest of what has happened to it.
         [b.closed_at or b.confirmed_at or b.created_at for b in bookings],
