@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 from goticket_local import reaper, system
@@ -22,6 +23,8 @@ from goticket_local.stack.stack import Stack
 from goticket_testing.databases import ROLES, Postgres
 from goticket_testing.world import People
 
+Settings = Mapping[str, str]
+NOTHING: Settings = MappingProxyType({})
 DATABASE = "goticket"
 VHOST = "goticket"
 # What follows a booking. On these cores it would run beside what is measured, so it is
@@ -80,8 +83,13 @@ class Machine(Stack):
         process.env = {n: v for n, v in process.env.items() if n not in settings}
         self.start(name)
 
-    def add_replica(self) -> str:
-        """Start another booking and a gateway that asks it; returns that gateway's address."""
+    def add_replica(
+        self, *, booking_settings: Settings = NOTHING, gateway_settings: Settings = NOTHING
+    ) -> str:
+        """Start another booking and a gateway that asks it; returns that gateway's address.
+
+        Settings are named without their prefix; what is not given is as in the first ones.
+        """
         grpc, http, *ops = free_ports(4)
         booking = self.services["booking serve"]
         gateway = self.services["gateway serve"]
@@ -89,7 +97,11 @@ class Machine(Stack):
             "booking serve 2": replace(
                 booking,
                 ops_port=ops[0],
-                settings={**booking.settings, "GRPC_LISTEN": f"{HOST}:{grpc}"},
+                settings={
+                    **booking.settings,
+                    "GRPC_LISTEN": f"{HOST}:{grpc}",
+                    **booking_settings,
+                },
             ),
             "gateway serve 2": replace(
                 gateway,
@@ -98,6 +110,7 @@ class Machine(Stack):
                     **gateway.settings,
                     "LISTEN": f"{HOST}:{http}",
                     "BOOKING_TARGET": f"{HOST}:{grpc}",
+                    **gateway_settings,
                 },
             ),
         }

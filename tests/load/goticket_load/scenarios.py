@@ -19,6 +19,8 @@ from goticket_load.wrk import Load
 UNARY = {"gateway serve": "GATEWAY_COALESCE", "booking serve": "BOOKING_LANES"}
 """Settings that, when false, take a process's part of the batched path out of service."""
 OVERLOAD = 5
+TURNS = 5
+"""How often two paths are measured in turns."""
 CROWD = 6_000
 """Connections; three times what may wait for one event."""
 HOLD_SECONDS = 5
@@ -79,12 +81,37 @@ def hot(bench: Bench) -> None:
     event = bench.events()
     bench.warm_up(event[0])
     seconds = bench.seconds(10, 4)
-    for connections in (1, 16, 64, 256) if bench.quick else (1, 16, 64, 256, 1024):
+    for connections in (1, 16, 64, 256, 1024):
         bench.load(f"hot event, {connections}", Load("book", connections, seconds), event)
     database_yardstick(bench)  # again: the machine may have been faster or slower meanwhile
     rate = bench.best().rate / 2
     bench.scenario = "a, half"
     bench.load("hot event, half of the best rate", Load("book", 128, seconds, rate=rate), event)
+
+
+def lonely(bench: Bench) -> None:
+    """One buyer at a time, in turns on this path and on the unary one.
+
+    In turns, because from one minute to the next a machine's pace changes by more than
+    what the two differ by.
+    """
+    unary_url = bench.machine.add_replica(
+        booking_settings={"LANES": "false"}, gateway_settings={"COALESCE": "false"}
+    )
+    event = bench.events()
+    urls = {"batched": bench.machine.base_url, "unary": unary_url}
+    p50s: dict[str, list[float]] = {path: [] for path in urls}
+    for turn in range(TURNS + 1):
+        for path, url in urls.items():
+            load = Load("book", 1, bench.seconds(3, 1.5))
+            alone = bench.load(f"lonely, {path}", load, event, url=url, kept=turn > 0)
+            if turn:  # the first warms up
+                p50s[path].append(alone.percentile_ms(50))
+    bench.machine.drop_replica()
+    batched, unary = (statistics.mean(p50s[path]) for path in urls)
+    bench.figure("lonely, batched, p50", batched, " ms")
+    bench.figure("lonely, unary, p50", unary, " ms")
+    bench.figures["lonely / unary"] = batched / unary
 
 
 def sell_out(bench: Bench) -> None:
@@ -268,7 +295,8 @@ SCENARIOS = (
     Scenario("y", "Yardstick: one transaction a booking", database_yardstick, 9, 5),
     Scenario("w", "Yardstick: the web framework", framework_yardsticks, 13, 9),
     Scenario("u", "Yardstick: the unary path", unary, 55, 18),
-    Scenario("a", "Hot event, plenty of stock", hot, 78, 30),
+    Scenario("a", "Hot event, plenty of stock", hot, 78, 35),
+    Scenario("l", "One lonely buyer", lonely, 45, 20),
     Scenario("b", "Sell-out, and refusals", sell_out, 60, 20),
     Scenario("c", "Many events at once", many_events, 45, 15),
     Scenario("d", "Holds, confirmations, expiries and reads", day, 45, 25),
