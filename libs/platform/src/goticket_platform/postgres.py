@@ -32,8 +32,8 @@ ALONG_INDEXES = MappingProxyType(
 )
 """Settings of sessions whose every statement finds its rows by key. A table can grow from
 nothing to a million rows before its statistics are renewed; until then a planner that believes
-them reads all of it for every statement. No just-in-time compiling: it is for plans that are
-dear, and a way that is off counts as such."""
+them reads all of it for every statement. Just-in-time compiling is off because a planner that
+has to take a way that is off thinks it dear, and would compile it each time."""
 
 
 async def open_pool(

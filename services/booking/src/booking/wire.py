@@ -61,10 +61,9 @@ def booking_message(booking: Booking, event: Event) -> booking_pb2.Booking:
 def write_booking(
     booking: Booking, snapshot: booking_pb2.EventSnapshot, message: booking_pb2.Booking
 ) -> None:
-    """Tell all of a booking in an empty message.
+    """Tell all of a booking in an empty message, which may be part of another.
 
-    Where it stands in another: protobuf copies a message that is put into one, and
-    would copy a booking once for each level.
+    A message that is made first and put into another is copied, once for each level.
     """
     booking_id, event_id = str(booking.id), snapshot.id
     message.id = booking_id

@@ -166,6 +166,20 @@ async def test_a_stuck_lock_is_a_prompt_answer(
     assert isinstance(free, Placed)
 
 
+async def test_while_a_table_is_being_altered_everybody_is_told_to_come_back(
+    hall: "Hall", wish: Wishes, open_replica: "OpenReplica"
+) -> None:
+    event = await hall.open_event(10)
+    bookings, _ = await open_replica(5, lock_timeout_ms=200)
+    office = hall.another_office(bookings)
+    async with hall.pool.acquire() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE booking.outbox IN ACCESS EXCLUSIVE MODE")
+        outcomes = await hall.ask(event, wish(1, key="k"), wish(1), office=office)
+        assert [type(outcome) for outcome in outcomes] == [Busy, Busy]
+    [free] = await hall.ask(event, wish(1, key="k"), office=office)
+    assert isinstance(free, Placed)
+
+
 async def test_a_key_held_by_a_transaction_that_does_not_finish_is_in_progress(
     hall: "Hall", wish: Wishes, open_replica: "OpenReplica"
 ) -> None:

@@ -18,11 +18,12 @@ from gateway.clients import Backends
 from gateway.clients.booking import BookingClient
 from gateway.clients.catalog import CatalogClient
 from gateway.clients.identity import IdentityClient
-from gateway.coalescer import QUEUE_DEPTH, Coalescer, OneByOne
+from gateway.coalescer import QUEUE_DEPTH, Coalescer
 from gateway.config import GatewaySettings
 from gateway.event_reads import EventReads
 from gateway.jwks import KeyRing
 from gateway.notices import EVENT_CHANGED_CHANNEL, SOLD_OUT_CHANNEL, follow
+from gateway.one_by_one import OneByOne
 from gateway.server import bind, serve
 from gateway.sold_out import BookingDesk, SoldOut
 

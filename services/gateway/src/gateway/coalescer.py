@@ -35,6 +35,7 @@ from opentelemetry import trace
 from prometheus_client import Counter, Gauge, Histogram
 
 from gateway.origin import Origin
+from gateway.pace import Pace
 from gateway.problems import Problem
 
 Outcome = pb.CreateBookingResponse | RemoteError
@@ -76,55 +77,6 @@ class Limits:
     """Who waited that long is asked whether they are still there."""
 
 
-@dataclass(slots=True)
-class _Pace:
-    """How fast calls come back lately; times in seconds.
-
-    Counted is the time between two answers, not the time of a call: of two calls that
-    are out, one waits for the other.
-    """
-
-    out: int = 0
-    """Calls that are out, and `aboard` the requests in them."""
-    aboard: int = 0
-    since: float = 0.0
-    """When the oldest of them left, or the one before it came back."""
-    call_seconds: float = 0.0
-    request_seconds: float = 0.0
-
-    def depart(self, now: float, size: int) -> None:
-        if not self.out:
-            self.since = now
-        self.out += 1
-        self.aboard += size
-
-    def land(self, now: float, size: int) -> None:
-        took = now - self.since
-        self.call_seconds = _smoothed(self.call_seconds, took)
-        self.request_seconds = _smoothed(self.request_seconds, took / size)
-        self.since = now
-        self.out -= 1
-        self.aboard -= size
-
-    def expected_wait(self, now: float, waiting: int, batch: int) -> float:
-        """Return the seconds until a newcomer's answer when so many wait already.
-
-        By calls a small batch is told well, by requests a large one; either alone would
-        turn a crowd away because one call was slow. So the better of the two counts.
-        """
-        stalled = now - self.since if self.out else 0.0
-        calls = max(1, self.out) + waiting // batch
-        requests = self.aboard + waiting + 1
-        return min(
-            calls * max(self.call_seconds, stalled),
-            requests * max(self.request_seconds, stalled / max(1, self.aboard)),
-        )
-
-
-def _smoothed(mean: float, latest: float) -> float:
-    return (mean + latest) / 2 if mean else latest
-
-
 @dataclass(eq=False, slots=True)
 class _Waiter:
     request: pb.CreateBookingRequest
@@ -142,7 +94,7 @@ class _Party:
     event_id: str
     waiting: OrderedDict[int, _Waiter] = field(default_factory=OrderedDict)
     listed: bool = False
-    pace: _Pace = field(default_factory=_Pace)
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def idle(self) -> bool:
@@ -176,7 +128,7 @@ class Coalescer:
         self._ready: list[tuple[int, _Party]] = []
         self._arrivals = 0
         self._waiting = 0
-        self._pace = _Pace()
+        self._pace = Pace()
         self._flights: set[_Flight] = set()
         self._boarding = False
 
@@ -293,12 +245,8 @@ class Coalescer:
         for party, taken in flight.parties:
             party.pace.depart(now, taken)
             self._list(party)
-        context = contextvars.Context()
-        if size == 1:
-            # One request flies in its own trace; a batch in none of them, linked to all.
-            context.run(flight.batch[0].origin.enter)
         flight.task = asyncio.get_running_loop().create_task(
-            self._carry(flight.batch), context=context
+            self._carry(flight.batch), context=contextvars.Context()
         )
         self._flights.add(flight)
         # Not a `finally` of the task: one that is cancelled before its start has none.
@@ -387,7 +335,9 @@ class Coalescer:
     async def _send(self, batch: Sequence[_Waiter]) -> Sequence[Outcome]:
         oldest = min(waiter.arrived for waiter in batch)
         timeout = max(self._limits.deadline - (self._clock() - oldest), 0)
+        # One request flies in its own trace; a batch in none of them, linked to all.
         if len(batch) == 1:
+            batch[0].origin.enter()
             return [await self._send_one(batch[0].request, timeout)]
         with tracer.start_as_current_span("coalesced bookings", links=_links(batch)):
             _name_batch(batch)
@@ -395,32 +345,6 @@ class Coalescer:
         if len(outcomes) != len(batch):
             raise ValueError(f"{len(outcomes)} outcomes for {len(batch)} requests")
         return [_again(item) if isinstance(item, RemoteError) else item for item in outcomes]
-
-
-class OneByOne:
-    """A call for each request, in place of a `Coalescer`: the yardstick for it."""
-
-    def __init__(self, send_one: SendOne, deadline: float = WRITE_SECONDS) -> None:
-        self._send_one = send_one
-        self._deadline = deadline
-
-    def is_full(self, _event_id: str) -> bool:
-        """Tell that there is always room."""
-        return False
-
-    async def submit(
-        self,
-        request: pb.CreateBookingRequest,
-        origin: Origin,
-        has_gone: HasGone | None = None,
-    ) -> pb.CreateBookingResponse:
-        """Send the request; cancelling ends its call.
-
-        Raises:
-            RemoteError: booking refused it, or its call failed.
-        """
-        origin.enter()
-        return await self._send_one(request, self._deadline)
 
 
 def _abandon(flight: _Flight | None) -> None:

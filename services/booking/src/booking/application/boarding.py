@@ -130,12 +130,15 @@ class Lane(Generic[RequestT, OutcomeT]):
 
 @dataclass(slots=True, eq=False)
 class Trip(Generic[RequestT, OutcomeT]):
-    """A batch on its way: the lanes it is of, and the commit while there is one."""
+    """A batch on its way, and the lanes it is of."""
 
     lanes: Sequence[Lane[RequestT, OutcomeT]]
     waiters: Sequence[Waiter[RequestT, OutcomeT]]
     solo: bool
-    commit: asyncio.Task[None] | None = None
+    commits: bool = False
+    """Whether it is in a commit now."""
+    abandoned: bool = False
+    """Whether that commit was ended because nobody waits for any of its outcomes."""
 
     @property
     def is_wanted(self) -> bool:

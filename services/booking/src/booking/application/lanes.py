@@ -149,8 +149,7 @@ class Lanes(Generic[RequestT, OutcomeT]):
             if trip is None:
                 return
             self.depth -= len(trip.waiters)
-            # A context of its own: a trip serves many, and logs as none of them.
-            task = asyncio.create_task(self._travel(trip), context=contextvars.Context())
+            task = asyncio.create_task(self._travel(trip), context=_context_of(trip))
             self._trips[task] = trip
             task.add_done_callback(self._arrive)
 
@@ -227,23 +226,17 @@ class Lanes(Generic[RequestT, OutcomeT]):
     ) -> Exception | None:
         """Commit once and tell the outcomes; return what went wrong."""
         self._observe(len(batch))
-        # A task of its own, so that it can be ended when nobody wants its outcome.
-        # Alone, a request keeps its own trace; a batch of many belongs to none of them.
-        context = batch[0].call.context.copy() if len(batch) == 1 else contextvars.Context()
-        trip.commit = asyncio.create_task(self._tell_outcomes(trip, batch), context=context)
+        trip.commits = True
         try:
-            await asyncio.wait([trip.commit])
+            await self._tell_outcomes(trip, batch)
         except asyncio.CancelledError:
-            trip.commit.cancel()
-            await asyncio.wait([trip.commit])
-            raise
-        commit, trip.commit = trip.commit, None
-        if commit.cancelled():
-            return Busy(metadata=RETRY_AFTER)
-        failure = commit.exception()
-        if failure is not None and not isinstance(failure, Exception):
-            raise failure
-        return failure
+            if not trip.abandoned:
+                raise  # else nobody is left to be told
+        except Exception as failure:  # noqa: BLE001 - told to those whom it concerns
+            return failure
+        finally:
+            trip.commits = False
+        return None
 
     async def _tell_outcomes(
         self, trip: Trip[RequestT, OutcomeT], batch: Sequence[Waiter[RequestT, OutcomeT]]
@@ -272,6 +265,16 @@ class Lanes(Generic[RequestT, OutcomeT]):
     def _abandon(self, call: Call[OutcomeT]) -> None:
         """Forget a caller, and end a commit that all of its callers have left."""
         call.gone = True
-        for trip in self._trips.values():
-            if trip.commit and not trip.is_wanted:
-                trip.commit.cancel()
+        for task, trip in self._trips.items():
+            if trip.commits and not trip.is_wanted:
+                trip.abandoned = True
+                task.cancel()
+
+
+def _context_of(trip: Trip[RequestT, OutcomeT]) -> contextvars.Context:
+    """Return what a trip runs in: alone, a request keeps its own trace and names in the log.
+
+    A trip that serves many belongs to none of them.
+    """
+    alone = len(trip.waiters) == 1
+    return trip.waiters[0].call.context.copy() if alone else contextvars.Context()

@@ -13,7 +13,7 @@ from booking.domain.placing import BookingRequest, Line
 MAX_READY = 20
 """Most tickets signed ahead for one request; it may yet be refused."""
 REMEMBERED = 1_024
-"""Fingerprints that are computed only once: a crowd asks for the same."""
+"""Latest fingerprints that are kept: a crowd asks for the same."""
 
 
 @dataclass(slots=True, eq=False)

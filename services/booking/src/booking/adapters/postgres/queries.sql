@@ -1,6 +1,8 @@
 -- Every statement of booking. Lock order: bookings, event, inventory, idempotency keys.
 -- Columns of tables are named, never `*`: a migration that adds one must not change the
 -- result of a statement that running servers have prepared.
+-- LATERAL … OFFSET 0 keeps the planner to the order that is written, whatever it believes
+-- of the tables' sizes: from what is asked for along an index to the rows.
 
 -- name: lock_inventory
 -- Lock ticket types in id order; a null list means all of the event. A limit per buyer
@@ -40,7 +42,13 @@ SELECT e.event_id, e.organizer_id, e.name, e.location,
        i.capacity, i.held, i.sold, i.max_per_booking, i.stock_version, i.active,
        i.max_per_buyer AS max_of_type_per_buyer
 FROM booking.events AS e
-LEFT JOIN booking.inventory AS i ON i.event_id = e.event_id
+LEFT JOIN LATERAL (
+    SELECT ticket_type_id, position, name, price, capacity, held, sold, max_per_booking,
+           stock_version, active, max_per_buyer
+    FROM booking.inventory
+    WHERE event_id = e.event_id
+    OFFSET 0
+) AS i ON true
 WHERE e.event_id = ANY ($1::uuid[])
 
 -- name: event
@@ -120,7 +128,8 @@ SET held = i.held + m.held,
     stock_version = i.stock_version + 1
 FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[])
     AS m (event_id, ticket_type_id, held, sold)
-WHERE i.event_id = m.event_id AND i.ticket_type_id = m.ticket_type_id
+WHERE i.event_id = ANY ($1::uuid[])
+  AND i.event_id = m.event_id AND i.ticket_type_id = m.ticket_type_id
 RETURNING i.event_id, i.ticket_type_id, i.held, i.sold, i.stock_version
 
 -- name: sale
@@ -134,15 +143,26 @@ SELECT e.event_id, e.organizer_id, e.name, e.location,
            SELECT jsonb_agg(jsonb_build_array(
                k.user_id, k.key, k.event_id, encode(k.fingerprint, 'hex'), k.booking_id))
            FROM unnest($2::uuid[], $3::text[]) AS w (user_id, key)
-           JOIN booking.idempotency_keys AS k ON k.user_id = w.user_id AND k.key = w.key
+           CROSS JOIN LATERAL (
+               SELECT user_id, key, event_id, fingerprint, booking_id
+               FROM booking.idempotency_keys
+               WHERE user_id = w.user_id AND key = w.key
+               OFFSET 0
+           ) AS k
        )::text END AS answers
 FROM booking.events AS e
-LEFT JOIN booking.inventory AS i ON i.event_id = e.event_id
+LEFT JOIN LATERAL (
+    SELECT ticket_type_id, position, name, price, capacity, held, sold, max_per_booking,
+           stock_version, active, max_per_buyer
+    FROM booking.inventory
+    WHERE event_id = e.event_id
+    OFFSET 0
+) AS i ON true
 WHERE e.event_id = ANY ($1::uuid[])
 
 -- name: taken
 -- What buyers have of events, by ticket type; a hold counts with its first line.
--- OFFSET 0 keeps the order: from the buyer to the bookings, and from there to the lines.
+-- From the buyer to the bookings, and from there to the lines.
 SELECT w.event_id, w.user_id, i.ticket_type_id, sum(i.quantity)::bigint AS tickets,
        count(*) FILTER (WHERE b.status = 'held' AND i.position = 0) AS holds
 FROM unnest($1::uuid[], $2::uuid[]) AS w (event_id, user_id)
@@ -212,7 +232,8 @@ SET held = i.held + m.held,
     stock_version = i.stock_version + 1
 FROM unnest($38::uuid[], $39::uuid[], $40::bigint[], $41::bigint[])
     AS m (event_id, ticket_type_id, held, sold)
-WHERE i.event_id = m.event_id AND i.ticket_type_id = m.ticket_type_id
+WHERE i.event_id = ANY ($38::uuid[])
+  AND i.event_id = m.event_id AND i.ticket_type_id = m.ticket_type_id
 RETURNING i.event_id, i.ticket_type_id, i.held, i.sold, i.stock_version
 
 -- name: add_tickets
@@ -245,7 +266,7 @@ FROM unnest(
     $2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[],
     $7::timestamptz[], $8::bool[]
 ) AS c (id, status, version, confirmed_at, closed_at, expires_at, hold_extended)
-WHERE b.event_id = $1 AND b.id = c.id
+WHERE b.event_id = $1 AND b.id = ANY ($2::uuid[]) AND b.id = c.id
 
 -- name: void_tickets
 -- Let the tickets of bookings admit nobody any more.
@@ -286,20 +307,36 @@ FOR UPDATE SKIP LOCKED
 SELECT b.event_id, b.id, b.user_id, b.buyer_email, b.buyer_name, b.status, b.currency, b.version,
        b.created_at, b.expires_at, b.confirmed_at, b.closed_at, b.hold_extended
 FROM unnest($1::uuid[], $2::uuid[]) AS w (event_id, id)
-JOIN booking.bookings AS b ON b.event_id = w.event_id AND b.id = w.id
+CROSS JOIN LATERAL (
+    SELECT event_id, id, user_id, buyer_email, buyer_name, status, currency, version, created_at,
+           expires_at, confirmed_at, closed_at, hold_extended
+    FROM booking.bookings
+    WHERE event_id = w.event_id AND id = w.id
+    OFFSET 0
+) AS b
 
 -- name: items
 -- The lines of bookings, in the order asked for.
 SELECT i.booking_id, i.ticket_type_id, i.ticket_type_name, i.quantity, i.unit_price
 FROM unnest($1::uuid[], $2::uuid[]) AS w (event_id, booking_id)
-JOIN booking.booking_items AS i ON i.event_id = w.event_id AND i.booking_id = w.booking_id
+CROSS JOIN LATERAL (
+    SELECT booking_id, position, ticket_type_id, ticket_type_name, quantity, unit_price
+    FROM booking.booking_items
+    WHERE event_id = w.event_id AND booking_id = w.booking_id
+    OFFSET 0
+) AS i
 ORDER BY i.booking_id, i.position
 
 -- name: tickets
 -- The tickets of bookings, in the order issued.
 SELECT t.booking_id, t.id, t.ticket_type_id, t.code, t.status
 FROM unnest($1::uuid[], $2::uuid[]) AS w (event_id, booking_id)
-JOIN booking.tickets AS t ON t.event_id = w.event_id AND t.booking_id = w.booking_id
+CROSS JOIN LATERAL (
+    SELECT booking_id, id, ticket_type_id, code, status
+    FROM booking.tickets
+    WHERE event_id = w.event_id AND booking_id = w.booking_id
+    OFFSET 0
+) AS t
 ORDER BY t.booking_id, t.id
 
 -- name: events

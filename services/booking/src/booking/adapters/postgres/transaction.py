@@ -42,6 +42,7 @@ from booking.domain.stock import EventStock, TicketTypeStock
 
 SCHEMA = "booking"
 CONSUMER = "booking.catalog-events"
+KEYS_TABLE = "idempotency_keys"
 QUERIES = load_queries("booking.adapters.postgres")
 
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
@@ -170,9 +171,11 @@ class PostgresTransaction:
                 raise KeyTaken from error
             raise
         except asyncpg.LockNotAvailableError as error:
-            # The stock is locked, ids are new: only a transaction that has inserted the
-            # same key can be in the way here.
-            raise RequestInProgress from error
+            # The stock is locked, ids are new: a single row in the way is a key that another
+            # transaction has inserted. Else it is a whole table that somebody alters.
+            if KEYS_TABLE in (error.context or ""):
+                raise RequestInProgress from error
+            raise
         except asyncpg.CheckViolationError as error:
             raise _meaning(error) from error
         self.recorded = True
