@@ -22,6 +22,10 @@ def add_history(machine: Machine, event: str, count: int) -> None:
         "bookings": ("id", {"id": own, "user_id": buyer}),
         "booking_items": ("booking_id", {"booking_id": own}),
         "tickets": ("booking_id", {"id": _uuid("c"), "booking_id": own, "user_id": buyer}),
+        "idempotency_keys": (
+            "booking_id",
+            {"user_id": buyer, "key": "'history-' || n", "booking_id": own},
+        ),
     }
     statements = ["SET session_replication_role = replica;"]  # no foreign key is checked
     for table, (owner, new) in copies.items():
@@ -37,7 +41,7 @@ def add_history(machine: Machine, event: str, count: int) -> None:
         f"WHERE event_id = '{event}';"
     )
     machine.sql("\n".join(statements))
-    machine.sql("ANALYZE booking.bookings, booking.booking_items, booking.tickets")
+    machine.sql(f"ANALYZE {', '.join(f'booking.{table}' for table in copies)}")
     machine.sql("CHECKPOINT")
 
 

@@ -8,6 +8,7 @@ int clock_gettime(int, goticket_time *);
 
 local MONOTONIC = 1
 local GROWTH = math.log(1.03) -- buckets of the latency histogram grow by 3 %
+local RETRY_AFTER = 1 -- seconds; as the gateway asks for
 local SLOT_SECONDS = 0.1 -- of the timeline
 local clock = ffi.new("goticket_time")
 
@@ -44,6 +45,9 @@ end
 local nonce = setting("NONCE", "load")
 local limit = tonumber(setting("LIMIT", "0"))
 local rate = tonumber(setting("RATE", "0"))
+local patient = setting("PATIENT", "0") == "1"
+local keys = setting("KEYS", "1") == "1"
+local refused = 0
 
 -- The text of a request. Its id doubles as the idempotency key and comes back with the
 -- answer: that is how latency is told apart by what was asked and what was answered.
@@ -58,8 +62,10 @@ function ask(kind, token, method, path, body)
    if method == "GET" then
       return head .. "\r\n"
    end
-   return head .. "Idempotency-Key: " .. id .. "\r\nContent-Type: application/json\r\nContent-Length: "
-      .. #body .. "\r\n\r\n" .. body
+   if keys then
+      head = head .. "Idempotency-Key: " .. id .. "\r\n"
+   end
+   return head .. "Content-Type: application/json\r\nContent-Length: " .. #body .. "\r\n\r\n" .. body
 end
 
 local function add(counts, key)
@@ -79,6 +85,9 @@ function note(status, headers)
       add(latencies, key .. " " .. math.floor(math.log(microseconds) / GROWTH))
       sent[id] = nil
    end
+   if status == 503 then
+      refused = refused + 1
+   end
    answered = answered + 1
    if limit > 0 and answered >= limit then
       wrk.thread:stop()
@@ -93,6 +102,18 @@ if rate > 0 then
       local at = now()
       slot = math.max(slot + 1 / rate, at)
       return math.floor((slot - at) * 1000)
+   end
+end
+
+-- Who is told to come back does so after the second that Retry-After asks for. Which
+-- connection it is wrk does not say: for each refusal one of them waits.
+if patient then
+   function delay()
+      if refused == 0 then
+         return 0
+      end
+      refused = refused - 1
+      return RETRY_AFTER * 1000
    end
 end
 
