@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from booking.adapters.availability import SOLD_OUT, RedisAvailability
-from booking.adapters.notices import EVENT_CHANGED, RedisNotices
+from booking.adapters.notices import EVENT_CHANGED, LISTS_GENERATION, RedisNotices
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.application.cancel_booking import cancel_booking
 from booking.application.place_orders import Placed
@@ -94,10 +94,19 @@ async def test_a_capacity_that_grows_past_what_is_sold_is_told(
     await notifier.close()
 
 
-async def test_a_changed_event_is_told_and_a_dead_redis_is_no_failure(redis: Redis) -> None:
+async def test_a_changed_event_is_told_and_dropped_and_a_dead_redis_is_no_failure(
+    redis: Redis,
+) -> None:
     event_id = new_id()
     async with listening(redis, EVENT_CHANGED) as hear:
         await RedisNotices(redis).event_changed(event_id, 7)
         assert await hear() == [{"eventId": str(event_id), "version": 7}]
+        kept = f"goticket:event:{{{event_id}}}"
+        generations = {await redis.get(LISTS_GENERATION)}
+        await redis.set(kept, "old")
+        await RedisNotices(redis).event_changed(event_id, 8)
+        generations.add(await redis.get(LISTS_GENERATION))
+    assert await redis.get(kept) is None
+    assert len(generations - {None}) == 2
     async with Redis.from_url("redis://127.0.0.1:1/0") as dead:
         await RedisNotices(dead).event_changed(event_id, 8)

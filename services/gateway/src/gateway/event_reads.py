@@ -1,10 +1,17 @@
 """Public events and lists, kept for a second: a crowd that looks costs the catalog nothing.
 
-- In this process for KEEP_SECONDS; single events also in Redis, for all gateways, as long.
+- In this process for KEEP_SECONDS, and as long in Redis, for all gateways.
 - A crowd that asks for what is not there makes one call (single flight).
 - A change made through this gateway, or noticed over Redis, is dropped at once. What is
-  being fetched meanwhile is answered, but not kept. Without notices, and at worst, an
-  answer is two times KEEP_SECONDS old: as long in Redis, then as long here.
+  being fetched meanwhile is answered, but not kept.
+- Any list may show a changed event, so all lists go together. Redis has a generation, a
+  text that whoever tells of a change (this gateway, or booking for the catalog) replaces
+  before the notice goes out. A list is kept with the generation that was read before the
+  list was fetched, and counts only as long as that is the last: what a slow reader fetched
+  before the change counts for nobody. Generation and list are read in one round trip.
+- At worst an answer is two times KEEP_SECONDS old (as long in Redis, then as long here),
+  and the time that its fetching took: when a change is told to nobody, or when a single
+  event is put into Redis by a slow reader just after a change took it out.
 - Only the view that everybody has is kept. Organizers and admins always ask the catalog,
   so that they see their drafts and, at once, what they wrote.
 """
@@ -18,10 +25,11 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from uuid import uuid4
 
 import grpc
 import redis.asyncio as redis
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from goticket.catalog.v1 import catalog_pb2 as pb
 from goticket_platform.logs import get_logger
 from goticket_platform.rpc.errors import RemoteError
@@ -30,19 +38,23 @@ from redis.exceptions import RedisError
 
 from gateway.auth import Caller
 from gateway.clients.catalog import CatalogClient
-from gateway.notices import EVENT_CHANGED_CHANNEL
+from gateway.notices import EVENT_CHANGED_CHANNEL, LISTS_GENERATION_KEY
 
 KEEP_SECONDS = 1.0
+KEEP_MILLISECONDS = int(KEEP_SECONDS * 1000)
 KEPT = 2_000
 """Events, and lists, that are kept at most; the oldest go first."""
 BREAK_SECONDS = 1.0
 """How long Redis is left alone after it failed."""
+NEVER_CHANGED = "none"
+"""The generation of lists when Redis has none."""
 
 READS = Counter("goticket_event_reads", "Public reads of events and lists", ["source"])
 
 logger = get_logger(__name__)
 
 ValueT = TypeVar("ValueT")
+MessageT = TypeVar("MessageT", bound=Message)
 
 
 @dataclass(frozen=True)
@@ -138,15 +150,15 @@ class EventReads:
             request.actor.CopyFrom(caller.actor)
             return await self._catalog.list_page(request)
         name = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
-        return await self._lists.get(name, lambda: self._fetch_page(request))
+        return await self._lists.get(name, lambda: self._fetch_page(name, request))
 
     async def changed(self, event: pb.Event) -> None:
         """Drop what is kept of an event that was written here, and tell the other gateways."""
-        self.drop(event.id)
-        notice = json.dumps({"eventId": event.id, "version": event.version})
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._ask(self._shared.delete(_key(event.id))))
-            both.create_task(self._ask(self._shared.publish(EVENT_CHANGED_CHANNEL, notice)))
+        try:
+            await self._ask(self._tell(event))
+        finally:
+            # After Redis, from which somebody may have read the old one until now.
+            self.drop(event.id)
 
     def on_notice(self, notice: Mapping[str, Any]) -> None:
         """Read a notice of EVENT_CHANGED_CHANNEL.
@@ -166,20 +178,39 @@ class EventReads:
         self._events.drop_all()
         self._lists.drop_all()
 
-    async def _fetch_page(self, request: pb.ListEventsRequest) -> pb.ListEventsResponse:
+    async def _tell(self, event: pb.Event) -> None:
+        notice = json.dumps({"eventId": event.id, "version": event.version})
+        # In this order: who hears the notice must not find the old in Redis again.
+        async with self._shared.pipeline(transaction=False) as commands:
+            commands.delete(_key(event.id))
+            # Random, not counted: a count begins again when Redis loses it.
+            commands.set(LISTS_GENERATION_KEY, uuid4().hex)
+            commands.publish(EVENT_CHANGED_CHANNEL, notice)
+            await commands.execute()
+
+    async def _fetch_page(self, name: str, request: pb.ListEventsRequest) -> pb.ListEventsResponse:
+        key = f"goticket:{{events}}:list:{name}"
+        found = await self._ask(self._shared.mget(LISTS_GENERATION_KEY, key))
+        generation, text = found or (None, None)
+        if shared := _page(text, generation or NEVER_CHANGED):
+            READS.labels("redis").inc()
+            return shared
         READS.labels("catalog").inc()
-        return await self._catalog.list_page(request)
+        page = await self._catalog.list_page(request)
+        if found:
+            entry = f"{generation or NEVER_CHANGED} {_text(page)}"
+            await self._ask(self._shared.set(key, entry, px=KEEP_MILLISECONDS))
+        return page
 
     async def _fetch_event(self, event_id: str) -> pb.Event:
-        if shared := _event(await self._ask(self._shared.get(_key(event_id)))):
+        if shared := _message(pb.Event, await self._ask(self._shared.get(_key(event_id)))):
             READS.labels("redis").inc()
             return shared
         READS.labels("catalog").inc()
         event = await self._catalog.get(event_id, None)
-        text = base64.b64encode(event.SerializeToString()).decode()
         # Only when there is none: a slow reader must not put its old version over a newer.
-        milliseconds = int(KEEP_SECONDS * 1000)
-        await self._ask(self._shared.set(_key(event_id), text, px=milliseconds, nx=True))
+        entry = self._shared.set(_key(event_id), _text(event), px=KEEP_MILLISECONDS, nx=True)
+        await self._ask(entry)
         return event
 
     async def _ask(self, answer: Awaitable[Any]) -> Any:
@@ -203,11 +234,23 @@ def _key(event_id: str) -> str:
     return f"goticket:event:{{{event_id}}}"
 
 
-def _event(text: Any) -> pb.Event | None:
+def _text(message: Message) -> str:
+    return base64.b64encode(message.SerializeToString()).decode()
+
+
+def _page(text: Any, generation: str) -> pb.ListEventsResponse | None:
+    """Read a list's entry, None when it is of another generation, or none."""
+    prefix = f"{generation} "
+    if not isinstance(text, str) or not text.startswith(prefix):
+        return None
+    return _message(pb.ListEventsResponse, text.removeprefix(prefix))
+
+
+def _message(kind: type[MessageT], text: Any) -> MessageT | None:
     """Read an entry of Redis; None when there is none or it is of another kind."""
     if not isinstance(text, str):
         return None
     try:
-        return pb.Event.FromString(base64.b64decode(text, validate=True))
+        return kind.FromString(base64.b64decode(text, validate=True))
     except (binascii.Error, DecodeError):
         return None

@@ -16,6 +16,9 @@ SOLD_OUT_CHANNEL = "goticket:sold-out"
 """{"eventId", "ticketTypeId", "available", "version"}: a type is sold out, or is no more."""
 EVENT_CHANGED_CHANNEL = "goticket:event-changed"
 """{"eventId", "version"}: the catalog has another version."""
+LISTS_GENERATION_KEY = "goticket:{events}:generation"
+"""A random text, replaced before each notice of EVENT_CHANGED_CHANNEL: lists kept with another
+are old."""
 
 RETRY_SECONDS = 0.5
 CONNECT_SECONDS = 1.0

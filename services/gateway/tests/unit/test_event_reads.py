@@ -1,7 +1,9 @@
 """Reads are kept for a second, fetched once for a crowd, and dropped when they change."""
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import grpc
@@ -10,6 +12,7 @@ import redis.asyncio as redis
 from gateway.auth import Caller
 from gateway.clients.catalog import CatalogClient
 from gateway.event_reads import KEEP_SECONDS, KEPT, EventReads, Memory
+from gateway.notices import LISTS_GENERATION_KEY
 from goticket.catalog.v1 import catalog_pb2 as pb
 from goticket.common.v1.common_pb2 import Actor
 from goticket_platform.rpc.errors import RemoteError
@@ -30,7 +33,7 @@ class Clock:
 
 
 class Catalog:
-    """Has one event, a draft on demand; answers when it is let go."""
+    """Has one event, a draft on demand, none in version 0; answers when it is let go."""
 
     def __init__(self) -> None:
         self.version = 1
@@ -49,7 +52,9 @@ class Catalog:
 
     async def list_page(self, request: pb.ListEventsRequest) -> pb.ListEventsResponse:
         self.asked.append(request.actor.user_id if request.HasField("actor") else None)
-        return pb.ListEventsResponse(next_cursor=str(self.version))
+        version = self.version
+        await self.open.wait()
+        return pb.ListEventsResponse(next_cursor=str(version) if version else "")
 
 
 class Shared:
@@ -58,30 +63,58 @@ class Shared:
     def __init__(self) -> None:
         self.entries: dict[str, str] = {}
         self.published: list[tuple[str, str]] = []
+        self.found_by_listeners: set[str] = set()
         self.broken = False
-        self.commands = 0
+        self.trips = 0
+        self.before_told: Callable[[], Awaitable[None]] | None = None
 
-    def _command(self) -> None:
-        self.commands += 1
+    def _trip(self) -> None:
+        self.trips += 1
         if self.broken:
             raise redis.ConnectionError
 
     async def get(self, key: str) -> str | None:
-        self._command()
+        self._trip()
         return self.entries.get(key)
 
-    async def set(self, key: str, value: str, *, px: int, nx: bool) -> None:
-        self._command()
-        assert (px, nx) == (1000, True)
-        self.entries.setdefault(key, value)
+    async def mget(self, *keys: str) -> list[str | None]:
+        self._trip()
+        return [self.entries.get(key) for key in keys]
 
-    async def delete(self, key: str) -> None:
-        self._command()
-        self.entries.pop(key, None)
+    async def set(self, key: str, value: str, *, px: int, nx: bool = False) -> None:
+        self._trip()
+        assert px == 1000
+        if not nx or key not in self.entries:
+            self.entries[key] = value
 
-    async def publish(self, channel: str, text: str) -> None:
-        self._command()
-        self.published.append((channel, text))
+    @asynccontextmanager
+    async def pipeline(self, *, transaction: bool) -> AsyncIterator["Pipeline"]:
+        yield Pipeline(self)
+
+
+class Pipeline:
+    """Commands that are carried out together, in order."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._commands: list[Callable[[], object]] = []
+
+    def delete(self, key: str) -> None:
+        self._commands.append(lambda: self._shared.entries.pop(key, None))
+
+    def set(self, key: str, value: str) -> None:
+        self._commands.append(lambda: self._shared.entries.update({key: value}))
+
+    def publish(self, channel: str, text: str) -> None:
+        self._commands.append(lambda: self._shared.published.append((channel, text)))
+        self._commands.append(lambda: self._shared.found_by_listeners.update(self._shared.entries))
+
+    async def execute(self) -> None:
+        if self._shared.before_told:
+            await self._shared.before_told()
+        self._shared._trip()
+        for command in self._commands:
+            command()
 
 
 @pytest.fixture
@@ -106,6 +139,11 @@ def gateway(catalog: Catalog, shared: Shared, clock: Clock) -> EventReads:
 @pytest.fixture
 def reads(catalog: Catalog, shared: Shared, clock: Clock) -> EventReads:
     return gateway(catalog, shared, clock)
+
+
+async def cursor(reads: EventReads) -> str:
+    """Return what tells the catalog's lists apart."""
+    return (await reads.page(pb.ListEventsRequest(), None)).next_cursor
 
 
 async def test_a_crowd_with_a_cold_key_makes_one_call(reads: EventReads, catalog: Catalog) -> None:
@@ -159,6 +197,8 @@ async def test_a_change_is_dropped_here_and_in_redis_and_told_to_all(
     assert (await reads.event(ONE, None)).version == 2
     assert (await reads.page(pb.ListEventsRequest(), None)).next_cursor == "2"
     assert shared.published == [("goticket:event-changed", '{"eventId": "event-1", "version": 2}')]
+    assert LISTS_GENERATION_KEY in shared.found_by_listeners
+    assert f"goticket:event:{{{ONE}}}" not in shared.found_by_listeners
 
 
 async def test_organizers_always_see_the_catalog_and_drafts_are_theirs(
@@ -185,6 +225,111 @@ async def test_lists_are_kept_by_what_was_asked(reads: EventReads, catalog: Cata
     assert catalog.asked[2:] == ["buyer"]
 
 
+async def test_a_list_is_kept_for_a_second_here_and_for_other_gateways(
+    reads: EventReads, catalog: Catalog, shared: Shared, clock: Clock
+) -> None:
+    await reads.changed(pb.Event(id=ONE))
+    assert await cursor(reads) == "1"
+    assert shared.trips == 3, "one tells, one reads, one keeps"
+    catalog.version = 2
+    clock.now += KEEP_SECONDS * 0.9
+    assert await cursor(reads) == "1"
+    other = gateway(catalog, shared, clock)
+    assert await cursor(other) == await cursor(other) == "1"
+    assert len(catalog.asked) == 1
+    assert shared.trips == 4
+    assert (await other.page(pb.ListEventsRequest(query="rock"), None)).next_cursor == "2"
+    clock.now += KEEP_SECONDS * 0.1
+    shared.entries.clear()
+    assert await cursor(reads) == "2"
+
+
+async def test_an_empty_list_is_kept_for_other_gateways_too(
+    catalog: Catalog, shared: Shared, clock: Clock
+) -> None:
+    catalog.version = 0
+    for _ in range(2):
+        assert await cursor(gateway(catalog, shared, clock)) == ""
+    assert catalog.asked == [None]
+
+
+async def test_a_change_ends_every_list_for_every_gateway(
+    reads: EventReads, catalog: Catalog, shared: Shared, clock: Clock
+) -> None:
+    await cursor(reads)
+    for version in (2, 3):
+        catalog.version = version
+        await gateway(catalog, shared, clock).changed(pb.Event(id="another", version=version))
+        reads.on_notice(json.loads(shared.published[-1][1]))
+        assert await cursor(reads) == str(version)
+        assert await cursor(gateway(catalog, shared, clock)) == str(version)
+
+
+async def test_a_list_fetched_before_a_change_counts_for_nobody_after_it(
+    reads: EventReads, catalog: Catalog, shared: Shared, clock: Clock
+) -> None:
+    catalog.open.clear()
+    early = asyncio.create_task(cursor(reads))
+    while not catalog.asked:
+        await asyncio.sleep(0)
+    catalog.version = 2
+    await gateway(catalog, shared, clock).changed(pb.Event(id=ONE, version=2))
+    reads.on_notice({"eventId": ONE, "version": 2})
+    catalog.open.set()
+    assert await early == "1"
+    assert await cursor(gateway(catalog, shared, clock)) == "2"
+    assert await cursor(reads) == "2"
+
+
+async def test_what_is_read_while_redis_is_told_of_a_change_is_not_kept(
+    reads: EventReads, shared: Shared, catalog: Catalog
+) -> None:
+    async def look() -> None:
+        await reads.event(ONE, None)
+        await cursor(reads)
+
+    await look()
+    shared.before_told = look
+    catalog.version = 2
+    await reads.changed(pb.Event(id=ONE, version=2))
+    assert (await reads.event(ONE, None)).version == 2
+    assert await cursor(reads) == "2"
+
+
+async def test_lists_are_right_without_redis_and_nothing_is_kept_there(
+    reads: EventReads, catalog: Catalog, shared: Shared, clock: Clock
+) -> None:
+    shared.broken = True
+    assert await cursor(reads) == "1"
+    assert shared.trips == 1
+    catalog.version = 2
+    await reads.changed(pb.Event(id=ONE, version=2))
+    assert await cursor(reads) == "2"
+    assert shared.trips == 1
+    # It may have lost the generation that this list would have been kept with.
+    catalog.open.clear()
+    late = asyncio.create_task(cursor(gateway(catalog, shared, clock)))
+    while len(catalog.asked) < 3:
+        await asyncio.sleep(0)
+    shared.broken = False
+    clock.now += 1
+    catalog.open.set()
+    assert await late == "2"
+    assert not shared.entries
+
+
+@pytest.mark.parametrize("text", ["", "none", "none nonsense!", "none //8=", "other CgA="])
+async def test_a_list_of_another_kind_is_no_list(
+    reads: EventReads, catalog: Catalog, shared: Shared, clock: Clock, text: str
+) -> None:
+    await cursor(reads)
+    (key,) = shared.entries
+    shared.entries[key] = text
+    assert await cursor(gateway(catalog, shared, clock)) == "1"
+    assert await cursor(gateway(catalog, shared, clock)) == "1"
+    assert len(catalog.asked) == 2, "the right one took its place"
+
+
 async def test_a_failure_is_told_to_all_who_wait_and_not_kept(
     reads: EventReads, catalog: Catalog
 ) -> None:
@@ -203,11 +348,11 @@ async def test_a_redis_that_failed_is_left_alone_for_a_moment(
     shared.broken = True
     for number in range(5):
         await reads.event(f"event-{number}", None)
-    assert shared.commands == 1
+    assert shared.trips == 1
     shared.broken = False
     clock.now += 1
     await reads.event("event-6", None)
-    assert shared.commands == 3
+    assert shared.trips == 3
 
 
 @pytest.mark.parametrize("text", ["nonsense!", "//8="])

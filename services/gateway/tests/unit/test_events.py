@@ -322,6 +322,65 @@ async def test_a_list_asks_for_the_availability_of_a_whole_page_at_once(
     assert asked.to.ToJsonString() == "2030-12-31T23:00:00Z"
 
 
+async def test_a_list_that_would_be_the_same_is_not_sent_again(
+    client: httpx.AsyncClient,
+    backends: ScriptedBackends,
+    bearer: Bearer,
+    event: pb.Event,
+    left: booking_pb2.EventAvailability,
+) -> None:
+    def answers(*events: pb.Event, next_cursor: str = "") -> None:
+        page = pb.ListEventsResponse(events=events, next_cursor=next_cursor)
+        availability = booking_pb2.GetAvailabilityResponse(events=[left])
+        backends.answers |= {"ListEvents": page, "GetAvailability": availability}
+
+    # An organizer: for everybody else the list of before is kept for a second.
+    as_organizer = bearer("organizer")
+
+    async def ask(tags: str) -> httpx.Response:
+        headers = as_organizer | {"If-None-Match": tags}
+        return await client.get("/api/v1/events", headers=headers)
+
+    answers(event)
+    first = await client.get("/api/v1/events")
+    assert first.headers["Cache-Control"] == "no-cache"
+    assert "Authorization" in first.headers["Vary"]
+    etag = first.headers["ETag"]
+    for tags in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        answer = await ask(tags)
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer.headers["ETag"] == etag
+        assert answer.headers["Cache-Control"] == "private, no-cache"
+    for tags in ('"3"', '"other"', f"*, {etag}", ""):
+        answer = await ask(tags)
+        assert (answer.status_code, len(answer.json()["items"])) == (200, 1)
+        assert answer.headers["ETag"] == etag
+    other = pb.Event()
+    other.CopyFrom(event)
+    other.id = TYPE
+    seen = {etag}
+    for events, cursor in (((event, other), ""), ((other, event), ""), ((), ""), ((event,), "YQ")):
+        answers(*events, next_cursor=cursor)
+        answer = await ask(", ".join(seen))
+        assert answer.status_code == 200
+        seen.add(answer.headers["ETag"])
+    # One ticket less, an unknown number, and a version are other answers too.
+    left.ticket_types[0].available -= 1
+    answers(event)
+    answer = await ask(", ".join(seen))
+    assert (answer.status_code, answer.json()["items"][0]["availableSpots"]) == (200, 96)
+    seen.add(answer.headers["ETag"])
+    backends.answers["GetAvailability"] = Refusal(grpc.StatusCode.INTERNAL, "internal")
+    answer = await ask(", ".join(seen))
+    assert answer.json()["items"][0]["availableSpots"] is None
+    seen.add(answer.headers["ETag"])
+    event.version += 1
+    answers(event)
+    answer = await ask(", ".join(seen))
+    assert (answer.status_code, answer.json()["items"][0]["version"]) == (200, 4)
+    assert answer.headers["ETag"] not in seen
+
+
 async def test_the_last_page_has_no_next_cursor(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from goticket_platform.logs import get_logger
 from prometheus_client import Counter
@@ -10,6 +10,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 EVENT_CHANGED = "goticket:event-changed"
+LISTS_GENERATION = "goticket:{events}:generation"
+"""The gateways' lists in Redis count only as long as this text stays the same."""
 NOTICE_SECONDS = 0.05
 
 LOST = Counter("goticket_notices_lost", "Notices that did not reach Redis")
@@ -27,8 +29,15 @@ class RedisNotices:
         """Tell that the catalog has a newer version of an event; never raises for Redis."""
         notice = json.dumps({"eventId": str(event_id), "version": version})
         try:
-            async with asyncio.timeout(NOTICE_SECONDS):
-                await self._redis.publish(EVENT_CHANGED, notice)
+            async with (
+                asyncio.timeout(NOTICE_SECONDS),
+                self._redis.pipeline(transaction=False) as commands,
+            ):
+                # In this order: who hears the notice must not find the old in Redis again.
+                commands.delete(f"goticket:event:{{{event_id}}}")
+                commands.set(LISTS_GENERATION, uuid4().hex)
+                commands.publish(EVENT_CHANGED, notice)
+                await commands.execute()
         except (RedisError, OSError, TimeoutError) as error:
             LOST.inc()
             logger.warning("notice lost", channel=EVENT_CHANGED, error=type(error).__name__)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from goticket.catalog.v1 import catalog_pb2 as pb
 
-from gateway.auth import MaybeCaller, Organizer
+from gateway.auth import Caller, MaybeCaller, Organizer
 from gateway.availability import UNPROVISIONED, Left
 from gateway.dependencies import (
     Catalog,
@@ -38,10 +38,10 @@ router = APIRouter(prefix="/api/v1/events", tags=["events"])
 _VERSIONED: dict[str, Any] = {
     "headers": {"ETag": {"description": "The version, for If-Match.", "schema": {"type": "string"}}}
 }
-_READ: dict[str, Any] = {
+_LISTED: dict[str, Any] = {
     "headers": {
         "ETag": {
-            "description": "Names this answer, for If-None-Match; also good for If-Match.",
+            "description": "Names this answer, for If-None-Match.",
             "schema": {"type": "string"},
         },
         "Cache-Control": {
@@ -50,6 +50,16 @@ _READ: dict[str, Any] = {
         },
     }
 }
+_READ: dict[str, Any] = {
+    "headers": {
+        **_LISTED["headers"],
+        "ETag": {
+            "description": "Names this answer, for If-None-Match; also good for If-Match.",
+            "schema": {"type": "string"},
+        },
+    }
+}
+_UNCHANGED = "It is as the ETag in If-None-Match says."
 _CREATED: dict[str, Any] = {
     "headers": {
         **_VERSIONED["headers"],
@@ -85,11 +95,19 @@ async def create_event(
     return _versioned(response, event, UNPROVISIONED)
 
 
-@router.get("", summary="List events", openapi_extra=OPTIONAL_TOKEN)
+@router.get(
+    "",
+    summary="List events",
+    response_model=EventPage,
+    responses={200: _LISTED, 304: {**_LISTED, "description": _UNCHANGED}},
+    openapi_extra=OPTIONAL_TOKEN,
+)
 async def list_events(
     caller: MaybeCaller,
+    response: Response,
     events: Events,
     availability: WhatIsLeft,
+    if_none_match: IfNoneMatch,
     limit: Limit = 20,
     cursor: Cursor = None,
     q: Annotated[
@@ -109,7 +127,7 @@ async def list_events(
     ] = None,
     sort: EventSort | None = None,
     organizer_id: Annotated[QueryId | None, Query(alias="organizerId")] = None,
-) -> EventPage:
+) -> Any:
     """Soonest first, or best match first when `q` is given."""
     request = pb.ListEventsRequest(
         limit=limit,
@@ -125,6 +143,10 @@ async def list_events(
     )
     page = await events.page(request, caller)
     left: Mapping[str, Left] = await availability.if_known([event.id for event in page.events])
+    headers = _read_headers(_etag_of_page(page, left), caller)
+    if if_none_match is not None and matches_weakly(if_none_match, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    response.headers.update(headers)
     return EventPage(
         items=[EventOut.of(event, left.get(event.id)) for event in page.events],
         next_cursor=page.next_cursor or None,
@@ -137,7 +159,7 @@ async def list_events(
     response_model=EventOut,
     responses={
         200: _READ,
-        304: {**_READ, "description": "It is as the ETag in If-None-Match says."},
+        304: {**_READ, "description": _UNCHANGED},
         **problems("event_not_found"),
     },
     openapi_extra=OPTIONAL_TOKEN,
@@ -153,11 +175,7 @@ async def get_event(
     """Drafts are there for their organizer and admins only."""
     event = await events.event(event_id, caller)
     left = (await availability.if_known([event.id])).get(event.id)
-    headers = {
-        "ETag": _etag_of_answer(event, left),
-        "Cache-Control": "no-cache" if caller is None else "private, no-cache",
-        "Vary": "Authorization",
-    }
+    headers = _read_headers(_etag_of_answer(event, left), caller)
     if if_none_match is not None and matches_weakly(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     response.headers.update(headers)
@@ -246,10 +264,30 @@ async def get_availability(
     return AvailabilityOut.of(event_id, left)
 
 
+def _read_headers(etag: str, caller: Caller | None) -> dict[str, str]:
+    return {
+        "ETag": etag,
+        "Cache-Control": "no-cache" if caller is None else "private, no-cache",
+        "Vary": "Authorization",
+    }
+
+
 def _etag_of_answer(event: pb.Event, left: Left | None) -> str:
     """Name the answer: the version, and what is left, which changes without one."""
-    counts = "?" if left is None else repr(sorted(left.ticket_types.items()))
-    return f'"{event.version}-{hashlib.sha256(counts.encode()).hexdigest()[:16]}"'
+    return f'"{event.version}-{hashlib.sha256(_counts(left).encode()).hexdigest()[:16]}"'
+
+
+def _etag_of_page(page: pb.ListEventsResponse, left: Mapping[str, Left]) -> str:
+    """Name the answer: the events, their order, the next page, and what is left of each."""
+    digest = hashlib.sha256(page.SerializeToString(deterministic=True))
+    for event in page.events:
+        digest.update(_counts(left.get(event.id)).encode())
+    # Longer than a version may be, so that If-Match cannot take it for one.
+    return f'"{digest.hexdigest()[:32]}"'
+
+
+def _counts(left: Left | None) -> str:
+    return "?" if left is None else repr(sorted(left.ticket_types.items()))
 
 
 def _refuse_missing(body: EventIn) -> None:
