@@ -165,7 +165,7 @@ def day(bench: Bench) -> None:
 def overload(bench: Bench) -> None:
     """Five times as many buyers as the best rate takes: who is served, and does the rest answer.
 
-    First they wait the second that a refusal asks for, then nobody waits: whoever is
+    First they wait the seconds that a refusal asks for, then nobody waits: whoever is
     turned away comes back at once.
     """
     best = bench.best()

@@ -1,6 +1,7 @@
 """Every error the outside can see, as RFC 9457 problem details: one table, one renderer."""
 
 import functools
+import random
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from starlette.types import Scope
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://goticket.example/problems/"
-RETRY_AFTER_SECONDS = 1
+RETRY_AFTER_SECONDS = (1, 3)
+"""When who is turned away may come back, from and to: spread, or they would all come at once."""
 """What a caller is asked to wait when something behind the gateway is away."""
 
 _SUBJECT = re.compile(r"^(Input|String|Value|List) should")
@@ -202,7 +204,8 @@ def _usual_headers(kind: Kind) -> dict[str, str]:
     if kind.status == 401:  # noqa: PLR2004 - a 401 must name how to authenticate (RFC 9110, 11.6.1)
         return {"WWW-Authenticate": "Bearer"}
     if kind.status == 503:  # noqa: PLR2004
-        return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        seconds = random.randint(*RETRY_AFTER_SECONDS)  # noqa: S311 - no secret
+        return {"Retry-After": str(seconds)}
     return {}
 
 

@@ -171,7 +171,8 @@ async def test_backends_that_come_back_are_found_again(backends: ScriptedBackend
     async with running(backends, **settings) as gateway, httpx.AsyncClient() as client:
         url = f"{await gateway.url()}/api/v1/events"
         answer = await client.get(url)
-        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"] in {"1", "2", "3"}
         async with late.serving(target), asyncio.timeout(DEADLINE):
             while (await client.get(url)).status_code != 200:
                 await asyncio.sleep(0.1)

@@ -176,7 +176,7 @@ async def test_what_booking_refuses_has_its_status_and_its_words(
     assert problem["error"] == ("timeout" if code == "deadline_exceeded" else code)
     # Words of a failure may name our insides; words of a refusal are for people.
     assert (problem["detail"] == "Said by booking.") == (http < 500)
-    assert answer.headers.get("Retry-After") == ("1" if http == 503 else None)
+    assert answer.headers.get("Retry-After") in ({"1", "2", "3"} if http == 503 else {None})
 
 
 async def test_a_booking_under_a_key_is_tried_again_and_without_one_never(

@@ -596,4 +596,4 @@ async def test_availability_nobody_can_tell_is_unavailable(
     backends.answers["GetAvailability"] = Refusal(grpc.StatusCode.UNAVAILABLE, "unavailable")
     answer = await client.get(f"/api/v1/events/{EVENT}/availability")
     assert answer.status_code == 503
-    assert answer.headers["Retry-After"] == "1"
+    assert answer.headers["Retry-After"] in {"1", "2", "3"}

@@ -106,7 +106,7 @@ async def test_both_give_the_same_answer(
 
 def _essence(answer: httpx.Response) -> dict[str, Any]:
     headers = {
-        name: value
+        name: "by chance" if name == "retry-after" else value
         for name, value in answer.headers.items()
         if name not in {"x-request-id", "content-length"}
     }
@@ -178,10 +178,8 @@ async def test_a_full_queue_turns_away_before_anything_is_read(
     )
     assert (answer.status_code, answer.json()["error"]) == (503, "busy")
     assert answer.json()["requestId"] == answer.headers["X-Request-ID"] == "req-2"
-    assert (answer.headers["Retry-After"], answer.headers["Access-Control-Allow-Origin"]) == (
-        "1",
-        SHOP,
-    )
+    assert answer.headers["Retry-After"] in {"1", "2", "3"}
+    assert answer.headers["Access-Control-Allow-Origin"] == SHOP
     assert "CreateBooking" not in backends.requests
     other = URL.replace("e1/", "e2/")
     assert (await client.post(other, content=b"no JSON", headers=bearer())).status_code != 503

@@ -43,7 +43,7 @@ async def test_dead_backends_are_named_by_database_health(settings: GatewaySetti
             for path in ("/api/v1/events", "/api/v1/events/0197c0de-7a11-7b00-8a00-0000000000e1"):
                 answer = await client.get(path)
                 assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
-                assert answer.headers["Retry-After"] == "1"
+                assert answer.headers["Retry-After"] in {"1", "2", "3"}
                 assert "127.0.0.1" not in answer.text
 
 

@@ -233,7 +233,8 @@ async def test_words_of_an_unavailable_backend_stay_inside(
         grpc.StatusCode.UNAVAILABLE, "unavailable", "10.0.0.7:5432 refused"
     )
     answer = await client.get(EVENTS)
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] in {"1", "2", "3"}
     assert "10.0.0.7" not in answer.text
 
 

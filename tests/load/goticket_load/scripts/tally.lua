@@ -8,7 +8,6 @@ int clock_gettime(int, goticket_time *);
 
 local MONOTONIC = 1
 local GROWTH = math.log(1.03) -- buckets of the latency histogram grow by 3 %
-local RETRY_AFTER = 1 -- seconds; as the gateway asks for
 local SLOT_SECONDS = 0.1 -- of the timeline
 local clock = ffi.new("goticket_time")
 
@@ -47,7 +46,8 @@ local limit = tonumber(setting("LIMIT", "0"))
 local rate = tonumber(setting("RATE", "0"))
 local patient = setting("PATIENT", "0") == "1"
 local keys = setting("KEYS", "1") == "1"
-local refused = 0
+local waits = {} -- seconds that refusals ask for, oldest first
+local first, last = 1, 0
 
 -- The text of a request. Its id doubles as the idempotency key and comes back with the
 -- answer: that is how latency is told apart by what was asked and what was answered.
@@ -85,8 +85,9 @@ function note(status, headers)
       add(latencies, key .. " " .. math.floor(math.log(microseconds) / GROWTH))
       sent[id] = nil
    end
-   if status == 503 then
-      refused = refused + 1
+   if patient and status == 503 then
+      last = last + 1
+      waits[last] = tonumber(headers["retry-after"] or headers["Retry-After"])
    end
    answered = answered + 1
    if limit > 0 and answered >= limit then
@@ -105,15 +106,16 @@ if rate > 0 then
    end
 end
 
--- Who is told to come back does so after the second that Retry-After asks for. Which
--- connection it is wrk does not say: for each refusal one of them waits.
+-- Who is turned away comes back after the seconds that Retry-After asks for. Which
+-- connection that is wrk does not say: for each refusal one of them waits.
 if patient then
    function delay()
-      if refused == 0 then
+      local seconds = waits[first]
+      if not seconds then
          return 0
       end
-      refused = refused - 1
-      return RETRY_AFTER * 1000
+      waits[first], first = nil, first + 1
+      return seconds * 1000
    end
 end
 
