@@ -184,7 +184,10 @@ async def app(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
     async with open_parts(settings) as parts:
         parts.health.ready = True
         yield create_app(
-            parts, max_body_bytes=settings.max_body_bytes, cors_origins=settings.origins
+            parts,
+            max_body_bytes=settings.max_body_bytes,
+            max_in_flight=settings.max_in_flight,
+            cors_origins=settings.origins,
         )
 
 

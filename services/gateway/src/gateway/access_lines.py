@@ -15,9 +15,15 @@ from datetime import UTC, datetime
 
 import orjson
 from opentelemetry import trace
+from prometheus_client import Counter
 
 FLUSH_SECONDS = 0.05
 """How long a line may be kept."""
+MOST_WAITING = 10_000
+"""Lines that may wait to be written: seconds of a crowd, and less than ten megabytes. A reader
+of the log who has stopped to read must not fill the memory."""
+
+DROPPED = Counter("goticket_access_lines_dropped", "Access log lines that were not written")
 
 
 @dataclass(slots=True)
@@ -42,15 +48,30 @@ def _write(text: str) -> None:
 
 
 class AccessLines:
-    """Collects lines and writes those of FLUSH_SECONDS at once."""
+    """Collects lines and writes those of FLUSH_SECONDS at once.
 
-    def __init__(self, write: Callable[[str], None] = _write) -> None:
+    While `most` lines wait, further ones are dropped; how many is logged after the next write.
+    """
+
+    def __init__(self, write: Callable[[str], None] = _write, most: int = MOST_WAITING) -> None:
         self._write = write
+        self._most = most
         self._lines: list[AccessLine] = []
+        # Each is counted by one thread alone, so none needs a lock: the first two by the
+        # loop, the others by the writer.
+        self._taken = 0
+        self._dropped = 0
+        self._done = 0
+        self._told = 0
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="access-log")
 
     def note(self, line: AccessLine) -> None:
-        """Have the line written soon."""
+        """Have the line written soon, or drop it where too many wait."""
+        if self._taken - self._done >= self._most:
+            self._dropped += 1
+            DROPPED.inc()
+            return
+        self._taken += 1
         if not self._lines:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
         self._lines.append(line)
@@ -66,7 +87,13 @@ class AccessLines:
             self._writer.submit(self._write_all, lines)
 
     def _write_all(self, lines: list[AccessLine]) -> None:
-        self._write(b"".join(map(_json, lines)).decode())
+        try:
+            self._write(b"".join(map(_json, lines)).decode())
+        finally:
+            self._done += len(lines)
+        if dropped := self._dropped - self._told:
+            self._write(_loss(dropped, now()).decode())
+            self._told += dropped
 
 
 def now() -> float:
@@ -85,15 +112,26 @@ def _json(line: AccessLine) -> bytes:
         "event": "request",
         "request_id": line.request_id,
         "user_id": line.user_id,
-        "logger": "gateway.access",
-        "level": "info",
-        "service": "gateway",
-        "timestamp": f"{_second(int(line.at))}.{int(line.at % 1 * 1e6):06}Z",
+        **_usual("info", line.at),
     }
     if line.span.is_valid:
         entry["trace_id"] = trace.format_trace_id(line.span.trace_id)
         entry["span_id"] = trace.format_span_id(line.span.span_id)
     return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _loss(lines: int, at: float) -> bytes:
+    entry = {"event": "access log lines dropped", "lines": lines, **_usual("warning", at)}
+    return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _usual(level: str, at: float) -> dict[str, str]:
+    return {
+        "logger": "gateway.access",
+        "level": level,
+        "service": "gateway",
+        "timestamp": f"{_second(int(at))}.{int(at % 1 * 1e6):06}Z",
+    }
 
 
 @functools.lru_cache(maxsize=8)

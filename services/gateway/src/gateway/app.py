@@ -21,6 +21,7 @@ from gateway.event_reads import EventReads
 from gateway.hot_bookings import HotBookings
 from gateway.jwks import KeyRing
 from gateway.middleware import middleware_stack
+from gateway.middleware.in_flight import MAX_IN_FLIGHT
 from gateway.openapi import DESCRIPTION, build_document, operation_id
 from gateway.problems import HANDLERS, Problem, problem_response
 from gateway.routers import auth, bookings, docs, events, keys, operations, tickets, users
@@ -59,6 +60,7 @@ def create_app(
     parts: Parts,
     *,
     max_body_bytes: int,
+    max_in_flight: int = MAX_IN_FLIGHT,
     cors_origins: Sequence[str] = (),
     public_metrics: bool = False,
 ) -> Gateway:
@@ -72,7 +74,11 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
-        middleware=middleware_stack(cors_origins=cors_origins, max_body_bytes=max_body_bytes),
+        middleware=middleware_stack(
+            cors_origins=cors_origins,
+            max_body_bytes=max_body_bytes,
+            max_in_flight=max_in_flight,
+        ),
         # One server span a request, named by its route; metrics are Prometheus's.
         telemetry={"metrics": False, "logs": False, "operation_spans": False},
     )

@@ -86,6 +86,7 @@ async def run_gateway(settings: GatewaySettings, stop: Stop) -> None:
         app = create_app(
             parts,
             max_body_bytes=settings.max_body_bytes,
+            max_in_flight=settings.max_in_flight,
             cors_origins=settings.origins,
             public_metrics=settings.public_metrics,
         )

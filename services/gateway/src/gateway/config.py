@@ -6,6 +6,8 @@ from goticket_platform.settings import ServiceSettings, host_and_port
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from gateway.middleware.in_flight import MAX_IN_FLIGHT
+
 KIBIBYTE = 1024
 
 
@@ -27,6 +29,9 @@ class GatewaySettings(ServiceSettings):
     cors_origins: str = ""
     """Origins whose pages may call the API, comma-separated; "*" for all."""
     max_body_bytes: int = Field(default=64 * KIBIBYTE, ge=KIBIBYTE)
+    max_in_flight: int = Field(default=MAX_IN_FLIGHT, ge=1)
+    """Requests that each process works on at once; more are refused as "busy". Bookings, which
+    have a bound of their own, and probes do not count."""
     workers: int = Field(default=0, ge=0, le=64)
     """Processes behind the port; 0 for one per core. With several, the ports after that of
     `metrics_listen` have to be free: worker n has its operations port n further."""

@@ -54,8 +54,8 @@ def exploding(app: FastAPI) -> FastAPI:
     return app
 
 
-def test_the_order_is_request_id_headers_log_head_recovery_cors_limit() -> None:
-    stack = middleware_stack(cors_origins=[], max_body_bytes=1)
+def test_the_order_is_request_id_headers_log_head_recovery_cors_limits() -> None:
+    stack = middleware_stack(cors_origins=[], max_body_bytes=1, max_in_flight=1)
     assert [str(getattr(layer.cls, "__name__", "")) for layer in stack] == [
         "RequestId",
         "SecurityHeaders",
@@ -63,6 +63,7 @@ def test_the_order_is_request_id_headers_log_head_recovery_cors_limit() -> None:
         "Head",
         "Recovery",
         "Cors",
+        "InFlight",
         "BodyLimit",
     ]
 

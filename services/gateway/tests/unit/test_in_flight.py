@@ -1,0 +1,150 @@
+"""Too many requests at once: who comes on top is told so, and the others are served."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from gateway.config import GatewaySettings
+from goticket.booking.v1 import booking_pb2 as pb
+from goticket_testing.scripted import ScriptedBackends
+from prometheus_client import REGISTRY
+
+MOST = 2
+PATIENCE = 60.0
+EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
+BOOKINGS = f"/api/v1/events/{EVENT}/bookings"
+SHOP = "https://shop.goticket.test"
+
+Bearer = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def settings(settings: GatewaySettings) -> GatewaySettings:
+    return settings.model_copy(update={"max_in_flight": MOST})
+
+
+class Slow:
+    """A route that answers, or raises, once it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go = asyncio.Event()
+        self.inside = 0
+        self.most_inside = 0
+        self.failure: Exception | None = None
+
+    async def handle(self) -> str:
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        try:
+            await self.let_go.wait()
+        finally:
+            self.inside -= 1
+        if self.failure:
+            raise self.failure
+        return "done"
+
+
+@pytest.fixture
+def slow(app: FastAPI) -> Slow:
+    slow = Slow()
+    app.add_api_route("/slow", slow.handle)
+    return slow
+
+
+@pytest.fixture
+async def crowd(
+    client: httpx.AsyncClient, slow: Slow
+) -> AsyncIterator[list[asyncio.Task[httpx.Response]]]:
+    """As many requests as there is room for, all in flight."""
+    crowd = [asyncio.create_task(client.get("/slow")) for _ in range(MOST)]
+    async with asyncio.timeout(PATIENCE):
+        while slow.inside < MOST:
+            await asyncio.sleep(0)
+    yield crowd
+    slow.let_go.set()
+    await asyncio.gather(*crowd, return_exceptions=True)
+
+
+async def test_whoever_comes_on_top_is_refused_at_once_with_a_problem(
+    client: httpx.AsyncClient,
+    slow: Slow,
+    crowd: list[asyncio.Task[httpx.Response]],
+) -> None:
+    over_bound, logged = _over_bound(), _logged()
+    headers = {"X-Request-ID": "req-7", "Origin": SHOP}
+    answer = await asyncio.wait_for(client.get("/slow", headers=headers), PATIENCE)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["X-Request-ID"] == "req-7"
+    assert answer.headers["Access-Control-Allow-Origin"] == SHOP
+    assert (answer.json()["error"], answer.json()["requestId"]) == ("busy", "req-7")
+    assert (_over_bound(), _logged()) == (over_bound + 1, logged + 1)
+    slow.let_go.set()
+    answers = await asyncio.gather(*crowd)
+    assert [answer.status_code for answer in answers] == [200] * MOST
+    assert slow.most_inside == MOST
+
+
+@pytest.mark.parametrize("failure", [None, RuntimeError("of the inside")])
+async def test_an_answer_makes_room_whatever_it_was(
+    client: httpx.AsyncClient,
+    slow: Slow,
+    crowd: list[asyncio.Task[httpx.Response]],
+    failure: Exception | None,
+) -> None:
+    slow.failure = failure
+    slow.let_go.set()
+    answers = await asyncio.gather(*crowd)
+    assert {answer.status_code for answer in answers} == {500 if failure else 200}
+    slow.failure = None
+    for _ in range(MOST + 1):
+        assert (await client.get("/slow")).status_code == 200
+
+
+async def test_a_request_that_is_cancelled_makes_room(
+    client: httpx.AsyncClient, slow: Slow, crowd: list[asyncio.Task[httpx.Response]]
+) -> None:
+    crowd[0].cancel()
+    await asyncio.wait(crowd[:1])
+    fresh = asyncio.create_task(client.get("/slow"))
+    slow.let_go.set()
+    assert (await fresh).status_code == 200
+
+
+@pytest.mark.usefixtures("crowd")
+@pytest.mark.parametrize("path", ["/health", "/livez", "/readyz"])
+async def test_probes_are_answered_while_there_is_no_room(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    assert (await client.get(path)).status_code == 200
+    assert (await client.head(path)).status_code == 200
+    assert (await client.get("/nowhere")).status_code == 503
+
+
+@pytest.mark.usefixtures("crowd")
+@pytest.mark.parametrize("unusual", [False, True])
+async def test_bookings_are_bounded_elsewhere(
+    client: httpx.AsyncClient,
+    backends: ScriptedBackends,
+    booking: pb.Booking,
+    bearer: Bearer,
+    unusual: bool,
+) -> None:
+    backends.answers["CreateBooking"] = pb.CreateBookingResponse(booking=booking)
+    # A header that is there twice takes a booking along the FastAPI route.
+    headers = [*bearer().items()] + [("X-Request-ID", "req-7")] * (2 if unusual else 1)
+    answer = await client.post(BOOKINGS, json={"quantity": 1}, headers=headers)
+    assert answer.status_code == 201
+    assert (await client.get(BOOKINGS, headers=bearer())).status_code == 503
+
+
+def _over_bound() -> float:
+    return REGISTRY.get_sample_value("goticket_http_requests_over_bound_total") or 0.0
+
+
+def _logged() -> float:
+    """How many requests the access log has as refused before their route was looked up."""
+    labels = {"method": "GET", "route": "unmatched", "status": "503"}
+    return REGISTRY.get_sample_value("goticket_http_requests_total", labels) or 0.0
