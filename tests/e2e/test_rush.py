@@ -70,7 +70,8 @@ async def test_a_thousand_retries_of_one_key_make_one_booking_and_equal_answers(
         (201, answers[0].content): RETRIES
     }
     replayed = Counter(answer.headers.get("Idempotency-Replayed") for answer in answers)
-    assert replayed == {None: 1, "true": RETRIES - 1}
+    # All but the first; it too, where that was told "unavailable" and asked again.
+    assert replayed["true"] in {RETRIES - 1, RETRIES}
     mine = (await api.get("/api/v1/bookings", headers=buyer.headers)).json()["items"]
     assert [booking["id"] for booking in mine] == [answers[0].json()["id"]]
     left = (await api.get(f"/api/v1/events/{event['id']}/availability")).json()

@@ -1,17 +1,21 @@
 """Processes that outlive their starter, and pid files that never name a stranger."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from threading import Event, Thread
 
+import grpc
 import pytest
 from goticket_local.process import Identity, Process, StartFailed, wait_until
 from goticket_local.reaper import attach
 from goticket_local.servers.base import plain_environment
+from goticket_local.servers.postgres import ACCOUNT
 from goticket_local.supervisor import supervise
 
 STUBBORN = """
@@ -52,19 +56,28 @@ class Processes:
         self.folder = folder
         self.made: list[Process] = []
 
-    def make(self, *argv: str, name: str = "some service") -> Process:
+    def make(self, *argv: str, name: str = "some service", user: str | None = None) -> Process:
         process = Process(
             name,
             argv,
             env=plain_environment(),
             run_dir=self.folder / "run",
             log=self.folder / f"{name}.log",
+            user=user,
         )
         self.made.append(process)
         return process
 
     def python(self, program: str) -> Process:
         return self.make(sys.executable, "-c", program)
+
+
+def runs(process: Process, program: str) -> bool:
+    def running() -> str | None:
+        pid = process.pid
+        return Path(f"/proc/{pid}/comm").read_text().strip() if pid else None
+
+    return wait_until(lambda: running() == program, 20)
 
 
 def said(process: Process, word: str) -> bool:
@@ -138,6 +151,38 @@ def test_a_kill_reaches_the_children_too(processes: Processes) -> None:
 def test_a_program_that_is_not_there_is_an_error_at_once(processes: Processes) -> None:
     with pytest.raises((StartFailed, FileNotFoundError)):
         processes.make("/no/such/program").start()
+
+
+@pytest.mark.usefixtures("grpc_calls")
+async def test_a_process_starts_as_another_account_while_other_threads_are_in_grpc_calls(
+    processes: Processes,
+) -> None:
+    for number in range(40):
+        process = processes.make("sleep", "600", name=f"sleeper {number}", user=ACCOUNT)
+        await asyncio.to_thread(process.start)
+        assert runs(process, "sleep"), process.log_tail()
+        await asyncio.to_thread(process.kill)
+
+
+@pytest.fixture
+async def grpc_calls() -> AsyncIterator[None]:
+    """Calls without a pause, over a server and a channel of this process."""
+    server = grpc.aio.server()
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+
+    async def call(method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]) -> None:
+        while True:
+            with contextlib.suppress(grpc.RpcError):
+                await method(b"")
+
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        callers = [asyncio.create_task(call(channel.unary_unary("/any/Method"))) for _ in range(4)]
+        yield
+        for caller in callers:
+            caller.cancel()
+        await asyncio.wait(callers)
+    await server.stop(grace=None)
 
 
 def test_the_tail_of_a_log_begins_with_the_last_start(processes: Processes) -> None:

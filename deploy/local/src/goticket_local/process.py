@@ -124,20 +124,16 @@ class Process:
             return
         self.pid_file.parent.mkdir(parents=True, exist_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        account = account_for(self.user)
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._child = subprocess.Popen(
-                self.argv,
+                [*become(self.user), *self.argv],
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 cwd="/",
-                user=account.uid,
-                group=account.gid,
-                extra_groups=account.groups,
             )
         identity = Identity.of(self._child.pid)
         if identity is None:
@@ -193,21 +189,17 @@ class Process:
         return "\n".join(text.splitlines()[-lines:])
 
 
-@dataclass(frozen=True)
-class Account:
-    """Whom to become: all None keeps who we are."""
+def become(user: str | None) -> list[str]:
+    """The beginning of a command line that runs the rest as `user`: empty unless root asks.
 
-    uid: int | None
-    gid: int | None
-    groups: list[int] | None
-
-
-def account_for(user: str | None) -> Account:
-    """The account to start a process as; only root can and needs to change."""
+    Only root can and needs to change. `subprocess` could do it, but then it forks in full where
+    it otherwise calls vfork, and that runs the fork handlers of every library in the process:
+    gRPC's kill the child when other threads are in calls.
+    """
     if user is None or os.geteuid() != 0:
-        return Account(None, None, None)
+        return []
     entry = pwd.getpwnam(user)
-    return Account(entry.pw_uid, entry.pw_gid, os.getgrouplist(user, entry.pw_gid))
+    return ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups", "--"]
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

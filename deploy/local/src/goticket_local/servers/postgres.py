@@ -1,6 +1,6 @@
 """A private PostgreSQL cluster."""
 
-import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from goticket_local import programs
-from goticket_local.process import Account, Process, StartFailed, account_for
+from goticket_local.process import Process, StartFailed, become
 from goticket_local.servers.base import Server, plain_environment
 
 HOST = "127.0.0.1"
@@ -88,7 +88,7 @@ class PostgresServer(Server):
 
         A checkout in a private folder (root's home) is not; `data` then links out of it.
         """
-        if account_for(ACCOUNT).uid is None:
+        if not become(ACCOUNT):
             return self.home
         self.home.chmod(0o711)
         if can_enter(ACCOUNT, self.home):
@@ -100,16 +100,15 @@ class PostgresServer(Server):
         return outside
 
     def _make_cluster(self, place: Path) -> None:
-        account = account_for(ACCOUNT)
         fresh = place / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)  # what an interrupted attempt left
         fresh.mkdir(mode=0o700)
         password_file = place / "password"
         password_file.touch(mode=0o600)
         password_file.write_text(self.password)
-        if account.uid is not None and account.gid is not None:
-            os.chown(fresh, account.uid, account.gid)
-            os.chown(password_file, account.uid, account.gid)
+        if become(ACCOUNT):
+            for path in (fresh, password_file):
+                shutil.chown(path, ACCOUNT, pwd.getpwnam(ACCOUNT).pw_gid)
         initdb = [
             str(programs.find("initdb")),
             *("-D", str(fresh), "-U", SUPERUSER, "--pwfile", str(password_file)),
@@ -117,7 +116,7 @@ class PostgresServer(Server):
             *(() if self.durable else ("--no-sync",)),
         ]
         try:
-            done = _run_as_account(initdb, account)
+            done = _run_as(ACCOUNT, initdb)
         finally:
             password_file.unlink()
         if done.returncode != 0:
@@ -179,20 +178,17 @@ def psql_script(sql: str, variables: Mapping[str, str] | None) -> str:
 def can_enter(user: str, folder: Path) -> bool:
     """Whether the account a server would run as can reach a folder through its parents."""
     argv = ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)]
-    return _run_as_account(argv, account_for(user)).returncode == 0
+    return _run_as(user, argv).returncode == 0
 
 
-def _run_as_account(argv: list[str], account: Account) -> subprocess.CompletedProcess[str]:
+def _run_as(user: str, argv: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        argv,
+        [*become(user), *argv],
         env=plain_environment(),
         cwd="/",
         capture_output=True,
         text=True,
         check=False,
-        user=account.uid,
-        group=account.gid,
-        extra_groups=account.groups,
     )
 
 
