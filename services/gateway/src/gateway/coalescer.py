@@ -137,12 +137,24 @@ class Coalescer:
         """How many requests wait for a call."""
         return self._waiting
 
-    def is_full(self, event_id: str) -> bool:
-        """Tell whether there is no room for one more who wants this event."""
+    def excess(self, event_id: str) -> str | None:
+        """Tell why one more who wants this event is refused now; None while they can wait.
+
+        "full": there is no room. "late": there is, but the answer would come too late.
+        """
         limits = self._limits
-        party = self._parties.get(event_id)
-        crowded = party is not None and len(party.waiting) >= limits.waiting_per_event
-        return crowded or self._waiting >= limits.waiting
+        party = self._parties.get(event_id) or _Party(event_id)
+        if party.idle and self._pace.out < limits.flights:
+            return None
+        waiting = len(party.waiting)
+        if waiting >= limits.waiting_per_event or self._waiting >= limits.waiting:
+            return "full"
+        now = self._clock()
+        expected = max(
+            party.pace.expected_wait(now, waiting, limits.batch),
+            self._pace.expected_wait(now, self._waiting, limits.batch),
+        )
+        return "late" if expected > limits.deadline - limits.reserve else None
 
     async def submit(
         self,
@@ -159,13 +171,12 @@ class Coalescer:
             Problem: busy, when it would not be answered in time.
             RemoteError: booking refused it, or its call failed.
         """
+        if excess := self.excess(request.event_id):
+            REFUSED.labels(excess).inc()
+            raise Problem("busy")
         party = self._parties.get(request.event_id)
         if party is None:
             party = self._parties[request.event_id] = _Party(request.event_id)
-        if excess := self._excess(party):
-            self._forget_idle(party)
-            REFUSED.labels(excess).inc()
-            raise Problem("busy")
         waiter = _Waiter(
             request,
             self._clock(),
@@ -196,21 +207,6 @@ class Coalescer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _excess(self, party: _Party) -> str | None:
-        """Tell why one more of this party cannot wait, None when it can."""
-        limits = self._limits
-        if party.idle and self._pace.out < limits.flights:
-            return None
-        waiting = len(party.waiting)
-        if self.is_full(party.event_id):
-            return "full"
-        now = self._clock()
-        expected = max(
-            party.pace.expected_wait(now, waiting, limits.batch),
-            self._pace.expected_wait(now, self._waiting, limits.batch),
-        )
-        return "late" if expected > limits.deadline - limits.reserve else None
 
     def _list(self, party: _Party) -> None:
         """Put a party that may leave in line, by its first arrival."""

@@ -34,6 +34,7 @@ from gateway.middleware.cors import Cors, cors_options
 from gateway.middleware.request_id import HEADER, SANE
 from gateway.middleware.security_headers import HEADERS
 from gateway.origin import Origin
+from gateway.patience import Patience
 from gateway.problems import Problem, from_remote, render
 from gateway.schemas.bookings import BookingIn
 from gateway.sold_out import BookingDesk
@@ -119,12 +120,14 @@ class HotBookings:
         *,
         max_body_bytes: int,
         cors_origins: Sequence[str],
+        patience: Patience | None = None,
     ) -> None:
         self._application = application
         self._verifier = verifier
         self._desk = desk
         self._lines = lines
         self._max_body_bytes = max_body_bytes
+        self._patience = patience or Patience()
         self._with_cors = Cors(self._serve, **cors_options(cors_origins))
 
     def takes(self, scope: Scope) -> bool:
@@ -139,17 +142,23 @@ class HotBookings:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request for this route.
 
-        Who comes to a full queue is turned away unread: while there is no room, whatever
-        is done for those who cannot be served is taken from those who can.
+        Who comes when there is no room is turned away unread: whatever is done for those who
+        cannot be served is taken from those who can.
         """
         heard = _Heard(receive)
         headers = _read(scope)
         event_id = _event_of(scope)
         wish = None
-        if headers is not None and not self._desk.is_full(event_id):
-            wish = await self._understand(event_id, headers, heard)
-            if wish is None:
-                headers = None
+        if headers is not None:
+            excess = self._desk.excess(event_id)
+            if excess and await self._patience.hold(scope):
+                excess = self._desk.excess(event_id)
+            if excess:
+                REFUSED.labels(excess).inc()
+            else:
+                wish = await self._understand(event_id, headers, heard)
+                if wish is None:
+                    headers = None
         if headers is None:
             await self._application(scope, heard.again, send)
             return
@@ -195,6 +204,8 @@ class HotBookings:
         IN_FLIGHT.inc()
         try:
             status, answer, body = await self._answer(scope["path"], receive, wish, origin)
+            if status == 503:  # noqa: PLR2004
+                self._patience.note(scope, answer)
             _tell(span, scope, status)
             answer += _USUAL_HEADERS
             answer.append((_REQUEST_ID, request_id.encode()))
@@ -225,7 +236,6 @@ class HotBookings:
         self, path: str, receive: Receive, wish: _Wish | None, origin: Origin
     ) -> tuple[int, RawHeaders, bytes]:
         if wish is None:
-            REFUSED.labels("full").inc()
             return _refused(Problem("busy"), path, origin)
         try:
             request = wish.body.create_request(

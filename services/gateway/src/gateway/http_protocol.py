@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.patience import with_connection
+
 if TYPE_CHECKING:
     _Transport = asyncio.Transport
 else:
@@ -50,3 +52,4 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base has it
         """Begin to serve a connection."""
         super().connection_made(OneWrite(transport))
+        self.app_state = with_connection(self.app_state)

@@ -14,9 +14,9 @@ class OneByOne:
         self._send_one = send_one
         self._deadline = deadline
 
-    def is_full(self, _event_id: str) -> bool:
+    def excess(self, _event_id: str) -> str | None:
         """Tell that there is always room."""
-        return False
+        return None
 
     async def submit(
         self,

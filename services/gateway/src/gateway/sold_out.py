@@ -123,9 +123,9 @@ class BookingDesk:
         self._carrier = carrier
         self._sold_out = sold_out
 
-    def is_full(self, event_id: str) -> bool:
-        """Tell whether whoever asks for this event now is refused as "busy"."""
-        return self._carrier.is_full(event_id)
+    def excess(self, event_id: str) -> str | None:
+        """Tell why whoever asks for this event now is refused as "busy"; None when they are not."""
+        return self._carrier.excess(event_id)
 
     async def submit(
         self,

@@ -8,18 +8,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import httpx
-from gateway.app import create_app
+import pytest
+from gateway import problems
+from gateway.app import Gateway, create_app
 from gateway.bootstrap import open_parts
 from gateway.coalescer import Coalescer, Limits
 from gateway.config import GatewaySettings
 from gateway.hang_up import has_hung_up
+from gateway.patience import HELD
 from gateway.server import address, bind, serve
 from gateway.sold_out import BookingDesk, SoldOut
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.lifecycle import Stop
 from goticket_testing.scripted import ScriptedBackends
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
 PATH = f"/api/v1/events/{EVENT}/bookings"
@@ -49,7 +52,7 @@ class StuckBooking:
 class Door:
     """A gateway behind a real port, and what a test can see of it; `now` is the queue's clock."""
 
-    app: ASGIApp
+    app: Gateway
     carrier: Coalescer
     url: str = ""
     now: float = 0.0
@@ -72,6 +75,7 @@ async def open_door(settings: GatewaySettings) -> AsyncIterator[Door]:
         )
         desk = BookingDesk(carrier, SoldOut(time.monotonic))
         app = create_app(replace(parts, desk=desk), max_body_bytes=settings.max_body_bytes)
+        assert isinstance(app, Gateway)
         door = Door(app, carrier)
         stop = Stop()
         serving = asyncio.create_task(serve(door, bound, parts.health, stop))
@@ -106,7 +110,7 @@ async def test_who_hangs_up_in_the_queue_is_not_booked_and_the_others_are(
         await until(lambda: not backends.never_asked("CreateBooking"))
         before = book("before")
         await until(lambda: door.carrier.waiting == 1)
-        writer = await _send_by_hand(door.url, bearer() | {"Idempotency-Key": "leaves"})
+        _, writer = await _send_by_hand(door.url, bearer() | {"Idempotency-Key": "leaves"})
         await until(lambda: door.carrier.waiting == 2)
         after = book("after")
         await until(lambda: door.carrier.waiting == 3)
@@ -123,12 +127,109 @@ async def test_who_hangs_up_in_the_queue_is_not_booked_and_the_others_are(
     assert [request.idempotency_key for request in batch] == ["before", "after"]
 
 
-async def _send_by_hand(url: str, headers: dict[str, str]) -> asyncio.StreamWriter:
+@dataclass
+class Room:
+    """Whether the queue has room, in place of the coalescer's own word; and who asked."""
+
+    free: bool = False
+    asked: int = 0
+
+    def excess(self, _event_id: str) -> str | None:
+        self.asked += 1
+        return None if self.free else "full"
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> Room:
+    room = Room()
+    monkeypatch.setattr(BookingDesk, "excess", lambda _desk, event_id: room.excess(event_id))
+    monkeypatch.setattr(problems, "RETRY_AFTER_SECONDS", (1, 1))
+    return room
+
+
+def one_connection(door: Door) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=1)
+    return httpx.AsyncClient(base_url=door.url, timeout=PATIENCE, limits=limits)
+
+
+async def test_who_comes_back_before_their_time_is_held_until_then(
+    settings: GatewaySettings, bearer: Bearer, room: Room
+) -> None:
+    headers = bearer() | {"Content-Type": "application/json"}
+    async with open_door(settings) as door, one_connection(door) as client:
+        loop = asyncio.get_running_loop()
+        first = await client.post(PATH, content=BODY, headers=headers)
+        told = loop.time()
+        assert (first.status_code, first.headers["Retry-After"], room.asked) == (503, "1", 1)
+        # Whatever else the connection is used for is not held.
+        assert (await client.get("/livez")).status_code == 200
+        again = await client.post(PATH, content=BODY, headers=headers)
+        assert (again.status_code, room.asked) == (503, 3)
+        assert loop.time() - told > 0.9
+        # Another connection has been told nothing.
+        async with one_connection(door) as other:
+            assert (await other.post(PATH, content=BODY, headers=headers)).status_code == 503
+        assert room.asked == 4
+
+
+async def test_who_was_held_is_served_when_there_is_room_by_then(
+    settings: GatewaySettings,
+    backends: ScriptedBackends,
+    booking: pb.Booking,
+    bearer: Bearer,
+    room: Room,
+) -> None:
+    backends.answers["CreateBooking"] = pb.CreateBookingResponse(booking=booking)
+    headers = bearer() | {"Content-Type": "application/json"}
+    async with open_door(settings) as door, one_connection(door) as client:
+        assert (await client.post(PATH, content=BODY, headers=headers)).status_code == 503
+        early = asyncio.create_task(client.post(PATH, content=BODY, headers=headers))
+        await until(lambda: HELD._value.get() == 1)
+        room.free = True
+        assert (await early).status_code == 201
+        assert HELD._value.get() == 0
+
+
+async def test_who_hangs_up_while_held_is_not_booked_and_leaves_no_trace(
+    settings: GatewaySettings,
+    backends: ScriptedBackends,
+    bearer: Bearer,
+    room: Room,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    async with open_door(settings) as door:
+        headers = bearer() | {"Idempotency-Key": "leaves"}
+        reader, writer = await _send_by_hand(door.url, headers)
+        assert b" 503 " in await reader.readline()
+        writer.write(_booking(door.url, headers))
+        await until(lambda: HELD._value.get() == 1)
+        writer.close()
+        await writer.wait_closed()
+        room.free = True
+        await until(lambda: HELD._value.get() == 0)
+        async with one_connection(door) as other:
+            assert (await other.get("/livez")).status_code == 200
+    assert room.asked == 3
+    assert backends.never_asked("CreateBooking")
+    assert "Exception" not in "".join(capfd.readouterr())
+
+
+async def _send_by_hand(
+    url: str, headers: dict[str, str]
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Send a booking over a connection that the test can close."""
     host, port = url.removeprefix("http://").split(":")
-    _, writer = await asyncio.open_connection(host, int(port))
-    usual = {"Host": host, "Content-Type": "application/json", "Content-Length": str(len(BODY))}
-    lines = [f"{name}: {value}\r\n" for name, value in (usual | headers).items()]
-    writer.write(f"POST {PATH} HTTP/1.1\r\n{''.join(lines)}\r\n".encode() + BODY)
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(_booking(url, headers))
     await writer.drain()
-    return writer
+    return reader, writer
+
+
+def _booking(url: str, headers: dict[str, str]) -> bytes:
+    usual = {
+        "Host": url.removeprefix("http://"),
+        "Content-Type": "application/json",
+        "Content-Length": str(len(BODY)),
+    }
+    lines = [f"{name}: {value}\r\n" for name, value in (usual | headers).items()]
+    return f"POST {PATH} HTTP/1.1\r\n{''.join(lines)}\r\n".encode() + BODY

@@ -172,7 +172,8 @@ async def test_a_full_queue_turns_away_before_anything_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert app.hot_bookings
-    monkeypatch.setattr(app.hot_bookings._desk, "is_full", lambda event: event == EVENT)
+    excess = {EVENT: "full"}.get
+    monkeypatch.setattr(app.hot_bookings._desk, "excess", excess)
     answer = await client.post(
         URL, content=b"no JSON", headers={"X-Request-ID": "req-2", "Origin": SHOP}
     )

@@ -93,7 +93,7 @@ async def test_cancelling_a_request_ends_its_call() -> None:
 
 async def test_there_is_always_room() -> None:
     carrier = OneByOne(Booking().one)
-    assert not carrier.is_full("e1")
+    assert carrier.excess("e1") is None
 
 
 def _origin(request_id: str = "r1") -> Origin:
