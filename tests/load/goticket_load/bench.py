@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from goticket_testing.world import Json, Person, event_body
 
-from goticket_load import wrk
+from goticket_load import lonely, wrk
 from goticket_load.ledger import Told, Verdict
 from goticket_load.machine import Machine
 from goticket_load.wrk import Load, Tally
@@ -173,6 +173,14 @@ class Bench:
                 self.loads.append(measured)
                 self._show(measured)
         return found
+
+    def in_turns(
+        self, urls: Mapping[str, str], event: str, seconds: float
+    ) -> dict[str, Sequence[float]]:
+        """The seconds of each booking of one buyer who books on these paths in turns."""
+        taken = lonely.in_turns(urls, event, self.buyers[0], seconds)
+        self.told.append(Told((event,), sum(map(len, taken.values())), 0))
+        return taken
 
     def warm_up(self, event: str) -> None:
         """Let processes see every token once and open their connections."""

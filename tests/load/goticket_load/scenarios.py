@@ -19,8 +19,6 @@ from goticket_load.wrk import Load
 UNARY = {"gateway serve": "GATEWAY_COALESCE", "booking serve": "BOOKING_LANES"}
 """Settings that, when false, take a process's part of the batched path out of service."""
 OVERLOAD = 5
-TURNS = 8
-"""How often two paths are measured in turns."""
 HOLD_SECONDS = 5
 
 
@@ -88,29 +86,22 @@ def hot(bench: Bench) -> None:
 
 
 def lonely(bench: Bench) -> None:
-    """One buyer at a time, in turns on this path and on the unary one.
-
-    In turns, because from one minute to the next a machine's pace changes by more than
-    what the two differ by.
-    """
+    """One buyer at a time, in turns on this path and on the unary one."""
     unary_url = bench.machine.add_replica(
         booking_settings={"LANES": "false"}, gateway_settings={"COALESCE": "false"}
     )
     try:
-        event = bench.events()
+        event = bench.events()[0]
         urls = {"batched": bench.machine.base_url, "unary": unary_url}
-        ratios: list[float] = []
-        for turn in range(TURNS + 1):
-            p50s = []
-            for path, url in urls.items():
-                load = Load("book", 1, bench.seconds(2.5, 1.5))
-                alone = bench.load(f"lonely, {path}", load, event, url=url, kept=turn > 0)
-                p50s.append(alone.percentile_ms(50))
-            if turn:  # the first warms up
-                ratios.append(p50s[0] / p50s[1])
+        bench.in_turns(urls, event, bench.seconds(3, 2))  # warms up
+        taken = bench.in_turns(urls, event, bench.seconds(20, 6))
     finally:
         bench.machine.drop_replica()
-    bench.figures["lonely / unary"] = statistics.median(ratios)
+    p50s = {path: statistics.median(seconds) for path, seconds in taken.items()}
+    for path, seconds in p50s.items():
+        bench.figure(f"lonely, {path}, p50", 1000 * seconds, " ms")
+    bench.figures["lonely, bookings on each path"] = len(taken["unary"])
+    bench.figures["lonely / unary"] = p50s["batched"] / p50s["unary"]
 
 
 def sell_out(bench: Bench) -> None:
@@ -305,7 +296,7 @@ SCENARIOS = (
     Scenario("w", "Yardstick: the web framework", framework_yardsticks, 13, 9),
     Scenario("u", "Yardstick: the unary path", unary, 55, 18),
     Scenario("a", "Hot event, plenty of stock", hot, 78, 35),
-    Scenario("l", "One lonely buyer", lonely, 45, 20),
+    Scenario("l", "One lonely buyer", lonely, 33, 18),
     Scenario("b", "Sell-out, and refusals", sell_out, 60, 20),
     Scenario("c", "Many events at once", many_events, 45, 15),
     Scenario("d", "Holds, confirmations, expiries and reads", day, 45, 25),
