@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from notification.bookings import Booking, Kind, Notice
-from notification.composing import Composer
+from notification.composing import SHORT, Composer
 from notification.letters import Letter, Letterhead, Unaddressable
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
@@ -33,10 +33,11 @@ async def composed(composer: Composer, booking: Booking, number: int = 1) -> Let
 async def test_everybody_gets_the_letter_asked_for(
     composer: Composer, make_booking: MakeBooking
 ) -> None:
+    numbers = (1, 2, SHORT, SHORT + 1, SHORT + 2)
     letters = await asyncio.gather(
-        *(composed(composer, make_booking(tickets=number), number) for number in range(1, 6))
+        *(composed(composer, make_booking(tickets=number), number) for number in numbers)
     )
-    for number, letter in enumerate(letters, start=1):
+    for number, letter in zip(numbers, letters, strict=True):
         parts = message_from_bytes(letter.content).walk()
         kinds = [part.get_content_type() for part in parts]
         assert letter.message_id == f"<{UUID(int=number)}@goticket.example>"
@@ -66,9 +67,13 @@ async def test_the_event_loop_goes_on_while_a_long_letter_is_composed(
     assert len(message_from_bytes((await letter).content).get_payload()) == 202
 
 
-async def test_closing_ends_the_thread(make_booking: MakeBooking) -> None:
+async def test_only_a_long_letter_takes_a_thread_and_closing_ends_it(
+    make_booking: MakeBooking,
+) -> None:
     composer = Composer()
-    await composed(composer, make_booking())
+    await composed(composer, make_booking(tickets=SHORT))
+    assert not any(thread.name.startswith("composer") for thread in threading.enumerate())
+    await composed(composer, make_booking(tickets=SHORT + 1))
     assert any(thread.name.startswith("composer") for thread in threading.enumerate())
 
     await composer.close()
