@@ -94,6 +94,12 @@ def goals(bench: Bench) -> list[Goal]:
             figure("overload, accepted / best", math.nan),
         ),
         Goal(
+            "the same when nobody waits to come back / best",
+            0.85,
+            1.0,
+            figure("overload, nobody waits, accepted / best", math.nan),
+        ),
+        Goal(
             "p99 of those accepted",
             5_000,
             1_000,
