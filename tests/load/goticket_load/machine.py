@@ -131,6 +131,23 @@ class Machine(Stack):
         """Run SQL as superuser; returns what psql prints."""
         return self.server.run_sql(database, script)
 
+    @contextlib.contextmanager
+    def slow_transactions(self, seconds: float) -> Iterator[None]:
+        """Let every transaction that writes events of bookings take so much longer.
+
+        It waits while it holds its locks, as it would for a slow disk.
+        """
+        self.sql(
+            "CREATE FUNCTION booking.wait_a_while() RETURNS trigger LANGUAGE plpgsql AS "
+            f"'BEGIN PERFORM pg_sleep({seconds:f}); RETURN NULL; END';"
+            "CREATE TRIGGER wait_a_while AFTER INSERT ON booking.outbox "
+            "FOR EACH STATEMENT EXECUTE FUNCTION booking.wait_a_while();"
+        )
+        try:
+            yield
+        finally:
+            self.sql("DROP FUNCTION booking.wait_a_while CASCADE")
+
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time so far of each process and server with its children."""
         pids = {name: self.process(name).pid for name in self.services}

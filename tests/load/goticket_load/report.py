@@ -19,6 +19,9 @@ ROOT = Path(__file__).parents[3]
 PGBENCH = "pgbench, 64 clients"
 
 
+OVERLOADS = ("slow database, overload", "overload", "overload, nobody waits")
+
+
 @dataclass(frozen=True)
 class Goal:
     """A line of the table. `least` and `aim` are lower bounds, upper ones where `below`."""
@@ -88,6 +91,12 @@ def goals(bench: Bench) -> list[Goal]:
         Goal("many events / one hot event", 0.5, 1.0, figure("many events / one", math.nan)),
         Goal("with history / empty", 0.85, 0.97, figure("history / empty", math.nan)),
         Goal(
+            "accepted at five times the rate / best",
+            0.85,
+            1.0,
+            figure("slow database, overload, accepted / best", math.nan),
+        ),
+        Goal(
             "accepted of five times as many buyers / best",
             0.85,
             1.0,
@@ -100,10 +109,10 @@ def goals(bench: Bench) -> list[Goal]:
             figure("overload, nobody waits, accepted / best", math.nan),
         ),
         Goal(
-            "p99 of those accepted",
+            "p99 of those accepted, in all three",
             5_000,
             1_000,
-            _percentile(bench, "overload", 99),
+            max(_percentile(bench, name, 99) for name in OVERLOADS),
             below=True,
             unit=" ms",
         ),

@@ -1,11 +1,9 @@
 """The scenarios, by letter, in the order they run in."""
 
 import statistics
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
 
 import httpx
 from booking.config import ServeSettings
@@ -14,11 +12,11 @@ from gateway.config import GatewaySettings
 from goticket_load import yardsticks
 from goticket_load.bench import PLENTY, Bench
 from goticket_load.history import add_history
+from goticket_load.overload import overload
 from goticket_load.wrk import Load
 
 UNARY = {"gateway serve": "GATEWAY_COALESCE", "booking serve": "BOOKING_LANES"}
 """Settings that, when false, take a process's part of the batched path out of service."""
-OVERLOAD = 5
 HOLD_SECONDS = 5
 
 
@@ -153,78 +151,6 @@ def day(bench: Bench) -> None:
     bench.machine.without("booking serve", *settings)
 
 
-def overload(bench: Bench) -> None:
-    """Five times as many buyers as the best rate takes: who is served, and does the rest answer.
-
-    First they wait the seconds that a refusal asks for, then nobody waits: whoever is
-    turned away comes back at once.
-    """
-    best = bench.best()
-    buyers = OVERLOAD * best.connections
-    event = bench.events()
-    bench.warm_up(event[0])
-    for name, settings in (("overload", {"PATIENT": "1"}), ("overload, nobody waits", {})):
-        load = Load("book", buyers, bench.seconds(15, 6), settings=settings)
-        with Probes(bench, event[0]) as probes:
-            flooded = bench.load(name, load, event)
-        bench.figures[f"{name}, accepted / best"] = flooded.rate / best.rate
-        offered = flooded.tally.requests / flooded.tally.seconds
-        bench.figures[f"{name}, offered / best"] = offered / best.rate
-        bench.figure(f"{name}, turned away", flooded.tally.per_second("book", 503), "/s")
-        for what, milliseconds in probes.p99().items():
-            bench.figure(f"{name}, p99 of {what}", milliseconds, " ms")
-
-
-class Probes(threading.Thread):
-    """Somebody who reads, cancels and looks at /livez all the while, one thing at a time."""
-
-    def __init__(self, bench: Bench, event: str) -> None:
-        super().__init__(daemon=True)
-        self._bench = bench
-        self._event = event
-        self._done = threading.Event()
-        self._seconds: dict[str, list[float]] = {}
-        self._buyer = bench.buyers[0]
-        booked = [bench.book(event, self._buyer) for _ in range(20)]
-        self._bookings = [answer.json()["id"] for answer in booked if answer.is_success]
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self.join()
-
-    def run(self) -> None:
-        """Look, until told to stop."""
-        headers = self._buyer.headers
-        with httpx.Client(
-            base_url=self._bench.machine.base_url, timeout=30, headers=headers
-        ) as api:
-            while not self._done.wait(0.1):
-                self._time("/livez", lambda: api.get("/livez"))
-                self._time("a read", lambda: api.get(f"/api/v1/events/{self._event}"))
-                if self._bookings:
-                    path = f"/api/v1/bookings/{self._bookings.pop()}/cancel"
-                    self._time("a cancel", lambda path=path: api.post(path))  # type: ignore[misc]  # mypy cannot type a default here
-
-    def _time(self, name: str, call: Callable[[], httpx.Response]) -> None:
-        begun = time.perf_counter()
-        try:
-            name += "" if call().is_success else ", refused"
-        except httpx.TransportError:
-            name += ", broken"
-        self._seconds.setdefault(name, []).append(time.perf_counter() - begun)
-
-    def p99(self) -> dict[str, float]:
-        """Milliseconds by what was done (the longest, with fewer than a hundred)."""
-        return {
-            name: 1000 * (statistics.quantiles(s, n=100)[-1] if len(s) >= 100 else max(s))
-            for name, s in self._seconds.items()
-        }
-
-
 def replica(bench: Bench) -> None:
     """A second gateway with a booking of its own sells the same event."""
     event = bench.events()
@@ -300,7 +226,7 @@ SCENARIOS = (
     Scenario("b", "Sell-out, and refusals", sell_out, 60, 20),
     Scenario("c", "Many events at once", many_events, 45, 15),
     Scenario("d", "Holds, confirmations, expiries and reads", day, 45, 25),
-    Scenario("e", "Overload", overload, 20, 10),
+    Scenario("e", "Overload", overload, 105, 60),
     Scenario("g", "A second replica", replica, 40, 20),
     Scenario("h", "Millions of bookings stored", history, 110, 20),
     Scenario("f", "Relay and notification", followers, 60, 25),

@@ -11,7 +11,8 @@ as a call comes back. The rules:
 - Who came first leaves first. An event with a crowd travels alone, because its slowness
   must hold nobody else; small parties share a call, because each is too small to pay one.
 - What waits is bounded, for all and for each event. Who would not be answered in time is
-  refused at once, and nobody is answered later than `deadline` seconds.
+  refused at once, and nobody is answered later than `deadline` seconds. A call leaves with
+  those only who can wait for its answer: one that is given up half-way is work for nobody.
 - Who has gone away while waiting is not sent.
 """
 
@@ -58,10 +59,11 @@ logger = get_logger(__name__)
 class Limits:
     """Bounds of a coalescer; times in seconds."""
 
-    waiting: int = 4096
+    waiting: int = 8192
     """Requests of all events that may wait."""
-    waiting_per_event: int = 2048
-    """Requests of one event that may wait, so that a crowd leaves room for other events."""
+    waiting_per_event: int = 4096
+    """Requests of one event that may wait, so that a crowd leaves room for other events: about
+    a second's worth at full speed. At lower speeds the deadline is what bounds them."""
     batch: int = 256
     flights: int = 6
     flights_per_event: int = 3
@@ -71,8 +73,8 @@ class Limits:
     """So many waiting requests of one event leave while a call of the event is out."""
     deadline: float = WRITE_SECONDS
     """From the arrival of a request to its answer."""
-    reserve: float = 1.0
-    """What has to be left of the deadline when a call leaves."""
+    reserve: float = 2.0
+    """What has to be left of the deadline when a call leaves, at least."""
     look_after: float = 0.1
     """Who waited that long is asked whether they are still there."""
 
@@ -287,7 +289,11 @@ class Coalescer:
 
     def _take(self, party: _Party, places: int) -> list[_Waiter]:
         """Take at most `places` of a party; refuse those that are too late to be sent."""
-        latest = self._clock() + self._limits.reserve - self._limits.deadline
+        now, limits = self._clock(), self._limits
+        # What has to be left is what calls take, but not more than half: somebody has to find
+        # out when they have become faster.
+        takes = min(max(limits.reserve, party.pace.expected_call(now)), limits.deadline / 2)
+        latest = now + takes - limits.deadline
         taken: list[_Waiter] = []
         while party.waiting and len(taken) < places:
             _, waiter = party.waiting.popitem(last=False)

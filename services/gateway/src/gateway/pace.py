@@ -33,19 +33,27 @@ class Pace:
         self.out -= 1
         self.aboard -= size
 
+    def expected_call(self, now: float) -> float:
+        """Return the seconds until the answer of a call that leaves now."""
+        return (self.out + 1) * max(self.call_seconds, self._stalled(now))
+
     def expected_wait(self, now: float, waiting: int, batch: int) -> float:
         """Return the seconds until a newcomer's answer when so many wait already.
 
         By calls a small batch is told well, by requests a large one; either alone would
         turn a crowd away because one call was slow. So the better of the two counts.
         """
-        stalled = now - self.since if self.out else 0.0
+        stalled = self._stalled(now)
         calls = max(1, self.out) + waiting // batch
         requests = self.aboard + waiting + 1
         return min(
             calls * max(self.call_seconds, stalled),
             requests * max(self.request_seconds, stalled / max(1, self.aboard)),
         )
+
+    def _stalled(self, now: float) -> float:
+        """How long nothing has come back while something is out."""
+        return now - self.since if self.out else 0.0
 
 
 def _smoothed(mean: float, latest: float) -> float:

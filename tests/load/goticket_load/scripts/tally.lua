@@ -46,7 +46,7 @@ local limit = tonumber(setting("LIMIT", "0"))
 local rate = tonumber(setting("RATE", "0"))
 local patient = setting("PATIENT", "0") == "1"
 local keys = setting("KEYS", "1") == "1"
-local waits = {} -- seconds that refusals ask for, oldest first
+local waits = {} -- seconds that each answer asks to wait, oldest first
 local first, last = 1, 0
 
 -- The text of a request. Its id doubles as the idempotency key and comes back with the
@@ -85,9 +85,10 @@ function note(status, headers)
       add(latencies, key .. " " .. math.floor(math.log(microseconds) / GROWTH))
       sent[id] = nil
    end
-   if patient and status == 503 then
+   if patient then
       last = last + 1
-      waits[last] = tonumber(headers["retry-after"] or headers["Retry-After"])
+      local asked_for = status == 503 and (headers["retry-after"] or headers["Retry-After"])
+      waits[last] = tonumber(asked_for or 0)
    end
    answered = answered + 1
    if limit > 0 and answered >= limit then
@@ -107,7 +108,7 @@ if rate > 0 then
 end
 
 -- Who is turned away comes back after the seconds that Retry-After asks for. Which
--- connection that is wrk does not say: for each refusal one of them waits.
+-- connection wants to go on wrk does not say: they do in the order of their answers.
 if patient then
    function delay()
       local seconds = waits[first]
