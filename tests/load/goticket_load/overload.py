@@ -37,7 +37,7 @@ def five_times_the_rate(bench: Bench) -> None:
         load = Load("book", CROWD, bench.seconds(8, 5))
         best = bench.load("slow database", load, [hot]).rate
         buyers = int(BUYERS_PER_RATE * best) + CROWD
-        load = Load("book", buyers, bench.seconds(20, 8), settings={"PATIENT": "1"})
+        load = Load("book", buyers, bench.seconds(16, 8), settings={"PATIENT": "1"})
         # Who cancels is a buyer of another event: a cancellation takes as long as a batch, and
         # of the same stock.
         flooded = _flood(bench, "slow database, overload", load, hot, looked_at=quiet)
@@ -60,7 +60,7 @@ def five_times_the_buyers(bench: Bench) -> None:
 
     before = usual()
     for name, settings in (("overload", {"PATIENT": "1"}), ("overload, nobody waits", {})):
-        load = Load("book", TIMES * connections, bench.seconds(15, 6), settings=settings)
+        load = Load("book", TIMES * connections, bench.seconds(12, 6), settings=settings)
         flooded = _flood(bench, name, load, event, looked_at=event)
         after = usual()
         _compare(bench, flooded, (before + after) / 2)

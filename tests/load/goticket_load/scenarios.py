@@ -54,7 +54,7 @@ def unary(bench: Bench) -> None:
         bench.machine.restart(process, {setting: "false"})
     event = bench.events()
     bench.warm_up(event[0])
-    seconds = bench.seconds(10, 4)
+    seconds = bench.seconds(8, 4)
     for connections in (1, 64) if bench.quick else (1, 16, 64, 256):
         bench.load(f"unary, {connections}", Load("book", connections, seconds), event)
     for process, setting in UNARY.items():
@@ -74,7 +74,7 @@ def hot(bench: Bench) -> None:
     """One event, plenty of stock, ever more buyers at once."""
     event = bench.events()
     bench.warm_up(event[0])
-    seconds = bench.seconds(10, 4)
+    seconds = bench.seconds(8, 4)
     for connections in (1, 16, 64, 256, 1024):
         bench.load(f"hot event, {connections}", Load("book", connections, seconds), event)
     database_yardstick(bench)  # again: the machine may have been faster or slower meanwhile
@@ -125,7 +125,7 @@ def many_events(bench: Bench) -> None:
     """Buyers spread over many events."""
     count = 100 if bench.quick else 1_000
     events = bench.events(count, capacity=PLENTY)
-    seconds = bench.seconds(10, 4)
+    seconds = bench.seconds(8, 4)
     bench.warm_up(events[0])
     one = bench.load("one hot event beside it", Load("book", 64, seconds), events[:1])
     many = bench.load(f"{count:,} events", Load("book", 64, seconds), events)
@@ -155,7 +155,7 @@ def replica(bench: Bench) -> None:
     """A second gateway with a booking of its own sells the same event."""
     event = bench.events()
     bench.warm_up(event[0])
-    seconds = bench.seconds(10, 4)
+    seconds = bench.seconds(8, 4)
     one = bench.load("one replica, 64", Load("book", 64, seconds), event)
     second = bench.machine.add_replica()
     try:
@@ -174,7 +174,7 @@ def history(bench: Bench) -> None:
     """The hot event when very many bookings are stored already."""
     event = bench.events()
     bench.warm_up(event[0])
-    seconds = bench.seconds(10, 4)
+    seconds = bench.seconds(8, 4)
     empty = bench.load("before", Load("book", 64, seconds), event)
     rows = 100_000 if bench.quick else 2_000_000
     add_history(bench.machine, event[0], rows)
@@ -206,7 +206,7 @@ def followers(bench: Bench) -> None:
     bench.figure("mails with PDF", (_mails(bench) - mails) / (time.monotonic() - begun), "/s")
     bench.machine.start("booking relay")
     name = "hot event while relay and mails run, 64"
-    bench.load(name, Load("book", 64, bench.seconds(10, 4)), bench.events())
+    bench.load(name, Load("book", 64, bench.seconds(8, 4)), bench.events())
     for follower in ("booking relay", "notification worker"):
         bench.machine.stop(follower)
 
@@ -220,14 +220,14 @@ def _mails(bench: Bench) -> int:
 SCENARIOS = (
     Scenario("y", "Yardstick: one transaction a booking", database_yardstick, 9, 5),
     Scenario("w", "Yardstick: the web framework", framework_yardsticks, 13, 9),
-    Scenario("u", "Yardstick: the unary path", unary, 55, 18),
-    Scenario("a", "Hot event, plenty of stock", hot, 78, 35),
+    Scenario("u", "Yardstick: the unary path", unary, 47, 18),
+    Scenario("a", "Hot event, plenty of stock", hot, 68, 35),
     Scenario("l", "One lonely buyer", lonely, 33, 18),
     Scenario("b", "Sell-out, and refusals", sell_out, 60, 20),
-    Scenario("c", "Many events at once", many_events, 45, 15),
+    Scenario("c", "Many events at once", many_events, 40, 15),
     Scenario("d", "Holds, confirmations, expiries and reads", day, 45, 25),
-    Scenario("e", "Overload", overload, 105, 60),
-    Scenario("g", "A second replica", replica, 40, 20),
-    Scenario("h", "Millions of bookings stored", history, 110, 20),
+    Scenario("e", "Overload", overload, 90, 60),
+    Scenario("g", "A second replica", replica, 36, 20),
+    Scenario("h", "Millions of bookings stored", history, 100, 20),
     Scenario("f", "Relay and notification", followers, 60, 25),
 )
