@@ -16,8 +16,8 @@ class Composer:
     """Composes short letters on the spot and long ones in one thread, one after another.
 
     The loop has other letters' conversations to hold, but handing a letter to a thread and
-    back costs a worker a sixth of its letters. More threads would only wait for each other,
-    since this is pure computing. Nor do processes of its own help a worker: handing notices
+    back costs a worker a sixth of its letters or more. More threads would only wait for each
+    other, since this is pure computing. Nor do processes of its own help a worker: handing notices
     and letters over costs nearly as much as composing. Who has processors to spare starts
     more workers.
     """
