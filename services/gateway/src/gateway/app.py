@@ -23,6 +23,7 @@ from gateway.jwks import KeyRing
 from gateway.middleware import middleware_stack
 from gateway.middleware.in_flight import MAX_IN_FLIGHT
 from gateway.openapi import DESCRIPTION, build_document, operation_id
+from gateway.patience import Patience
 from gateway.problems import HANDLERS, Problem, problem_response
 from gateway.routers import auth, bookings, docs, events, keys, operations, tickets, users
 from gateway.sold_out import BookingDesk
@@ -46,6 +47,7 @@ class Gateway(FastAPI):
     """The application, with one route that its bare endpoint looks at first."""
 
     hot_bookings: HotBookings | None = None
+    patience: Patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -82,6 +84,7 @@ def create_app(
         # One server span a request, named by its route; metrics are Prometheus's.
         telemetry={"metrics": False, "logs": False, "operation_spans": False},
     )
+    app.patience = Patience()
     app.state.backends = parts.backends
     app.state.desk = parts.desk
     app.state.availability = parts.availability
@@ -104,6 +107,7 @@ def create_app(
         parts.access_lines,
         max_body_bytes=max_body_bytes,
         cors_origins=cors_origins,
+        patience=app.patience,
     )
     return app
 

@@ -91,4 +91,4 @@ async def run_gateway(settings: GatewaySettings, stop: Stop) -> None:
             public_metrics=settings.public_metrics,
         )
         app.openapi()  # built now, so that no request waits for it
-        await serve(app, bound, parts.health, stop)
+        await serve(app, bound, parts.health, stop, app.patience.close)

@@ -6,13 +6,15 @@ as a call comes back. The rules:
 - At most `flights` calls at once, and of one event at most `flights_per_event`: a slow
   event keeps those, never the others. While one call of an event is out, the next leaves
   when a crowd has gathered, so that booking has the next batch at hand when it commits
-  one; the rest leaves when a call comes back. The requests of an event leave in the order
-  in which they came.
+  one, unless calls are so slow that it could not wait for the one before it (nobody knows
+  before the first has come back); the rest leaves when a call comes back. The requests of
+  an event leave in the order in which they came.
 - Who came first leaves first. An event with a crowd travels alone, because its slowness
   must hold nobody else; small parties share a call, because each is too small to pay one.
 - What waits is bounded, for all and for each event. Who would not be answered in time is
   refused at once, and nobody is answered later than `deadline` seconds. A call leaves with
-  those only who can wait for its answer: one that is given up half-way is work for nobody.
+  those only who can wait for its answer, because one that is given up half-way is work for
+  nobody.
 - Who has gone away while waiting is not sent.
 """
 
@@ -214,7 +216,11 @@ class Coalescer:
         """Put a party that may leave in line, by its first arrival."""
         limits = self._limits
         waiting, out = len(party.waiting), party.pace.out
-        may_leave = not out or (out < limits.flights_per_event and waiting >= limits.gathered)
+        may_leave = not out or (
+            out < limits.flights_per_event
+            and waiting >= limits.gathered
+            and party.pace.expected_call(self._clock()) <= limits.reserve
+        )
         if waiting and may_leave and not party.listed:
             party.listed = True
             heapq.heappush(self._ready, (next(iter(party.waiting)), party))
@@ -292,7 +298,7 @@ class Coalescer:
         now, limits = self._clock(), self._limits
         # What has to be left is what calls take, but not more than half: somebody has to find
         # out when they have become faster.
-        takes = min(max(limits.reserve, party.pace.expected_call(now)), limits.deadline / 2)
+        takes = min(max(limits.reserve, party.pace.expected_call(now)), limits.deadline * 0.8)
         latest = now + takes - limits.deadline
         taken: list[_Waiter] = []
         while party.waiting and len(taken) < places:

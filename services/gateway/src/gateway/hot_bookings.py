@@ -120,14 +120,14 @@ class HotBookings:
         *,
         max_body_bytes: int,
         cors_origins: Sequence[str],
-        patience: Patience | None = None,
+        patience: Patience,
     ) -> None:
         self._application = application
         self._verifier = verifier
         self._desk = desk
         self._lines = lines
         self._max_body_bytes = max_body_bytes
-        self._patience = patience or Patience()
+        self._patience = patience
         self._with_cors = Cors(self._serve, **cors_options(cors_origins))
 
     def takes(self, scope: Scope) -> bool:
@@ -145,13 +145,14 @@ class HotBookings:
         Who comes when there is no room is turned away unread: whatever is done for those who
         cannot be served is taken from those who can.
         """
+        arrived = time.perf_counter()
         heard = _Heard(receive)
         headers = _read(scope)
         event_id = _event_of(scope)
         wish = None
         if headers is not None:
             excess = self._desk.excess(event_id)
-            if excess and await self._patience.hold(scope):
+            if excess and _is_short(headers) and await self._patience.hold(scope):
                 excess = self._desk.excess(event_id)
             if excess:
                 REFUSED.labels(excess).inc()
@@ -164,6 +165,7 @@ class HotBookings:
             return
         scope["goticket.wish"] = wish
         scope["goticket.headers"] = headers
+        scope["goticket.arrived"] = arrived
         serve = self._with_cors if b"origin" in headers else self._serve
         await serve(scope, receive, send)
 
@@ -200,7 +202,6 @@ class HotBookings:
         span = server_span(f"POST {ROUTE}", _caller_trace(headers))
         origin = Origin(request_id, user_id, span)
         status = 500
-        started = time.perf_counter()
         IN_FLIGHT.inc()
         try:
             status, answer, body = await self._answer(scope["path"], receive, wish, origin)
@@ -216,7 +217,7 @@ class HotBookings:
         finally:
             span.end()
             IN_FLIGHT.dec()
-            seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - scope["goticket.arrived"]
             answered("POST", ROUTE, status, seconds)
             self._lines.note(
                 AccessLine(
@@ -278,6 +279,12 @@ def _created(made: pb.CreateBookingResponse) -> tuple[int, RawHeaders, bytes]:
 
 def _length(body: bytes) -> tuple[bytes, bytes]:
     return b"content-length", b"%d" % len(body)
+
+
+def _is_short(headers: Headers) -> bool:
+    """Tell whether the body is as short as usual: who is held must not fill the memory."""
+    length = headers.get(b"content-length", b"")
+    return length.isdigit() and int(length) <= _USUAL_BODY_BYTES
 
 
 def _is_json(kind: bytes) -> bool:

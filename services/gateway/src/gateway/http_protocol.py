@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with one system call for an answer instead of two."""
+"""uvicorn's HTTP protocol: one system call for an answer, and no patience with half a request."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.patience import with_connection
+
+REQUEST_SECONDS = 10.0
+"""From the first byte of a request to its last. Who sends half a request takes the place of
+somebody who is served; uvicorn would wait for the rest for ever."""
 
 if TYPE_CHECKING:
     _Transport = asyncio.Transport
@@ -49,7 +53,37 @@ class OneWrite(_Transport):
 class HttpProtocol(HttpToolsProtocol):
     """The protocol of a connection."""
 
+    _arriving = False
+    _deadline: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base has it
         """Begin to serve a connection."""
         super().connection_made(OneWrite(transport))
         self.app_state = with_connection(self.app_state)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._no_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read; what has not arrived in whole has a deadline."""
+        super().data_received(data)
+        if self._arriving and self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.close)
+
+    def on_message_begin(self) -> None:
+        """Note that a request has begun."""
+        self._arriving = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """Note that it is there."""
+        self._arriving = False
+        self._no_deadline()
+        super().on_message_complete()
+
+    def _no_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

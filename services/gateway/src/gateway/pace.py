@@ -1,5 +1,6 @@
 """How fast calls come back, and what that tells a newcomer."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -18,23 +19,33 @@ class Pace:
     """When the oldest of them left, or the one before it came back."""
     call_seconds: float = 0.0
     request_seconds: float = 0.0
+    known: bool = False
+    """Whether a call has come back yet."""
 
     def depart(self, now: float, size: int) -> None:
+        """Note that a call has left with so many requests."""
         if not self.out:
             self.since = now
         self.out += 1
         self.aboard += size
 
     def land(self, now: float, size: int) -> None:
+        """Note that one has come back."""
         took = now - self.since
         self.call_seconds = _smoothed(self.call_seconds, took)
         self.request_seconds = _smoothed(self.request_seconds, took / size)
         self.since = now
+        self.known = True
         self.out -= 1
         self.aboard -= size
 
     def expected_call(self, now: float) -> float:
-        """Return the seconds until the answer of a call that leaves now."""
+        """Return the seconds until the answer of a call that leaves now.
+
+        Infinite while the first is out: it may be any time.
+        """
+        if self.out and not self.known:
+            return math.inf
         return (self.out + 1) * max(self.call_seconds, self._stalled(now))
 
     def expected_wait(self, now: float, waiting: int, batch: int) -> float:

@@ -3,9 +3,10 @@
 A refusal costs half of what a booking does, and a client that repeats it in a loop gets a
 hundred while it should have one: a few thousand of those leave a gateway no time to sell.
 So a connection that was told "busy, come back in two seconds" gets its next refusal not
-before: whoever comes back earlier is held until then, and served like anyone else if there
-is room by that time. The first refusal is always at once, and so is all other business on
-the connection.
+before: whoever comes back earlier, and finds no room, is held until then, and served like
+anyone else if there is room by that time. The first refusal is always at once, and so is all
+other business on the connection, unless it was pipelined behind the booking. Who opens a new
+connection for each attempt pays for that instead.
 """
 
 import asyncio
@@ -45,7 +46,14 @@ class Patience:
     def __init__(self, most: int = MOST_HELD, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
         self._clock = clock
-        self._held = 0
+        self._held: set[asyncio.Future[None]] = set()
+        self._closed = False
+
+    def close(self) -> None:
+        """Hold nobody any more: the gateway stops."""
+        self._closed = True
+        for turn in self._held:
+            _come(turn)
 
     def note(self, scope: Scope, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Remember what a refusal asks of the caller: its Retry-After, in seconds."""
@@ -57,19 +65,28 @@ class Patience:
     async def hold(self, scope: Scope) -> bool:
         """Wait until the caller may come back; False, at once, where nobody told them to wait."""
         connection = _connection_of(scope)
-        if connection is None or self._held >= self._most:
+        if connection is None or self._closed or len(self._held) >= self._most:
             return False
         seconds = connection.not_before - self._clock()
         if seconds <= 0:
             return False
-        self._held += 1
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        timer = loop.call_later(seconds, _come, turn)
+        self._held.add(turn)
         HELD.inc()
         try:
-            await asyncio.sleep(seconds)
+            await turn
         finally:
-            self._held -= 1
+            timer.cancel()
+            self._held.discard(turn)
             HELD.dec()
         return True
+
+
+def _come(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)
 
 
 def _connection_of(scope: Scope) -> Connection | None:

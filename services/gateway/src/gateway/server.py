@@ -75,8 +75,17 @@ def address(bound: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def serve(app: ASGIApp, bound: socket.socket, health: Health, stop: Stop) -> None:
-    """Serve until `stop`: then not ready, no new connections, finish what is in flight."""
+async def serve(
+    app: ASGIApp,
+    bound: socket.socket,
+    health: Health,
+    stop: Stop,
+    on_stop: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until `stop`: then not ready, no new connections, finish what is in flight.
+
+    `on_stop` is called when that begins.
+    """
 
     def on_started() -> None:
         health.ready = True
@@ -103,6 +112,7 @@ async def serve(app: ASGIApp, bound: socket.socket, health: Health, stop: Stop) 
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     health.ready = False
+    on_stop()
     stopping.cancel()
     if not serving.done():
         server.close_port()

@@ -1,6 +1,7 @@
 """Who closes the connection while waiting for booking is not booked."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import httpx
 import pytest
-from gateway import problems
+from gateway import http_protocol, problems
 from gateway.app import Gateway, create_app
 from gateway.bootstrap import open_parts
 from gateway.coalescer import Coalescer, Limits
@@ -21,6 +22,7 @@ from gateway.sold_out import BookingDesk, SoldOut
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.lifecycle import Stop
 from goticket_testing.scripted import ScriptedBackends
+from prometheus_client import REGISTRY
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
@@ -28,6 +30,10 @@ EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
 PATH = f"/api/v1/events/{EVENT}/bookings"
 BODY = json.dumps({"quantity": 1}).encode()
 PATIENCE = 60.0
+RETRY_AFTER = 2
+
+TICK = 0.01
+"""Loops count whole milliseconds."""
 
 Bearer = Callable[..., dict[str, str]]
 
@@ -56,6 +62,7 @@ class Door:
     carrier: Coalescer
     url: str = ""
     now: float = 0.0
+    stop: Stop = field(default_factory=Stop)
     connections: dict[str, Receive] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,18 +81,23 @@ async def open_door(settings: GatewaySettings) -> AsyncIterator[Door]:
             booking.create, booking.create_many, Limits(deadline=PATIENCE), lambda: door.now
         )
         desk = BookingDesk(carrier, SoldOut(time.monotonic))
-        app = create_app(replace(parts, desk=desk), max_body_bytes=settings.max_body_bytes)
+        app = create_app(
+            replace(parts, desk=desk),
+            max_body_bytes=settings.max_body_bytes,
+            max_in_flight=settings.max_in_flight,
+        )
         assert isinstance(app, Gateway)
         door = Door(app, carrier)
-        stop = Stop()
-        serving = asyncio.create_task(serve(door, bound, parts.health, stop))
+        serving = asyncio.create_task(
+            serve(door, bound, parts.health, door.stop, app.patience.close)
+        )
         try:
             await until(lambda: parts.health.ready)
             door.url = f"http://{address(bound)}"
             yield door
         finally:
             await carrier.aclose()
-            stop.set()
+            door.stop.set()
             await serving
 
 
@@ -143,8 +155,14 @@ class Room:
 def room(monkeypatch: pytest.MonkeyPatch) -> Room:
     room = Room()
     monkeypatch.setattr(BookingDesk, "excess", lambda _desk, event_id: room.excess(event_id))
-    monkeypatch.setattr(problems, "RETRY_AFTER_SECONDS", (1, 1))
+    monkeypatch.setattr(problems, "RETRY_AFTER_SECONDS", (RETRY_AFTER, RETRY_AFTER))
     return room
+
+
+def refused_seconds() -> float:
+    """The sum of the seconds that answers to bookings have taken so far."""
+    labels = {"method": "POST", "route": "/api/v1/events/{event_id}/bookings"}
+    return REGISTRY.get_sample_value("goticket_http_request_seconds_sum", labels) or 0.0
 
 
 def one_connection(door: Door) -> httpx.AsyncClient:
@@ -157,15 +175,18 @@ async def test_who_comes_back_before_their_time_is_held_until_then(
 ) -> None:
     headers = bearer() | {"Content-Type": "application/json"}
     async with open_door(settings) as door, one_connection(door) as client:
-        loop = asyncio.get_running_loop()
+        before = time.monotonic()
         first = await client.post(PATH, content=BODY, headers=headers)
-        told = loop.time()
-        assert (first.status_code, first.headers["Retry-After"], room.asked) == (503, "1", 1)
+        counted = refused_seconds()
+        assert (first.status_code, first.headers["Retry-After"], room.asked) == (503, "2", 1)
         # Whatever else the connection is used for is not held.
         assert (await client.get("/livez")).status_code == 200
+        asked = time.monotonic()
         again = await client.post(PATH, content=BODY, headers=headers)
         assert (again.status_code, room.asked) == (503, 3)
-        assert loop.time() - told > 0.9
+        assert time.monotonic() - before >= RETRY_AFTER - TICK
+        # What they waited is in the metrics and the access line.
+        assert refused_seconds() - counted >= RETRY_AFTER - (asked - before) - TICK
         # Another connection has been told nothing.
         async with one_connection(door) as other:
             assert (await other.post(PATH, content=BODY, headers=headers)).status_code == 503
@@ -214,12 +235,103 @@ async def test_who_hangs_up_while_held_is_not_booked_and_leaves_no_trace(
     assert "Exception" not in "".join(capfd.readouterr())
 
 
+async def test_who_sends_much_is_refused_at_once_since_a_held_body_takes_memory(
+    settings: GatewaySettings, bearer: Bearer, room: Room
+) -> None:
+    headers = bearer() | {"Content-Type": "application/json"}
+    long = BODY + b" " * 512
+    async with open_door(settings) as door, one_connection(door) as client:
+        for asked in (1, 2):  # who is held asks again afterwards
+            answer = await client.post(PATH, content=long, headers=headers)
+            assert (answer.status_code, room.asked) == (503, asked)
+
+
+async def test_a_gateway_that_stops_lets_go_whom_it_holds(
+    settings: GatewaySettings, bearer: Bearer, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(problems, "RETRY_AFTER_SECONDS", (int(PATIENCE), int(PATIENCE)))
+    headers = bearer() | {"Content-Type": "application/json"}
+    async with contextlib.AsyncExitStack() as stack:
+        door = await stack.enter_async_context(open_door(settings))
+        client = await stack.enter_async_context(one_connection(door))
+        assert (await client.post(PATH, content=BODY, headers=headers)).status_code == 503
+        early = asyncio.create_task(client.post(PATH, content=BODY, headers=headers))
+        await until(lambda: HELD._value.get() == 1)
+        door.stop.set()
+        assert (await early).status_code == 503
+        assert room.asked == 3
+
+
+async def test_half_a_request_does_not_keep_its_place_for_ever(
+    settings: GatewaySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "REQUEST_SECONDS", 0.5)
+    async with open_door(settings.model_copy(update={"max_in_flight": 1})) as door:
+        reader, writer = await _connect(door.url)
+        writer.write(
+            b"POST /api/v1/auth/login HTTP/1.1\r\nHost: gateway\r\nIdempotency-Key: half\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        )
+        await until(lambda: "half" in door.connections)
+        async with asyncio.timeout(PATIENCE):
+            assert await reader.read() == b""
+        async with one_connection(door) as other:
+            assert (await other.get("/api/v1/users/me")).status_code == 401
+        writer.close()
+
+
+async def test_half_a_head_is_not_waited_for_either(
+    settings: GatewaySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "REQUEST_SECONDS", 0.5)
+    async with open_door(settings) as door:
+        reader, writer = await _connect(door.url)
+        writer.write(b"GET /livez HTT")
+        async with asyncio.timeout(PATIENCE):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_only_what_arrives_in_halves_has_that_deadline(
+    settings: GatewaySettings,
+    backends: ScriptedBackends,
+    booking: pb.Booking,
+    bearer: Bearer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_protocol, "REQUEST_SECONDS", 0.2)
+    stuck = StuckBooking(booking)
+    backends.answers["CreateBooking"] = stuck.one
+    headers = bearer() | {"Idempotency-Key": "slow"}
+    async with open_door(settings) as door:
+        reader, writer = await _connect(door.url)
+        request = _booking(door.url, headers)
+        writer.write(request[:-1])
+        await writer.drain()
+        writer.write(request[-1:])
+        await until(lambda: not backends.never_asked("CreateBooking"))
+        await asyncio.sleep(0.4)
+        stuck.let_go.set()
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b" 201 " in head
+        length = int(head.lower().split(b"content-length:")[1].split()[0])
+        await reader.readexactly(length)
+        await asyncio.sleep(0.4)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        assert b" 200 " in await reader.readline()
+        writer.close()
+
+
+async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, port = url.removeprefix("http://").split(":")
+    return await asyncio.open_connection(host, int(port))
+
+
 async def _send_by_hand(
     url: str, headers: dict[str, str]
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Send a booking over a connection that the test can close."""
-    host, port = url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    reader, writer = await _connect(url)
     writer.write(_booking(url, headers))
     await writer.drain()
     return reader, writer

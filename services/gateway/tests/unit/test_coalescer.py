@@ -181,15 +181,38 @@ async def test_while_a_call_is_out_the_next_leaves_when_a_crowd_has_gathered(
     booking: Booking,
 ) -> None:
     async with standing_before(booking, OVERLAPPING) as crowd:
-        await crowd.asks(*"abc")
-        assert [call.keys for call in booking.out] == [["a"]]
-        await crowd.asks("d")
-        assert [call.keys for call in booking.out] == [["a"], ["b", "c", "d"]]
-        await crowd.asks(*"efgh")
+        await crowd.asks(*"abcde")
+        assert [call.keys for call in booking.out] == [["a"]]  # nobody knows how long it takes
+        booking.now += 0.1
+        booking.calls[0].answer()
+        await settled()
+        await crowd.asks("f", "g")
+        assert [call.keys for call in booking.out] == [[*"bcde"]]
+        await crowd.asks("h")
+        assert [call.keys for call in booking.out] == [[*"bcde"], [*"fgh"]]
+        await crowd.asks(*"ijkl")
         assert len(booking.out) == OVERLAPPING.flights_per_event < OVERLAPPING.flights
+        booking.calls[2].answer()
+        await settled()
+        assert booking.out[-1].keys == [*"ijkl"]
+
+
+async def test_while_calls_are_slow_the_next_leaves_when_the_one_before_has_come_back(
+    booking: Booking,
+) -> None:
+    async with standing_before(booking, OVERLAPPING) as crowd:
+        await crowd.asks(*"ab")
+        booking.now += 1.5
+        booking.calls[0].answer()
+        await settled()
+        assert [call.keys for call in booking.out] == [["b"]]
+        # Behind one that takes 1.5 seconds theirs would take three, and be cut off.
+        await crowd.asks(*"cdef")
+        assert len(booking.out) == 1
+        booking.now += 1.5
         booking.calls[1].answer()
         await settled()
-        assert booking.out[-1].keys == [*"efgh"]
+        assert [call.keys for call in booking.out] == [[*"cdef"]]
 
 
 async def test_a_call_carries_at_most_a_batch_and_the_rest_follows_in_order(
@@ -320,12 +343,12 @@ async def test_who_waited_too_long_is_refused_instead_of_sent(
     await crowd.asks("a", "b")
     booking.now += 3
     await crowd.asks("c")
-    booking.now += 1.5
+    booking.now += 0.5
     booking.calls[0].answer()
     await settled()
     assert crowd.told("b") == "busy"
     assert booking.out[0].keys == ["c"]
-    assert booking.out[0].timeout == pytest.approx(3.5)
+    assert booking.out[0].timeout == pytest.approx(4.5)
 
 
 async def test_who_would_outlive_a_call_as_slow_as_the_last_is_refused_instead_of_sent(
@@ -353,6 +376,21 @@ async def test_who_would_outlive_a_call_as_slow_as_the_last_is_refused_instead_o
     await settled()
     assert crowd.told("f") == "busy"  # 2.3 of its seconds are left, and calls take 2.5
     assert booking.out[0].keys == ["g"]
+
+
+async def test_somebody_finds_out_whether_calls_have_become_faster(
+    booking: Booking, crowd: Crowd
+) -> None:
+    await crowd.asks("a")
+    booking.now += 3
+    await crowd.asks("b")
+    booking.now += 3
+    await crowd.asks("c")
+    booking.calls[0].answer()  # after six seconds, more than anybody can wait
+    await settled()
+    assert (crowd.told("b"), crowd.told("c")) == ("busy", "busy")
+    await crowd.asks("d")
+    assert booking.out[0].keys == ["d"]
 
 
 async def test_a_call_ends_before_the_deadline_of_its_oldest_request(

@@ -101,3 +101,15 @@ async def test_no_more_than_so_many_are_held_and_who_leaves_makes_room(
     held[1].cancel()
     await asyncio.wait(held)
     assert HELD._value.get() == 0
+
+
+async def test_closing_lets_everybody_go_and_holds_nobody_any_more(patience: Patience) -> None:
+    scope = connection()
+    patience.note(scope, IN_TWO_SECONDS)
+    held = asyncio.ensure_future(patience.hold(scope))
+    await asyncio.sleep(0)
+    assert HELD._value.get() == 1
+    patience.close()
+    assert await asyncio.wait_for(held, 1.0) is True
+    assert HELD._value.get() == 0
+    assert await at_once(patience, scope)

@@ -9,7 +9,8 @@ from gateway.problems import Problem, problem_response
 
 MAX_IN_FLIGHT = 2_000
 """Requests of one process at once. Reads take milliseconds, so this many are in flight only
-when what they wait for is stuck, and all that more of them would do is to take memory."""
+when what they wait for is stuck, or half of each is missing (`http_protocol` waits ten seconds
+for the rest), and all that more of them would do is to take memory."""
 
 REFUSED = Counter(
     "goticket_http_requests_over_bound", "HTTP requests refused because too many were in flight"
