@@ -3,6 +3,7 @@
 import json
 import math
 import platform
+import statistics
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -131,8 +132,9 @@ def _rate(bench: Bench) -> Callable[[str], float]:
 
 
 def _percentile(bench: Bench, name: str, percent: float) -> float:
-    found = bench.named(name)
-    return found.percentile_ms(percent) if found else math.nan
+    """The median over the loads of that name."""
+    found = [load.percentile_ms(percent) for load in bench.loads if load.name == name]
+    return statistics.median(found) if found else math.nan
 
 
 def table(bench: Bench) -> str:
