@@ -100,9 +100,9 @@ def lonely(bench: Bench) -> None:
         with _both_paths(bench, unary_first=turn % 2 == 1) as urls:
             event = bench.events()[0]
             bench.in_turns(urls, event, 2)  # warms up
-            for path, seconds in bench.in_turns(urls, event, bench.seconds(5, 3)).items():
-                p50s[path].append(statistics.median(seconds))
-                bookings += len(seconds)
+            for path, taken in bench.in_turns(urls, event, bench.seconds(5, 3)).items():
+                p50s[path].append(statistics.median(taken))
+                bookings += len(taken)
     means = {path: statistics.mean(each) for path, each in p50s.items()}
     for path, seconds in means.items():
         bench.figure(f"lonely, {path}, p50", 1000 * seconds, " ms")
