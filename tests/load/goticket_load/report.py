@@ -92,19 +92,19 @@ def goals(bench: Bench) -> list[Goal]:
         Goal("many events / one hot event", 0.5, 1.0, figure("many events / one", math.nan)),
         Goal("with history / empty", 0.85, 0.97, figure("history / empty", math.nan)),
         Goal(
-            "accepted at five times the rate / best",
+            "accepted at five times the rate / its best",
             0.85,
             1.0,
             figure("slow database, overload, accepted / best", math.nan),
         ),
         Goal(
-            "accepted of five times as many buyers / best",
+            "accepted of five times the buyers / loads beside",
             0.85,
             1.0,
             figure("overload, accepted / best", math.nan),
         ),
         Goal(
-            "the same when nobody waits to come back / best",
+            "the same when nobody waits / loads beside",
             0.85,
             1.0,
             figure("overload, nobody waits, accepted / best", math.nan),

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -59,6 +59,11 @@ def unary(bench: Bench) -> None:
     seconds = bench.seconds(8, 4)
     for connections in (1, 64) if bench.quick else (1, 16, 64, 256):
         bench.load(f"unary, {connections}", Load("book", connections, seconds), event)
+    _restore(bench)
+
+
+def _restore(bench: Bench) -> None:
+    """Start the processes of the batched path anew."""
     for process, setting in UNARY.items():
         bench.machine.without(process, setting)
 
@@ -115,24 +120,19 @@ def _both_paths(bench: Bench, *, unary_first: bool) -> Iterator[Mapping[str, str
     """Start both paths side by side, and tell their addresses."""
     machine = bench.machine
     first, second = ("unary", "batched") if unary_first else ("batched", "unary")
-    for process, setting in UNARY.items():
+    with ExitStack() as undo:
         if unary_first:
-            machine.restart(process, {setting: "false"})
-        else:
-            machine.without(process, setting)
-    if unary_first:
-        url = machine.add_replica()
-    else:
-        url = machine.add_replica(
-            booking_settings={"LANES": "false"}, gateway_settings={"COALESCE": "false"}
-        )
-    try:
-        yield {first: machine.base_url, second: url}
-    finally:
-        machine.drop_replica()
-        if unary_first:
+            undo.callback(_restore, bench)
             for process, setting in UNARY.items():
-                machine.without(process, setting)
+                machine.restart(process, {setting: "false"})
+            url = machine.add_replica()
+        else:
+            _restore(bench)
+            url = machine.add_replica(
+                booking_settings={"LANES": "false"}, gateway_settings={"COALESCE": "false"}
+            )
+        undo.callback(machine.drop_replica)
+        yield {first: machine.base_url, second: url}
 
 
 def sell_out(bench: Bench) -> None:

@@ -6,13 +6,13 @@ as a call comes back. The rules:
 - At most `flights` calls at once, and of one event at most `flights_per_event`: a slow
   event keeps those, never the others. While one call of an event is out, the next leaves
   when a crowd has gathered, so that booking has the next batch at hand when it commits
-  one, unless calls are so slow that it could not wait for the one before it (nobody knows
-  before the first has come back); the rest leaves when a call comes back. The requests of
-  an event leave in the order in which they came.
+  one; but not behind calls so slow that its passengers could not wait for both, unless
+  nothing has come back for so long that the first may be lost. The rest leaves when a call
+  comes back. The requests of an event leave in the order in which they came.
 - Who came first leaves first. An event with a crowd travels alone, because its slowness
   must hold nobody else; small parties share a call, because each is too small to pay one.
-- What waits is bounded, for all and for each event. Who would not be answered in time is
-  refused at once, and nobody is answered later than `deadline` seconds. A call leaves with
+- What waits is bounded, for all and for each event. Who would not be answered within
+  `deadline` seconds is refused, at once or when the next call leaves: a call leaves with
   those only who can wait for its answer, because one that is given up half-way is work for
   nobody.
 - Who has gone away while waiting is not sent.
@@ -77,6 +77,8 @@ class Limits:
     """From the arrival of a request to its answer."""
     reserve: float = 2.0
     """What has to be left of the deadline when a call leaves, at least."""
+    lost: float = 0.5
+    """When nothing of an event has come back for so long, a further call does not wait for it."""
     look_after: float = 0.1
     """Who waited that long is asked whether they are still there."""
 
@@ -215,19 +217,22 @@ class Coalescer:
     def _list(self, party: _Party) -> None:
         """Put a party that may leave in line, by its first arrival."""
         limits = self._limits
-        waiting, out = len(party.waiting), party.pace.out
-        may_leave = not out or (
-            out < limits.flights_per_event
-            and waiting >= limits.gathered
-            and party.pace.expected_call(self._clock()) <= limits.reserve
-        )
-        if waiting and may_leave and not party.listed:
+        if party.waiting and not party.listed and self._may_leave(party):
             party.listed = True
             heapq.heappush(self._ready, (next(iter(party.waiting)), party))
         if self._ready and not self._boarding and self._pace.out < limits.flights:
             # Not at once: whoever has come in the same turn of the loop goes along.
             self._boarding = True
             asyncio.get_running_loop().call_soon(self._send_ready)
+
+    def _may_leave(self, party: _Party) -> bool:
+        limits, pace, now = self._limits, party.pace, self._clock()
+        if not pace.out:
+            return True
+        if pace.out >= limits.flights_per_event or len(party.waiting) < limits.gathered:
+            return False
+        is_quick = pace.known and pace.expected_call(now) <= limits.reserve
+        return is_quick or pace.stalled(now) >= limits.lost
 
     def _forget_idle(self, party: _Party) -> None:
         if party.idle and self._parties.get(party.event_id) is party:
@@ -282,6 +287,8 @@ class Coalescer:
                 crowds.append(entry)
                 continue
             party.listed = False
+            if party.waiting and not self._may_leave(party):
+                continue  # any more: the call that lands lists it again
             if taken := self._take(party, limits.batch - len(batch)):
                 parties.append((party, len(taken)))
                 batch += taken
@@ -296,9 +303,7 @@ class Coalescer:
     def _take(self, party: _Party, places: int) -> list[_Waiter]:
         """Take at most `places` of a party; refuse those that are too late to be sent."""
         now, limits = self._clock(), self._limits
-        # What has to be left is what calls take, but not more than half: somebody has to find
-        # out when they have become faster.
-        takes = min(max(limits.reserve, party.pace.expected_call(now)), limits.deadline * 0.8)
+        takes = max(limits.reserve, party.pace.expected_call(now))
         latest = now + takes - limits.deadline
         taken: list[_Waiter] = []
         while party.waiting and len(taken) < places:

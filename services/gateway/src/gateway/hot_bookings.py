@@ -62,6 +62,7 @@ _JSON = (b"content-type", b"application/json")
 _BODIES = 4096
 """Bodies whose reading is remembered: most buyers of an event send the same one."""
 _USUAL_BODY_BYTES = 512
+_USUAL_HEAD_BYTES = 8192
 
 logger = get_logger(__name__)
 
@@ -152,7 +153,7 @@ class HotBookings:
         wish = None
         if headers is not None:
             excess = self._desk.excess(event_id)
-            if excess and _is_short(headers) and await self._patience.hold(scope):
+            if excess and _is_short(scope, headers) and await self._patience.hold(scope):
                 excess = self._desk.excess(event_id)
             if excess:
                 REFUSED.labels(excess).inc()
@@ -281,10 +282,14 @@ def _length(body: bytes) -> tuple[bytes, bytes]:
     return b"content-length", b"%d" % len(body)
 
 
-def _is_short(headers: Headers) -> bool:
-    """Tell whether the body is as short as usual: who is held must not fill the memory."""
+def _is_short(scope: Scope, headers: Headers) -> bool:
+    """Tell whether head and body are as short as usual: who is held must not fill the memory."""
     length = headers.get(b"content-length", b"")
-    return length.isdigit() and int(length) <= _USUAL_BODY_BYTES
+    return (
+        length.isdigit()
+        and int(length) <= _USUAL_BODY_BYTES
+        and sum(len(name) + len(value) for name, value in scope["headers"]) <= _USUAL_HEAD_BYTES
+    )
 
 
 def _is_json(kind: bytes) -> bool:

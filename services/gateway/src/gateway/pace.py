@@ -1,6 +1,5 @@
 """How fast calls come back, and what that tells a newcomer."""
 
-import math
 from dataclasses import dataclass
 
 
@@ -42,11 +41,9 @@ class Pace:
     def expected_call(self, now: float) -> float:
         """Return the seconds until the answer of a call that leaves now.
 
-        Infinite while the first is out: it may be any time.
+        A guess, and a low one, until the first has come back (`known`).
         """
-        if self.out and not self.known:
-            return math.inf
-        return (self.out + 1) * max(self.call_seconds, self._stalled(now))
+        return (self.out + 1) * max(self.call_seconds, self.stalled(now))
 
     def expected_wait(self, now: float, waiting: int, batch: int) -> float:
         """Return the seconds until a newcomer's answer when so many wait already.
@@ -54,7 +51,7 @@ class Pace:
         By calls a small batch is told well, by requests a large one; either alone would
         turn a crowd away because one call was slow. So the better of the two counts.
         """
-        stalled = self._stalled(now)
+        stalled = self.stalled(now)
         calls = max(1, self.out) + waiting // batch
         requests = self.aboard + waiting + 1
         return min(
@@ -62,8 +59,8 @@ class Pace:
             requests * max(self.request_seconds, stalled / max(1, self.aboard)),
         )
 
-    def _stalled(self, now: float) -> float:
-        """How long nothing has come back while something is out."""
+    def stalled(self, now: float) -> float:
+        """Return for how many seconds nothing has come back while something is out."""
         return now - self.since if self.out else 0.0
 
 

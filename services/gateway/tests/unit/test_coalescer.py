@@ -215,6 +215,35 @@ async def test_while_calls_are_slow_the_next_leaves_when_the_one_before_has_come
         assert [call.keys for call in booking.out] == [[*"cdef"]]
 
 
+async def test_an_event_whose_first_call_is_lost_sells_on_after_a_second(booking: Booking) -> None:
+    async with standing_before(booking, OVERLAPPING) as crowd:
+        await crowd.asks(*"abcd")
+        assert [call.keys for call in booking.out] == [["a"]]
+        booking.now += OVERLAPPING.lost
+        await crowd.asks("e")
+        assert [call.keys for call in booking.out] == [["a"], [*"bcde"]]
+
+
+async def test_who_may_leave_no_more_when_their_turn_comes_goes_on_waiting(
+    booking: Booking,
+) -> None:
+    async with standing_before(booking, replace(OVERLAPPING, flights=2, lost=9.0)) as crowd:
+        await crowd.asks("a")
+        booking.now += 0.1
+        booking.calls[0].answer()
+        await settled()
+        await crowd.asks("b")
+        await crowd.asks("x", event="other")
+        await crowd.asks(*"cde")  # a crowd behind a quick call, but there is no call left
+        booking.now += 2.5
+        booking.calls[2].answer()  # that of the other event; "b" has become slow meanwhile
+        await settled()
+        assert [call.keys for call in booking.out] == [["b"]]
+        booking.calls[1].answer()
+        await settled()
+        assert [call.keys for call in booking.out] == [[*"cde"]]
+
+
 async def test_a_call_carries_at_most_a_batch_and_the_rest_follows_in_order(
     booking: Booking, crowd: Crowd
 ) -> None:

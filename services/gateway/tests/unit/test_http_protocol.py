@@ -1,9 +1,14 @@
-"""An answer is written with one system call, and none of it is lost or written too late."""
+"""An answer is written with one system call, none of it lost; what is stuck is cut."""
 
 import asyncio
 from typing import Any
 
-from gateway.http_protocol import OneWrite
+import pytest
+from gateway import http_protocol
+from gateway.http_protocol import HttpProtocol, OneWrite
+from starlette.types import Receive, Scope, Send
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 
 class Transport(asyncio.Transport):
@@ -61,3 +66,35 @@ async def test_nothing_is_written_to_a_connection_that_was_lost_meanwhile() -> N
 
 async def test_the_rest_is_the_transports() -> None:
     assert OneWrite(Transport()).get_extra_info("peername") == "peername"
+
+
+class Stuck(Transport):
+    """Has a client that reads nothing: closing it does not end it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aborted = asyncio.Event()
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return None
+
+
+async def test_a_connection_that_cannot_be_closed_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "REQUEST_SECONDS", 0.0)
+    monkeypatch.setattr(http_protocol, "FLUSH_SECONDS", 0.0)
+
+    async def application(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise AssertionError
+
+    transport = Stuck()
+    protocol = HttpProtocol(config=Config(application), server_state=ServerState(), app_state={})
+    protocol.connection_made(transport)
+    protocol.data_received(b"GET / HT")
+    async with asyncio.timeout(60.0):
+        await transport.aborted.wait()
+    assert transport.closed
+    assert transport.written[0].startswith(b"HTTP/1.1 408 ")
+    protocol.connection_lost(None)

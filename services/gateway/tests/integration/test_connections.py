@@ -1,0 +1,230 @@
+"""No client keeps a place in the gateway for nothing, and none is cut off that does its part."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from gateway import http_protocol, server
+from gateway.server import bind, serve
+from goticket_platform.lifecycle import Stop
+from goticket_platform.ops import Health
+from starlette.types import Receive, Scope, Send
+
+PATIENCE = 60.0
+BIG = b"x" * 8_000_000
+
+
+class Small:
+    """Answers with the body it was sent; "/slow" once it is let go, "/big" with much."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.begun = 0
+        self.let_go = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.inside += 1
+        self.begun += 1
+        try:
+            body = b""
+            while (message := await receive())["type"] == "http.request":
+                body += message["body"]
+                if not message.get("more_body"):
+                    break
+            else:
+                return
+            if scope["path"] == "/slow":
+                await self.let_go.wait()
+            answer, end = (BIG, b"end") if scope["path"] == "/big" else (body, b"")
+            headers = [(b"content-length", b"%d" % len(answer + end))]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": answer, "more_body": True})
+            await send({"type": "http.response.body", "body": end})
+        finally:
+            self.inside -= 1
+
+
+class Client:
+    """One connection, by hand."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, text: str) -> None:
+        self.writer.write(text.replace("\n", "\r\n").encode())
+        await self.writer.drain()
+
+    async def answer(self) -> tuple[int, bytes]:
+        """The status and the body of the next answer."""
+        async with asyncio.timeout(PATIENCE):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length:")[1].split()[0])
+            return int(head.split()[1]), await self.reader.readexactly(length)
+
+    async def read(self, size: int) -> None:
+        """Read so much, whatever it is."""
+        async with asyncio.timeout(PATIENCE):
+            await self.reader.readexactly(size)
+
+    async def is_closed(self) -> bool:
+        """Wait until there is nothing more to read, because the connection is closed."""
+        async with asyncio.timeout(PATIENCE):
+            with contextlib.suppress(ConnectionResetError):
+                return await self.reader.read() == b""
+            return True
+
+
+@pytest.fixture
+async def small() -> Small:
+    return Small()
+
+
+@pytest.fixture
+async def port(small: Small, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    monkeypatch.setattr(http_protocol, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 0.3)
+    monkeypatch.setattr(http_protocol, "FLUSH_SECONDS", 0.3)
+    monkeypatch.setattr(server, "KEEP_ALIVE_SECONDS", 2)
+    bound = bind("127.0.0.1:0", share=False)
+    health, stop = Health(), Stop()
+    serving = asyncio.create_task(serve(small, bound, health, stop))
+    await until(lambda: health.ready)
+    yield bound.getsockname()[1]
+    stop.set()
+    await serving
+
+
+@pytest.fixture
+async def clients(port: int) -> AsyncIterator[Callable[[], asyncio.Task[Client]]]:
+    """Open connections, whose kernel buffers are small."""
+    opened: list[Client] = []
+
+    async def connect() -> Client:
+        mine = socket.socket()
+        mine.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        mine.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(mine, ("127.0.0.1", port))
+        opened.append(Client(*await asyncio.open_connection(sock=mine, limit=4_096)))
+        return opened[-1]
+
+    yield lambda: asyncio.create_task(connect())
+    for client in opened:
+        client.writer.close()
+
+
+Clients = Callable[[], asyncio.Task[Client]]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_half_a_body_does_not_keep_its_place(clients: Clients, small: Small) -> None:
+    client = await clients()
+    await client.send("POST / HTTP/1.1\nhost: g\ncontent-length: 9\n\nhalf")
+    await until(lambda: small.inside == 1)
+    assert await client.answer() == (408, b"")
+    assert await client.is_closed()
+    await until(lambda: small.inside == 0)
+
+
+async def test_half_a_head_is_not_waited_for(clients: Clients, small: Small) -> None:
+    client = await clients()
+    await client.send("GET / HTTP/1.1\nho")
+    assert await client.answer() == (408, b"")
+    assert await client.is_closed()
+    assert small.begun == 0
+
+
+async def test_a_head_without_end_is_refused(clients: Clients, small: Small) -> None:
+    client = await clients()
+    await client.send("GET / HTTP/1.1\n" + "x-much: " + "x" * 400_000)
+    assert await client.answer() == (431, b"")
+    assert await client.is_closed()
+    assert small.begun == 0
+
+
+async def test_an_answer_that_nobody_reads_does_not_keep_its_place(
+    clients: Clients, small: Small
+) -> None:
+    client = await clients()
+    await client.send("GET /big HTTP/1.1\nhost: g\n\n")
+    await until(lambda: small.begun == 1)
+    await until(lambda: small.inside == 0)
+
+
+async def test_nor_does_half_a_request_behind_one(
+    clients: Clients, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", PATIENCE)
+    client = await clients()
+    await client.send("GET /big HTTP/1.1\nhost: g\n\n")
+    await client.read(len(BIG) - 100_000)  # the rest is in the kernel's buffers
+    await client.send("POST / HTTP/1.1\nhost: g\ncontent-length: 9\n\nhalf")
+    await until(lambda: small.begun == 2)
+    await until(lambda: small.inside == 0)
+
+
+async def test_a_request_may_come_in_pieces_and_its_answer_take_long(
+    clients: Clients, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "REQUEST_SECONDS", 2.0)
+    client = await clients()
+    for piece in ("POST /slow HT", "TP/1.1\nhost: g\ncontent-length: 8\n\n", "two ", "more"):
+        await client.send(piece)
+        await asyncio.sleep(0.02)
+    await until(lambda: small.inside == 1)
+    await asyncio.sleep(2.2)
+    small.let_go.set()
+    assert await client.answer() == (200, b"two more")
+    await client.send("POST / HTTP/1.1\nhost: g\ncontent-length: 4\n\nnext")
+    assert await client.answer() == (200, b"next")
+
+
+async def test_who_waits_behind_their_own_request_has_the_time_after_it(
+    clients: Clients, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "REQUEST_SECONDS", 1.0)
+    client = await clients()
+    await client.send("GET /slow HTTP/1.1\nhost: g\n\n")
+    await until(lambda: small.inside == 1)
+    await client.send("POST / HTTP/1.1\nhost: g\ncontent-length: 4\n\n")
+    await asyncio.sleep(0.05)
+    await client.send("next")  # unread until the first is answered
+    await asyncio.sleep(1.9)
+    small.let_go.set()
+    assert await client.answer() == (200, b"")
+    assert await client.answer() == (200, b"next")
+
+
+async def test_who_reads_slowly_gets_all_of_it(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 1.0)
+    client = await clients()
+    await client.send("GET /big HTTP/1.1\nhost: g\n\n")
+    await client.reader.readuntil(b"\r\n\r\n")
+    for _ in range(20):  # in two seconds
+        await client.read(len(BIG) // 20)
+        await asyncio.sleep(0.1)
+    assert await client.reader.readexactly(3) == b"end"
+
+
+@pytest.mark.parametrize("sent", ["", "\n"])
+async def test_a_connection_that_is_not_used_is_closed(clients: Clients, sent: str) -> None:
+    client = await clients()
+    await client.send(sent)
+    assert await client.is_closed()
+
+
+async def test_nor_does_an_empty_line_after_an_answer_keep_it_open(clients: Clients) -> None:
+    client = await clients()
+    await client.send("GET / HTTP/1.1\nhost: g\n\n")
+    assert await client.answer() == (200, b"")
+    await client.send("\n")
+    assert await client.is_closed()
