@@ -41,6 +41,7 @@ class Small:
             headers = [(b"content-length", b"%d" % len(answer + end))]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": answer, "more_body": True})
+            await asyncio.sleep(0)  # it is written at the end of the turn
             await send({"type": "http.response.body", "body": end})
         finally:
             self.inside -= 1
