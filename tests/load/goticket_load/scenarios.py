@@ -52,14 +52,19 @@ def framework_yardsticks(bench: Bench) -> None:
 def unary(bench: Bench) -> None:
     """The same services with batching switched off: one call and one transaction a booking."""
     bench.notes += [f"{process} of this version has no {setting}" for process, setting in missing()]
-    for process, setting in UNARY.items():
-        bench.machine.restart(process, {setting: "false"})
+    _go_unary(bench)
     event = bench.events()
     bench.warm_up(event[0])
     seconds = bench.seconds(8, 4)
     for connections in (1, 64) if bench.quick else (1, 16, 64, 256):
         bench.load(f"unary, {connections}", Load("book", connections, seconds), event)
     _restore(bench)
+
+
+def _go_unary(bench: Bench) -> None:
+    """Start the processes anew with batching switched off, until `_restore`."""
+    for process, setting in UNARY.items():
+        bench.machine.restart(process, {setting: "false"})
 
 
 def _restore(bench: Bench) -> None:
@@ -123,8 +128,7 @@ def _both_paths(bench: Bench, *, unary_first: bool) -> Iterator[Mapping[str, str
     with ExitStack() as undo:
         if unary_first:
             undo.callback(_restore, bench)
-            for process, setting in UNARY.items():
-                machine.restart(process, {setting: "false"})
+            _go_unary(bench)
             url = machine.add_replica()
         else:
             _restore(bench)

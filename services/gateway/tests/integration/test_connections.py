@@ -4,15 +4,18 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pytest
 from gateway import http_protocol, server
 from gateway.server import bind, serve
 from goticket_platform.lifecycle import Stop
 from goticket_platform.ops import Health
+from goticket_testing.messaging import eventually
 from starlette.types import Receive, Scope, Send
 
 PATIENCE = 60.0
+until = partial(eventually, seconds=PATIENCE)
 BIG = b"x" * 8_000_000
 
 
@@ -117,12 +120,6 @@ async def clients(port: int) -> AsyncIterator[Callable[[], asyncio.Task[Client]]
 
 
 Clients = Callable[[], asyncio.Task[Client]]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_half_a_body_does_not_keep_its_place(clients: Clients, small: Small) -> None:

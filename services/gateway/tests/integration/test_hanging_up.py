@@ -1,12 +1,12 @@
 """Who closes the connection while waiting for booking is not booked."""
 
 import asyncio
-import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import httpx
 import pytest
@@ -21,6 +21,7 @@ from gateway.server import address, bind, serve
 from gateway.sold_out import BookingDesk, SoldOut
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.lifecycle import Stop
+from goticket_testing.messaging import eventually
 from goticket_testing.scripted import ScriptedBackends
 from prometheus_client import REGISTRY
 from starlette.datastructures import Headers
@@ -32,6 +33,7 @@ BODY = json.dumps({"quantity": 1}).encode()
 PATIENCE = 60.0
 RETRY_AFTER = 2
 
+until = partial(eventually, seconds=PATIENCE)
 TICK = 0.01
 """Loops count whole milliseconds."""
 
@@ -84,7 +86,6 @@ async def open_door(settings: GatewaySettings) -> AsyncIterator[Door]:
         app = create_app(
             replace(parts, desk=desk),
             max_body_bytes=settings.max_body_bytes,
-            max_in_flight=settings.max_in_flight,
         )
         assert isinstance(app, Gateway)
         door = Door(app, carrier)
@@ -99,12 +100,6 @@ async def open_door(settings: GatewaySettings) -> AsyncIterator[Door]:
             await carrier.aclose()
             door.stop.set()
             await serving
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_who_hangs_up_in_the_queue_is_not_booked_and_the_others_are(
@@ -252,9 +247,7 @@ async def test_a_gateway_that_stops_lets_go_whom_it_holds(
 ) -> None:
     monkeypatch.setattr(problems, "RETRY_AFTER_SECONDS", (int(PATIENCE), int(PATIENCE)))
     headers = bearer() | {"Content-Type": "application/json"}
-    async with contextlib.AsyncExitStack() as stack:
-        door = await stack.enter_async_context(open_door(settings))
-        client = await stack.enter_async_context(one_connection(door))
+    async with open_door(settings) as door, one_connection(door) as client:
         assert (await client.post(PATH, content=BODY, headers=headers)).status_code == 503
         early = asyncio.create_task(client.post(PATH, content=BODY, headers=headers))
         await until(lambda: HELD._value.get() == 1)
@@ -263,16 +256,12 @@ async def test_a_gateway_that_stops_lets_go_whom_it_holds(
         assert room.asked == 3
 
 
-async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    host, port = url.removeprefix("http://").split(":")
-    return await asyncio.open_connection(host, int(port))
-
-
 async def _send_by_hand(
     url: str, headers: dict[str, str]
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Send a booking over a connection that the test can close."""
-    reader, writer = await _connect(url)
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(_booking(url, headers))
     await writer.drain()
     return reader, writer

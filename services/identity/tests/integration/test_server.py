@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
@@ -20,6 +20,7 @@ from goticket_platform.rpc.client import call, open_channel
 from goticket_platform.rpc.errors import RemoteError
 from goticket_testing.backend import RedisBackend
 from goticket_testing.databases import DatabaseFactory
+from goticket_testing.messaging import eventually
 from identity.bootstrap import run_relay, server
 from identity.config import RelaySettings, ServeSettings
 from pydantic import SecretStr
@@ -249,12 +250,6 @@ async def test_the_relay_publishes_what_registering_left_in_the_outbox(
     finally:
         stop.set()
         await relaying
-
-
-async def eventually(probe: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
-        while not await probe():
-            await asyncio.sleep(0.1)
 
 
 async def _outbox_is_empty(dsn: str) -> bool:

@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,7 @@ from goticket_platform.messaging.broker import open_channel
 from goticket_platform.messaging.cloudevents import PublishedEvent, event_message
 from goticket_platform.postgres import open_pool
 from goticket_platform.telemetry import inject_context, tracer
+from goticket_testing import messaging
 from goticket_testing.databases import DatabaseFactory
 from notification.bootstrap import run_worker
 from notification.config import WorkerSettings
@@ -39,6 +41,7 @@ MakeConfirmed = Callable[..., events_pb2.BookingConfirmed]
 
 COMMAND = Path(sys.executable).with_name("notification")
 DEADLINE = 60.0
+eventually = partial(messaging.eventually, seconds=DEADLINE)
 
 
 @dataclass
@@ -120,16 +123,6 @@ async def world(
             process.kill()
         await process.wait()
     await asyncio.wait_for(pool.close(), 10)
-
-
-async def eventually(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait until the condition holds; fail when it does not before the deadline."""
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            holds = condition()
-            if holds if isinstance(holds, bool) else await holds:
-                return
-            await asyncio.sleep(0.05)
 
 
 def message_ids(events: list[UUID]) -> set[str]:
