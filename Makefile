@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Tests wait more than they compute: one worker more than the two cores they are meant for.
 WORKERS ?= 3
-PACKAGES := libs/contracts libs/platform libs/documents services/identity services/catalog \
+PACKAGES := libs/kernel libs/contracts libs/platform libs/documents services/identity services/catalog \
 	services/booking services/notification services/gateway deploy/local tests/support
 SOURCES := $(addsuffix /src,$(PACKAGES))
 PROTOS := $(sort $(wildcard protos/goticket/*/v1/*.proto))
@@ -32,7 +32,7 @@ lock: ## Renew requirements.lock to the newest releases
 	uv=$$(command -v $(BIN)/uv uv | head -1); \
 	$$uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --group dev pyproject.toml \
-		$(foreach p,contracts platform documents gateway identity catalog booking notification local testing,--no-emit-package goticket-$(p)) \
+		$(foreach p,kernel contracts platform documents gateway identity catalog booking notification local testing,--no-emit-package goticket-$(p)) \
 		-o requirements.lock
 
 .PHONY: proto

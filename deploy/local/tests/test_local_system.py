@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from goticket_local import programs, system
 from goticket_local.local import LocalSystem, PortsBusy
+from goticket_local.quickstart import session
 from goticket_local.stack.ports import Ports
 from goticket_local.stack.secrets import ROLES, Secrets
-from goticket_local.stack.services import Wiring, services
-from goticket_local.tour import session
+from goticket_local.stack.services import StackConfig, services
 
 
-def wiring(ports: Ports) -> Wiring:
-    return Wiring(
+def config(ports: Ports) -> StackConfig:
+    return StackConfig(
         ports=ports,
         database_urls={role: f"postgresql://{role}@db/goticket" for role in ROLES},
         redis_url="redis://cache",
@@ -68,7 +68,7 @@ def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -
 
 
 def test_every_process_gets_its_settings_under_its_own_prefix() -> None:
-    table = services(wiring(Ports()))
+    table = services(config(Ports()))
     for service in table:
         prefix = service.command.split()[0].upper()
         assert all(name.startswith(f"{prefix}_") for name in service.environment)
@@ -81,7 +81,7 @@ def test_only_the_issuer_of_tokens_and_tickets_has_the_keys() -> None:
         service.command: {
             value for value in service.environment.values() if value in {"c2lnbmluZw==", "dGlja2V0"}
         }
-        for service in services(wiring(Ports()))
+        for service in services(config(Ports()))
     }
     assert {command for command, keys in holders.items() if keys} == {
         "identity serve",

@@ -39,7 +39,7 @@ COUNTED = 10_000
 
 FILL = """
 INSERT INTO booking.outbox
-    (event_id, type, aggregate_id, aggregate_version, partition_id, payload, headers, occurred_at)
+    (message_id, type, aggregate_id, aggregate_version, partition_id, payload, headers, occurred_at)
 SELECT gen_random_uuid(), 'goticket.booking.booking.confirmed.v1', gen_random_uuid(), 1, $2,
        $3::json, $4::json, now()
 FROM generate_series(1, $1)

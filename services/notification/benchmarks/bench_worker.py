@@ -29,8 +29,8 @@ from goticket_contracts.topology import TOPOLOGY
 from goticket_local.ports import free_port
 from goticket_platform.ids import new_id
 from goticket_platform.messaging.broker import open_channel
-from goticket_platform.messaging.cloudevents import PublishedEvent
-from goticket_platform.messaging.publisher import Outgoing, Publisher
+from goticket_platform.messaging.cloudevents import PublishedMessage
+from goticket_platform.messaging.publisher import OutgoingMessage, Publisher
 from goticket_platform.migrations import migrate_up
 
 from libs.platform.benchmarks.servers import Servers, private_servers
@@ -110,10 +110,10 @@ def confirmed(tickets: int) -> events_pb2.BookingConfirmed:
     return events_pb2.BookingConfirmed(booking=booking, event=event)
 
 
-def outgoing(tickets: int) -> Outgoing:
+def outgoing(tickets: int) -> OutgoingMessage:
     """The event of one booking as a relay sends it."""
     payload = confirmed(tickets)
-    event = PublishedEvent(
+    event = PublishedMessage(
         id=new_id(),
         type=BOOKING_CONFIRMED,
         source="/goticket/booking",
@@ -123,7 +123,7 @@ def outgoing(tickets: int) -> Outgoing:
         occurred_at=datetime.now(UTC),
         payload=json_format.MessageToJson(payload, indent=None),
     )
-    return Outgoing(event, {})
+    return OutgoingMessage(event, {})
 
 
 async def publish(amqp_url: str, letters: int, tickets: int) -> None:

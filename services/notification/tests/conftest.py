@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket.booking.v1 import events_pb2
 from goticket_documents.money import Money
-from goticket_platform.messaging.consumer import ReceivedEvent
+from goticket_platform.messaging.consumer import ReceivedMessage
 from notification.bookings import Booking, Event, Line, Ticket
 
 BookingFactory = Callable[..., Booking]
@@ -110,13 +110,13 @@ def confirmed() -> Callable[..., events_pb2.BookingConfirmed]:
 
 
 @pytest.fixture
-def received() -> Callable[..., ReceivedEvent]:
+def received() -> Callable[..., ReceivedMessage]:
     """A factory of events as they come from the queue."""
 
-    def make(kind: str, payload: Message | str, event_id: UUID | None = None) -> ReceivedEvent:
+    def make(kind: str, payload: Message | str, message_id: UUID | None = None) -> ReceivedMessage:
         text = payload if isinstance(payload, str) else json_format.MessageToJson(payload)
-        return ReceivedEvent(
-            id=event_id or uuid.uuid4(),
+        return ReceivedMessage(
+            id=message_id or uuid.uuid4(),
             type=kind,
             source="/goticket/booking",
             subject="booking",

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from booking.entrypoints.cli import main
-from goticket_platform.messaging.publisher import Outgoing, Publisher
+from goticket_platform.messaging.publisher import OutgoingMessage, Publisher
 
 SEND_AFTER_SECONDS = 3.0
 
@@ -13,7 +13,7 @@ under_way: set[asyncio.Task[None]] = set()
 
 
 async def publish_some_day(
-    self: Publisher, batch: Sequence[Outgoing], seconds: float
+    self: Publisher, batch: Sequence[OutgoingMessage], seconds: float
 ) -> list[Exception | None]:
     """Say that it is done; do it later."""
 

@@ -140,7 +140,7 @@ def _events(machine: Machine) -> Verdict:
     ).splitlines()
     events: dict[str, set[str]] = defaultdict(set)
     waiting = machine.sql(
-        "SELECT aggregate_id, event_id FROM booking.outbox "  # noqa: S608 - no input
+        "SELECT aggregate_id, message_id FROM booking.outbox "  # noqa: S608 - no input
         f"WHERE type = '{CONFIRMED}'"
     ).splitlines()
     for line in waiting:

@@ -18,7 +18,7 @@ from goticket_local.servers.postgres import ACCOUNT, can_enter
 from goticket_local.stack.accounts import ADMIN, PASSWORD
 from goticket_local.stack.ports import Ports
 from goticket_local.stack.secrets import Secrets
-from goticket_local.stack.services import HOST, Wiring
+from goticket_local.stack.services import HOST, StackConfig
 from goticket_local.stack.stack import Stack
 from goticket_testing.databases import ROLES, Postgres
 from goticket_testing.world import People
@@ -44,7 +44,7 @@ class Machine(Stack):
         self._folder = folder
         self._roles = Postgres(postgres)
         keys = Secrets()
-        wiring = Wiring(
+        config = StackConfig(
             ports=Ports.free(),
             database_urls={role: self._roles.dsn(role, DATABASE) for role in ROLES},
             redis_url=redis.url(),
@@ -56,7 +56,7 @@ class Machine(Stack):
         )
         # GATEWAY_WORKERS=2 make bench: measured as the caller wants it.
         given = {n: v for n, v in os.environ.items() if n.startswith(PREFIXES)}
-        super().__init__(wiring, run_dir=folder / "run", log_dir=folder / "logs", environment=given)
+        super().__init__(config, run_dir=folder / "run", log_dir=folder / "logs", environment=given)
         settings = self.services["identity serve"].environment
         self.people = People(
             keys.signing_key, settings["IDENTITY_ISSUER"], settings["IDENTITY_AUDIENCE"]

@@ -3,7 +3,7 @@
 import subprocess
 
 import httpx
-from goticket_local.tour import session
+from goticket_local.quickstart import session
 from goticket_testing.stack import RunningStack
 
 

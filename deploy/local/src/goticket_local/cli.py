@@ -10,9 +10,9 @@ from typing import NoReturn
 
 from goticket_local.local import LocalSystem, PortsBusy
 from goticket_local.process import StartFailed
+from goticket_local.quickstart import tour
 from goticket_local.stack.accounts import Refused
 from goticket_local.system import CannotInstall
-from goticket_local.tour import tour
 
 CHECKOUT = Path(__file__).parents[4]
 

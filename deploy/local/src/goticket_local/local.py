@@ -17,7 +17,7 @@ from goticket_local.servers.base import Server
 from goticket_local.stack.accounts import ADMIN, PASSWORD, ensure_accounts
 from goticket_local.stack.ports import Ports, variable
 from goticket_local.stack.secrets import ROLES, Secrets
-from goticket_local.stack.services import Wiring
+from goticket_local.stack.services import StackConfig
 from goticket_local.stack.stack import Stack, at_once
 from goticket_local.supervisor import supervisor
 
@@ -100,7 +100,7 @@ class LocalSystem:
     @cached_property
     def stack(self) -> Stack:
         """GoTicket's own processes."""
-        wiring = Wiring(
+        config = StackConfig(
             ports=self.ports,
             database_urls={
                 role: self.postgres.dsn(role, self.secrets.roles[role], DATABASE) for role in ROLES
@@ -113,7 +113,7 @@ class LocalSystem:
             admin_password=PASSWORD,
         )
         environment = {k: v for k, v in os.environ.items() if k.startswith(PREFIXES)}
-        return Stack(wiring, run_dir=self.run_dir, log_dir=self.log_dir, environment=environment)
+        return Stack(config, run_dir=self.run_dir, log_dir=self.log_dir, environment=environment)
 
     def processes(self) -> list[Process]:
         """Everything that has a pid file, running or not."""

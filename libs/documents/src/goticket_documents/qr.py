@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import segno
 
-from goticket_documents.symbols import Layout, has_layout
+from goticket_documents.qr_layout import Layout, has_layout
 
 # ISO/IEC 18004 asks for a quiet zone of four modules around the code.
 QUIET_MODULES = 4

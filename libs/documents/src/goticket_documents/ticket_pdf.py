@@ -7,12 +7,12 @@ from functools import lru_cache
 from fpdf import FPDF
 from fpdf.enums import RenderStyle
 
-from goticket_documents.envelopes import Envelope
+from goticket_documents.fonts import Weight
 from goticket_documents.money import price_text
-from goticket_documents.printable import PrintableTicket
+from goticket_documents.pdf_template import Envelope
 from goticket_documents.qr import QUIET_MODULES, dark_runs, qr_modules
+from goticket_documents.ticket_model import PrintableTicket
 from goticket_documents.times import clock_span_text, date_text, zone_text
-from goticket_documents.typefaces import Weight
 from goticket_documents.typesetting import Colour, fitted, write, write_centred
 
 # All lengths are in millimetres, all type sizes in points.
@@ -30,7 +30,7 @@ _STAMP_TILT = 14.0
 
 _CORE_WEIGHTS: tuple[Weight, ...] = ("B", "")
 _REMEMBERED_SHEETS = 256
-"""Ticket types whose common part is kept, some 3 kB each, and envelopes, some 1 kB."""
+"""Ticket types whose common part is kept, some 3 kB each, and pdf_template, some 1 kB."""
 
 _INK: Colour = (30, 27, 75)
 _ACCENT: Colour = (225, 29, 72)

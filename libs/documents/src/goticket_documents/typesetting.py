@@ -2,7 +2,7 @@
 
 from fpdf import FPDF
 
-from goticket_documents.typefaces import Weight, set_font
+from goticket_documents.fonts import Weight, set_font
 
 # All lengths are in millimetres, all type sizes in points.
 POINT = 25.4 / 72

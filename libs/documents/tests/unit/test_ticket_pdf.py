@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 import pypdfium2
 import pytest
 import zxingcpp
+from goticket_documents.fonts import PLACEHOLDER
 from goticket_documents.money import Money
-from goticket_documents.printable import PrintableTicket
+from goticket_documents.ticket_model import PrintableTicket
 from goticket_documents.ticket_pdf import PAGE, render_ticket
-from goticket_documents.typefaces import PLACEHOLDER
 from PIL import Image, ImageChops
 
 MADE_AT = datetime(2027, 1, 1, tzinfo=UTC)

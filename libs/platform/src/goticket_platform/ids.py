@@ -4,10 +4,13 @@ They are `uuid.UUID`s of the class that asyncpg returns for them, which is writt
 read, written, compared and stored at a fifth of the cost.
 """
 
+import re
 import uuid
 
 from asyncpg.pgproto import pgproto
 from uuid_utils import uuid7
+
+_CANONICAL = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def new_id() -> uuid.UUID:
@@ -15,10 +18,12 @@ def new_id() -> uuid.UUID:
     return pgproto.UUID(uuid7().bytes)
 
 
-def read_id(text: str) -> uuid.UUID:
-    """Read an id of any version.
+def parse_id(text: str) -> uuid.UUID:
+    """Parse an id of any version in its canonical form of 36 characters (RFC 9562, section 4).
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a UUID in this form.
     """
+    if not _CANONICAL.fullmatch(text):
+        raise ValueError("not a UUID")
     return pgproto.UUID(text)

@@ -27,7 +27,7 @@ _TRANSIENT = (
     OSError,
 )
 
-ALONG_INDEXES = MappingProxyType(
+INDEX_ONLY_SETTINGS = MappingProxyType(
     dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"), "off")
 )
 """Settings of sessions whose every statement finds its rows by key. A table can grow from

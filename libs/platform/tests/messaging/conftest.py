@@ -14,7 +14,7 @@ from goticket_testing.messaging import SCHEMA
 TABLES = """
 CREATE TABLE booking.outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    event_id uuid NOT NULL,
+    message_id uuid NOT NULL,
     type text NOT NULL,
     aggregate_id uuid NOT NULL,
     aggregate_version bigint NOT NULL,
@@ -28,9 +28,9 @@ CREATE TABLE booking.outbox (
 CREATE INDEX outbox_aggregate_idx ON booking.outbox (aggregate_id, id);
 CREATE TABLE booking.inbox (
     consumer text,
-    event_id uuid,
+    message_id uuid,
     received_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (consumer, event_id)
+    PRIMARY KEY (consumer, message_id)
 );
 CREATE INDEX inbox_received_at_idx ON booking.inbox (received_at);
 """

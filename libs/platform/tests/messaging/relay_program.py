@@ -4,14 +4,14 @@ import os
 
 from goticket_platform.lifecycle import Stop, run
 from goticket_platform.postgres import open_pool
-from goticket_testing.messaging import a_relay
+from goticket_testing.messaging import make_relay
 
 
 async def main(stop: Stop) -> None:
     """Relay until told to stop."""
     pool = await open_pool(os.environ["TEST_DSN"])
     try:
-        await a_relay(pool, os.environ["TEST_AMQP_URL"], batch=10).run(stop)
+        await make_relay(pool, os.environ["TEST_AMQP_URL"], batch=10).run(stop)
     finally:
         await pool.close()
 

@@ -15,13 +15,13 @@ from aio_pika.queue import Queue
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging import consumer
 from goticket_platform.messaging.broker import open_channel
-from goticket_platform.messaging.consumer import Poison, ReceivedEvent, TryLater
+from goticket_platform.messaging.consumer import NonRetryableError, ReceivedMessage, RetryableError
 from goticket_platform.messaging.dead_letters import (
     dead_letters_command,
     list_dead_letters,
     replay_dead_letters,
 )
-from goticket_platform.messaging.inbox import first_time
+from goticket_platform.messaging.inbox import record_once
 from goticket_platform.telemetry import tracer
 from goticket_testing.backend import RabbitBackend
 from goticket_testing.messaging import (
@@ -29,11 +29,11 @@ from goticket_testing.messaging import (
     QUEUE,
     SMALL,
     Received,
-    a_consumer,
-    a_relay,
-    an_event,
     append,
     eventually,
+    make_consumer,
+    make_message,
+    make_relay,
     running,
 )
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -47,7 +47,7 @@ class Failing(Received):
         self.error = error
         self.times = times
 
-    async def __call__(self, event: ReceivedEvent) -> None:
+    async def __call__(self, event: ReceivedMessage) -> None:
         """Keep the event, then fail or not."""
         await super().__call__(event)
         if len(self.events) <= self.times:
@@ -58,8 +58,8 @@ async def test_a_failed_event_comes_back_until_it_succeeds(
     pool: asyncpg.Pool, amqp_url: str
 ) -> None:
     handler = Failing(lambda: RuntimeError("not today"), times=2)
-    await append(pool, an_event())
-    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, handler).run):
+    await append(pool, make_message())
+    async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, handler).run):
         await eventually(lambda: len(handler.events) == 3)
     assert [event.attempt for event in handler.events] == [1, 2, 3]
     assert len(handler.ids) == 1
@@ -71,8 +71,8 @@ async def test_an_event_out_of_tries_is_dead_lettered_with_the_reason(
     pool: asyncpg.Pool, amqp_url: str
 ) -> None:
     handler = Failing(lambda: RuntimeError("mail to jo@example.org bounced"), times=99)
-    await append(pool, an_event())
-    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, handler).run):
+    await append(pool, make_message())
+    async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, handler).run):
         await eventually(lambda: has_dead_letters(amqp_url, 1))
     assert [event.attempt for event in handler.events] == [1, 2, 3]
     (letter,) = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
@@ -84,9 +84,9 @@ async def test_an_event_out_of_tries_is_dead_lettered_with_the_reason(
 
 
 async def test_poison_is_dead_lettered_at_once(pool: asyncpg.Pool, amqp_url: str) -> None:
-    handler = Failing(lambda: Poison("no such template"), times=1)
-    await append(pool, an_event())
-    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, handler).run):
+    handler = Failing(lambda: NonRetryableError("no such template"), times=1)
+    await append(pool, make_message())
+    async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, handler).run):
         await eventually(lambda: has_dead_letters(amqp_url, 1))
         assert len(handler.events) == 1
     (letter,) = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
@@ -94,9 +94,9 @@ async def test_poison_is_dead_lettered_at_once(pool: asyncpg.Pool, amqp_url: str
 
 
 async def test_an_outage_uses_up_no_last_try(pool: asyncpg.Pool, amqp_url: str) -> None:
-    handler = Failing(lambda: TryLater("the mail server is down"), times=8)
-    await append(pool, an_event())
-    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, handler).run):
+    handler = Failing(lambda: RetryableError("the mail server is down"), times=8)
+    await append(pool, make_message())
+    async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, handler).run):
         await eventually(lambda: len(handler.events) == 9)
     assert await list_dead_letters(amqp_url, QUEUE, topology=SMALL) == []
 
@@ -119,13 +119,13 @@ async def test_what_is_no_event_is_dead_lettered_and_the_next_one_handled(
 ) -> None:
     received = Received()
 
-    async def handle(event: ReceivedEvent) -> None:
-        event.parse(type(an_event().payload))
+    async def handle(event: ReceivedMessage) -> None:
+        event.parse(type(make_message().payload))
         await received(event)
 
     await publish(amqp_url, body, change)
     good = await publish(amqp_url, b"{}", {})
-    async with running(a_consumer(amqp_url, handle).run):
+    async with running(make_consumer(amqp_url, handle).run):
         await eventually(lambda: received.ids == {good})
         await eventually(lambda: has_dead_letters(amqp_url, 1))
     (letter,) = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
@@ -135,37 +135,37 @@ async def test_what_is_no_event_is_dead_lettered_and_the_next_one_handled(
 async def test_replayed_dead_letters_get_their_tries_anew(
     pool: asyncpg.Pool, amqp_url: str
 ) -> None:
-    broken = Failing(lambda: Poison("bug"), times=3)
-    await append(pool, an_event(), an_event(), an_event())
-    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, broken).run):
+    broken = Failing(lambda: NonRetryableError("bug"), times=3)
+    await append(pool, make_message(), make_message(), make_message())
+    async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, broken).run):
         await eventually(lambda: has_dead_letters(amqp_url, 3))
     assert await replay_dead_letters(amqp_url, QUEUE, limit=1, topology=SMALL) == 1
     assert await replay_dead_letters(amqp_url, QUEUE, topology=SMALL) == 2
     assert await replay_dead_letters(amqp_url, QUEUE, topology=SMALL) == 0
     repaired = Received()
-    async with running(a_consumer(amqp_url, repaired).run):
+    async with running(make_consumer(amqp_url, repaired).run):
         await eventually(lambda: repaired.ids == broken.ids)
     assert {event.attempt for event in repaired.events} == {1}
     assert all("goticket:reason" not in event.headers for event in repaired.events)
 
 
 async def test_listing_dead_letters_again_and_again_loses_none(amqp_url: str) -> None:
-    event_id = await publish(amqp_url, b"{}", {}, to=QUEUE.dead_letters)
+    message_id = await publish(amqp_url, b"{}", {}, to=QUEUE.dead_letters)
     for _ in range(25):
         letters = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
-        assert [letter.id for letter in letters] == [str(event_id)]
+        assert [letter.id for letter in letters] == [str(message_id)]
 
 
 async def test_the_command_lists_and_replays(
     amqp_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    event_id = await publish(amqp_url, b"{}", {}, to=QUEUE.dead_letters)
+    message_id = await publish(amqp_url, b"{}", {}, to=QUEUE.dead_letters)
 
     def command(*argv: str) -> int:
         return dead_letters_command(argv, amqp_url, QUEUE, topology=SMALL)
 
     assert await asyncio.to_thread(command, "list") == 0
-    assert str(event_id) in capsys.readouterr().out
+    assert str(message_id) in capsys.readouterr().out
     assert await asyncio.to_thread(command, "replay", "--limit", "5") == 0
     assert capsys.readouterr().out == "replayed 1\n"
 
@@ -177,7 +177,7 @@ async def test_events_of_one_subject_are_handled_one_after_another(
     most_at_once = 0
     received = Received()
 
-    async def handle(event: ReceivedEvent) -> None:
+    async def handle(event: ReceivedMessage) -> None:
         nonlocal most_at_once
         assert event.subject not in busy
         busy.add(event.subject)
@@ -188,10 +188,10 @@ async def test_events_of_one_subject_are_handled_one_after_another(
 
     aggregates = [uuid.uuid4() for _ in range(5)]
     for version in range(1, 9):
-        await append(pool, *(an_event(aggregate, version) for aggregate in aggregates))
-    async with running(a_relay(pool, amqp_url).run):
+        await append(pool, *(make_message(aggregate, version) for aggregate in aggregates))
+    async with running(make_relay(pool, amqp_url).run):
         await eventually(lambda: is_relayed(pool))
-    async with running(a_consumer(amqp_url, handle, prefetch=20).run):
+    async with running(make_consumer(amqp_url, handle, prefetch=20).run):
         await eventually(lambda: len(received.ids) == 40)
     for aggregate in aggregates:
         assert received.versions(aggregate) == list(range(1, 9))
@@ -203,14 +203,14 @@ async def test_stopping_finishes_what_is_in_flight(pool: asyncpg.Pool, amqp_url:
     started, go_on = asyncio.Event(), asyncio.Event()
     finished = Received()
 
-    async def handle(event: ReceivedEvent) -> None:
+    async def handle(event: ReceivedMessage) -> None:
         started.set()
         await go_on.wait()
         await finished(event)
 
     await publish(amqp_url, b"{}", {})
     stop = Stop()
-    consuming = asyncio.create_task(a_consumer(amqp_url, handle).run(stop))
+    consuming = asyncio.create_task(make_consumer(amqp_url, handle).run(stop))
     await asyncio.wait_for(started.wait(), 20)
     stop.set()
     await asyncio.sleep(0)
@@ -228,19 +228,19 @@ async def test_a_broker_restart_lets_the_handler_finish_and_the_event_come_again
     started, go_on = asyncio.Event(), asyncio.Event()
     received = Received()
 
-    async def handle(event: ReceivedEvent) -> None:
+    async def handle(event: ReceivedMessage) -> None:
         started.set()
         await go_on.wait()
         await received(event)
 
-    event_id = await publish(amqp_url, b"{}", {})
-    async with running(a_consumer(amqp_url, handle).run):
+    message_id = await publish(amqp_url, b"{}", {})
+    async with running(make_consumer(amqp_url, handle).run):
         await asyncio.wait_for(started.wait(), 20)
         await asyncio.to_thread(own_broker.restart)
         assert not received.events
         go_on.set()
         await eventually(lambda: len(received.events) == 2, 60)
-        assert received.ids == {event_id}
+        assert received.ids == {message_id}
         await eventually(lambda: is_drained(amqp_url))
 
 
@@ -254,11 +254,11 @@ async def test_a_broker_killed_under_many_answers_gets_its_consumer_back(
     go_on = asyncio.Event()
     received = Received()
 
-    async def handle(event: ReceivedEvent) -> None:
+    async def handle(event: ReceivedMessage) -> None:
         await received(event)
         await go_on.wait()
 
-    async with running(a_consumer(amqp_url, handle, prefetch=40).run):
+    async with running(make_consumer(amqp_url, handle, prefetch=40).run):
         await eventually(lambda: received.ids == ids, 60)
         received.events.clear()
         own_broker.kill()  # holds up this loop: nobody here has noticed when the answers leave
@@ -269,7 +269,7 @@ async def test_a_broker_killed_under_many_answers_gets_its_consumer_back(
 
 async def test_a_queue_deleted_under_its_consumer_is_declared_anew(amqp_url: str) -> None:
     received = Received()
-    async with running(a_consumer(amqp_url, received).run):
+    async with running(make_consumer(amqp_url, received).run):
         await publish(amqp_url, b"{}", {})
         await eventually(lambda: len(received.ids) == 1)
         async with await connect(amqp_url) as connection:
@@ -293,13 +293,13 @@ async def test_a_broker_that_never_answers_the_subscription_is_asked_again(
 
     monkeypatch.setattr(Queue, "consume", silent_at_first)
     received = Received()
-    async with running(a_consumer(amqp_url, received).run):
-        event_id = await publish(amqp_url, b"{}", {})
-        await eventually(lambda: received.ids == {event_id})
+    async with running(make_consumer(amqp_url, received).run):
+        message_id = await publish(amqp_url, b"{}", {})
+        await eventually(lambda: received.ids == {message_id})
 
 
 async def test_concurrent_duplicates_take_effect_once(pool: asyncpg.Pool) -> None:
-    event_id = uuid.uuid4()
+    message_id = uuid.uuid4()
     barrier = asyncio.Barrier(10)
     effects = 0
 
@@ -308,7 +308,7 @@ async def test_concurrent_duplicates_take_effect_once(pool: asyncpg.Pool) -> Non
         async with pool.acquire() as connection:
             await barrier.wait()
             async with connection.transaction():
-                if await first_time(connection, "booking", "test", event_id):
+                if await record_once(connection, "booking", "test", message_id):
                     await asyncio.sleep(0.01)  # the others wait for this transaction's end
                     effects += 1
 
@@ -317,15 +317,15 @@ async def test_concurrent_duplicates_take_effect_once(pool: asyncpg.Pool) -> Non
 
 
 async def test_an_effect_rolled_back_leaves_the_event_new(pool: asyncpg.Pool) -> None:
-    event_id = uuid.uuid4()
+    message_id = uuid.uuid4()
     async with pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
-        assert await first_time(connection, "booking", "test", event_id)
+        assert await record_once(connection, "booking", "test", message_id)
         await transaction.rollback()
-        assert await first_time(connection, "booking", "test", event_id)
-        assert not await first_time(connection, "booking", "test", event_id)
-        assert await first_time(connection, "booking", "another", event_id)
+        assert await record_once(connection, "booking", "test", message_id)
+        assert not await record_once(connection, "booking", "test", message_id)
+        assert await record_once(connection, "booking", "another", message_id)
 
 
 async def test_one_trace_reaches_from_the_request_to_the_handler(
@@ -333,13 +333,13 @@ async def test_one_trace_reaches_from_the_request_to_the_handler(
 ) -> None:
     handled = asyncio.Event()
 
-    async def handle(_: ReceivedEvent) -> None:
+    async def handle(_: ReceivedMessage) -> None:
         with tracer.start_as_current_span("effect"):
             handled.set()
 
     with tracer.start_as_current_span("request"):
-        await append(pool, an_event())
-    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, handle).run):
+        await append(pool, make_message())
+    async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, handle).run):
         await asyncio.wait_for(handled.wait(), 30)
     by_name = {span.name: span for span in spans.get_finished_spans()}
     chain = ["request", f"{SMALL.exchange} publish", f"{QUEUE.name} process", "effect"]
@@ -356,8 +356,8 @@ async def test_a_trace_that_nobody_keeps_passes_through_without_a_span(
 ) -> None:
     received = Received()
     unsampled = f"00-{'4b' * 16}-{'0a' * 8}-00"
-    await append(pool, replace(an_event(), headers={"traceparent": unsampled}))
-    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, received).run):
+    await append(pool, replace(make_message(), headers={"traceparent": unsampled}))
+    async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, received).run):
         await eventually(lambda: len(received.events) == 1)
     assert received.events[0].headers["traceparent"] == unsampled
     assert f"{SMALL.exchange} publish" not in {span.name for span in spans.get_finished_spans()}
@@ -367,10 +367,10 @@ async def publish(
     amqp_url: str, body: bytes, change: dict[str, str | None], *, to: str = QUEUE.name
 ) -> uuid.UUID:
     """Put an event into a queue, with some headers changed or (None) left out."""
-    event_id = uuid.uuid4()
+    message_id = uuid.uuid4()
     headers = {
         "cloudEvents:specversion": "1.0",
-        "cloudEvents:id": str(event_id),
+        "cloudEvents:id": str(message_id),
         "cloudEvents:type": EVENT_TYPE,
         "cloudEvents:source": "/test",
         "cloudEvents:subject": str(uuid.uuid4()),
@@ -381,11 +381,11 @@ async def publish(
     message = Message(
         body,
         headers={name: value for name, value in headers.items() if value is not None},
-        message_id=str(event_id),
+        message_id=str(message_id),
     )
     async with open_channel(amqp_url, SMALL, name="test") as (channel, _):
         await channel.default_exchange.publish(message, to)
-    return event_id
+    return message_id
 
 
 async def exists(amqp_url: str, queue: str) -> bool:

@@ -7,8 +7,8 @@ import pytest
 from aio_pika.message import Message
 from goticket_platform.messaging.cloudevents import (
     MAX_PAYLOAD_BYTES,
-    PublishedEvent,
-    event_message,
+    PublishedMessage,
+    build_amqp_message,
 )
 from goticket_platform.messaging.frames import EventFrames
 from hypothesis import given
@@ -22,7 +22,7 @@ FRAME_MAX = 4096
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 EVENTS = st.builds(
-    PublishedEvent,
+    PublishedMessage,
     id=st.uuids(),
     type=st.text("abc.é", min_size=1, max_size=80),
     source=TEXT,
@@ -35,7 +35,7 @@ EVENTS = st.builds(
 HEADERS = st.dictionaries(st.sampled_from(["traceparent", "tracestate", "baggage"]), TEXT)
 
 
-def an_event(**changed: object) -> PublishedEvent:
+def make_event(**changed: object) -> PublishedMessage:
     given: dict[str, object] = {
         "id": uuid.UUID(int=1),
         "type": "goticket.booking.booking.confirmed.v1",
@@ -46,7 +46,7 @@ def an_event(**changed: object) -> PublishedEvent:
         "occurred_at": datetime(2030, 1, 1, tzinfo=UTC),
         "payload": "{}",
     }
-    return PublishedEvent(**(given | changed))  # type: ignore[arg-type]  # a test's shorthand
+    return PublishedMessage(**(given | changed))  # type: ignore[arg-type]  # a test's shorthand
 
 
 def unpacked(data: bytes) -> tuple[commands.Basic.Publish, ContentHeader, bytes]:
@@ -75,20 +75,20 @@ def through_the_library(message: Message) -> commands.Basic.Properties:
 
 @given(EVENTS, HEADERS)
 def test_a_message_reads_the_same_as_one_of_the_client_library(
-    event: PublishedEvent, headers: dict[str, str]
+    event: PublishedMessage, headers: dict[str, str]
 ) -> None:
     frames = EventFrames(7, EXCHANGE, FRAME_MAX).encode(event, headers)
     publish, header, body = unpacked(frames)
 
     assert (publish.exchange, publish.routing_key) == (EXCHANGE, event.type)
     assert (publish.mandatory, publish.immediate) == (True, False)
-    assert header.properties == through_the_library(event_message(event, headers))
+    assert header.properties == through_the_library(build_amqp_message(event, headers))
     assert (header.body_size, body) == (len(body), event.payload.encode())
 
 
 def test_what_the_broker_would_close_the_channel_for_is_not_encoded() -> None:
     frames = EventFrames(7, EXCHANGE, FRAME_MAX)
     with pytest.raises(ValueError, match="too large"):
-        frames.encode(an_event(payload="x" * (MAX_PAYLOAD_BYTES + 1)), {})
+        frames.encode(make_event(payload="x" * (MAX_PAYLOAD_BYTES + 1)), {})
     with pytest.raises(ValueError, match="longer than 255"):
-        frames.encode(an_event(type="x" * 256), {})
+        frames.encode(make_event(type="x" * 256), {})

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import asyncpg
 from goticket_platform.lifecycle import Stop
-from goticket_platform.messaging.inbox import keep_inbox_pruned, prune_inbox
+from goticket_platform.messaging.inbox import prune_inbox, prune_inbox_periodically
 from goticket_platform.messaging.statements import statements
 from goticket_testing.databases import Postgres
 from goticket_testing.messaging import eventually, running
@@ -15,7 +15,7 @@ MONTH = timedelta(days=30)
 
 async def remember(pool: asyncpg.Pool, events: int, days_ago: int) -> None:
     await pool.execute(
-        """INSERT INTO booking.inbox (consumer, event_id, received_at)
+        """INSERT INTO booking.inbox (consumer, message_id, received_at)
            SELECT 'test', gen_random_uuid(), now() - make_interval(days => $2)
            FROM generate_series(1, $1)""",
         events,
@@ -68,7 +68,7 @@ async def test_pruning_goes_on_after_the_database_was_away(
     pool: asyncpg.Pool, postgres_server: Postgres
 ) -> None:
     async def prune(stop: Stop) -> None:
-        await keep_inbox_pruned(pool, "booking", MONTH, stop, every=0.05)
+        await prune_inbox_periodically(pool, "booking", MONTH, stop, every=0.05)
 
     await asyncio.to_thread(postgres_server.stop)
     async with running(prune):

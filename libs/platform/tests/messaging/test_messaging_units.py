@@ -9,10 +9,10 @@ from goticket_contracts.event_types import PAYLOADS
 from goticket_contracts.topology import RETRY_SECONDS, TOPOLOGY, QueueSpec
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.broker import Backoff, BrokerLost, keep_connected
-from goticket_platform.messaging.cloudevents import Poison
+from goticket_platform.messaging.cloudevents import NonRetryableError
 from goticket_platform.messaging.consumer import HandlerTooSlow
-from goticket_platform.messaging.failures import TryLater, describe, judge
 from goticket_platform.messaging.keyed_locks import KeyedLocks
+from goticket_platform.messaging.retry_decision import RetryableError, decide_retry, describe
 from goticket_platform.messaging.statements import statements
 
 QUEUE = QueueSpec("q", (), retry_seconds=(1, 5, 30))
@@ -20,21 +20,21 @@ QUEUE = QueueSpec("q", (), retry_seconds=(1, 5, 30))
 
 def test_each_failure_waits_longer_until_tries_are_used_up() -> None:
     error = RuntimeError("x")
-    verdicts = [judge(QUEUE, attempt, error) for attempt in (1, 2, 3, 4)]
-    assert [verdict.queue for verdict in verdicts] == [
+    verdicts = [decide_retry(QUEUE, attempt, error) for attempt in (1, 2, 3, 4)]
+    assert [decision.queue for decision in verdicts] == [
         "q.retry.1s",
         "q.retry.5s",
         "q.retry.30s",
         "q.dead",
     ]
-    assert [verdict.attempt for verdict in verdicts] == [2, 3, 4, 4]
-    assert [verdict.final for verdict in verdicts] == [False, False, False, True]
+    assert [decision.attempt for decision in verdicts] == [2, 3, 4, 4]
+    assert [decision.final for decision in verdicts] == [False, False, False, True]
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        TryLater("the mail server is down"),
+        RetryableError("the mail server is down"),
         ConnectionRefusedError("the mail server is down"),
         asyncpg.CannotConnectNowError("starting up"),
         asyncpg.AdminShutdownError("shutting down"),
@@ -46,24 +46,26 @@ def test_each_failure_waits_longer_until_tries_are_used_up() -> None:
     ],
 )
 def test_an_outage_is_waited_out_on_the_last_rung(error: Exception) -> None:
-    verdict = judge(QUEUE, 4, error)
-    assert (verdict.queue, verdict.final) == ("q.retry.30s", False)
-    assert judge(QUEUE, verdict.attempt, error) == verdict
-    assert judge(QUEUE, 3, RuntimeError()).final is False
+    decision = decide_retry(QUEUE, 4, error)
+    assert (decision.queue, decision.final) == ("q.retry.30s", False)
+    assert decide_retry(QUEUE, decision.attempt, error) == decision
+    assert decide_retry(QUEUE, 3, RuntimeError()).final is False
 
 
 def test_a_handler_that_never_ends_is_no_outage() -> None:
-    assert judge(QUEUE, 4, HandlerTooSlow("no end after 60 s")).final is True
+    assert decide_retry(QUEUE, 4, HandlerTooSlow("no end after 60 s")).final is True
 
 
 def test_a_queue_without_retries_dead_letters_at_once() -> None:
-    assert judge(QueueSpec("q", (), retry_seconds=()), 1, RuntimeError("x")).queue == "q.dead"
+    assert (
+        decide_retry(QueueSpec("q", (), retry_seconds=()), 1, RuntimeError("x")).queue == "q.dead"
+    )
 
 
 def test_a_reason_names_the_error_and_no_address() -> None:
     error = RuntimeError("550 <jo@example.org>: no such\n user")
     assert describe(error) == "RuntimeError: 550 <<address>>: no such user"
-    assert describe(Poison("why")) == "why"
+    assert describe(NonRetryableError("why")) == "why"
     assert len(describe(RuntimeError("x" * 5000))) == 300
 
 

@@ -13,7 +13,7 @@ from aio_pika import connect
 from goticket_local.ports import free_port
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.broker import NotConnected
-from goticket_platform.messaging.cloudevents import PublishedEvent, event_message
+from goticket_platform.messaging.cloudevents import PublishedMessage, build_amqp_message
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.messaging.relay import INDEXES_ONLY, Relay
 from goticket_platform.messaging.relay_process import run_relay
@@ -23,11 +23,11 @@ from goticket_testing.backend import RabbitBackend
 from goticket_testing.databases import Postgres
 from goticket_testing.messaging import (
     Received,
-    a_consumer,
-    a_relay,
-    an_event,
     append,
     eventually,
+    make_consumer,
+    make_message,
+    make_relay,
     pending,
     running,
 )
@@ -37,9 +37,9 @@ async def test_an_event_arrives_with_its_cloudevents_attributes(
     pool: asyncpg.Pool, amqp_url: str
 ) -> None:
     received = Received()
-    event = an_event(version=7)
+    event = make_message(version=7)
     await append(pool, event)
-    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, received).run):
+    async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, received).run):
         await eventually(lambda: len(received.events) == 1)
         await eventually(lambda: is_empty(pool))
     arrived = received.events[0]
@@ -60,9 +60,9 @@ async def test_three_relays_keep_the_order_of_every_aggregate(
     received = Received()
     aggregates = [uuid.uuid4() for _ in range(40)]
     for version in range(1, 11):
-        await append(pool, *(an_event(aggregate, version) for aggregate in aggregates))
-    relays = [a_relay(pool, amqp_url, batch=7).run for _ in range(3)]
-    async with running(*relays, a_consumer(amqp_url, received, prefetch=1).run):
+        await append(pool, *(make_message(aggregate, version) for aggregate in aggregates))
+    relays = [make_relay(pool, amqp_url, batch=7).run for _ in range(3)]
+    async with running(*relays, make_consumer(amqp_url, received, prefetch=1).run):
         await eventually(lambda: len(received.ids) == 400)
     for aggregate in aggregates:
         assert received.versions(aggregate) == list(range(1, 11))
@@ -75,16 +75,16 @@ async def test_relays_killed_in_the_middle_lose_nothing(
 ) -> None:
     received = Received()
     expected = 0
-    async with running(a_consumer(amqp_url, received, prefetch=50).run):
+    async with running(make_consumer(amqp_url, received, prefetch=50).run):
         for _ in range(3):
-            await append(pool, *(an_event() for _ in range(300)))
+            await append(pool, *(make_message() for _ in range(300)))
             expected += 300
             relay = await start_relay_process(dsn, amqp_url)
             seen = len(received.ids)
             await eventually(lambda seen=seen: len(received.ids) > seen)  # type: ignore[misc]  # a default captures the loop's value
             relay.send_signal(signal.SIGKILL)
             await relay.wait()
-        async with running(a_relay(pool, amqp_url).run):
+        async with running(make_relay(pool, amqp_url).run):
             await eventually(lambda: len(received.ids) == expected)
             await eventually(lambda: is_empty(pool))
     assert len(received.ids) == expected
@@ -94,7 +94,7 @@ async def test_a_relay_process_ends_in_order_when_it_is_told_to(
     pool: asyncpg.Pool, dsn: str, amqp_url: str
 ) -> None:
     relay = await start_relay_process(dsn, amqp_url)
-    await append(pool, an_event())
+    await append(pool, make_message())
     await eventually(lambda: is_empty(pool))
     relay.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(relay.wait(), 20) == 0
@@ -105,20 +105,20 @@ async def test_events_outlive_a_broker_that_is_stopped_and_one_killed_under_load
 ) -> None:
     amqp_url = own_broker.amqp_url()
     received = Received()
-    relays = [a_relay(pool, amqp_url).run for _ in range(2)]
-    async with running(*relays, a_consumer(amqp_url, received).run):
-        await append(pool, *(an_event() for _ in range(20)))
+    relays = [make_relay(pool, amqp_url).run for _ in range(2)]
+    async with running(*relays, make_consumer(amqp_url, received).run):
+        await append(pool, *(make_message() for _ in range(20)))
         await eventually(lambda: len(received.ids) == 20)
 
         await asyncio.to_thread(own_broker.stop)
-        await append(pool, *(an_event() for _ in range(20)))
+        await append(pool, *(make_message() for _ in range(20)))
         assert await pending(pool) == 20
         await asyncio.to_thread(own_broker.start)
         await eventually(lambda: len(received.ids) == 40, 60)
 
         # Not before the stop: a node writes the names of new queues to disk some moments
         # late, and what is killed in those moments is not there any more afterwards.
-        await append(pool, *(an_event() for _ in range(1000)))
+        await append(pool, *(make_message() for _ in range(1000)))
         await eventually(lambda: len(received.ids) > 140)
         await asyncio.to_thread(own_broker.kill)
         await asyncio.to_thread(own_broker.start)
@@ -130,8 +130,8 @@ async def test_the_relay_outlives_a_restart_of_postgres(
     pool: asyncpg.Pool, amqp_url: str, postgres_server: Postgres
 ) -> None:
     received = Received()
-    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, received).run):
-        await append(pool, an_event())
+    async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, received).run):
+        await append(pool, make_message())
         await eventually(lambda: len(received.ids) == 1)
         await asyncio.to_thread(postgres_server.restart)
         await append_patiently(pool)
@@ -144,12 +144,12 @@ async def test_an_event_nobody_takes_backs_off_without_holding_up_others(
     received = Received()
     unroutable = "goticket.nobody.listens.v1"
     aggregate = uuid.uuid4()
-    relay = a_relay(pool, amqp_url)
-    async with running(relay.run, a_consumer(amqp_url, received).run):
+    relay = make_relay(pool, amqp_url)
+    async with running(relay.run, make_consumer(amqp_url, received).run):
         await eventually(lambda: is_ready(relay))
         await unbind_event_log(amqp_url)
-        await append(pool, an_event(aggregate, 1, unroutable), an_event(aggregate, 2))
-        await append(pool, *(an_event() for _ in range(5)))
+        await append(pool, make_message(aggregate, 1, unroutable), make_message(aggregate, 2))
+        await append(pool, *(make_message() for _ in range(5)))
         await eventually(lambda: len(received.ids) == 5)
         await eventually(lambda: has_attempts(pool, 2))
         # Its successor waits behind it: order before speed.
@@ -165,10 +165,10 @@ async def test_an_event_too_large_for_the_broker_is_not_sent_to_it(
     pool: asyncpg.Pool, amqp_url: str
 ) -> None:
     received = Received()
-    large = an_event()
+    large = make_message()
     large.payload.update({"text": "x" * 9_000_000})  # type: ignore[attr-defined]  # a Struct
-    await append(pool, large, an_event())
-    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, received).run):
+    await append(pool, large, make_message())
+    async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, received).run):
         await eventually(lambda: len(received.ids) == 1)
         await eventually(lambda: has_attempts(pool, 1))
 
@@ -178,14 +178,14 @@ async def test_a_commit_wakes_the_relay_without_waiting_for_its_poll(
 ) -> None:
     received = Received()
     notifier = OutboxNotifier(pool, "booking")
-    relay = a_relay(pool, amqp_url, poll_seconds=3600)
-    async with running(relay.run, a_consumer(amqp_url, received).run):
-        await append(pool, an_event())
+    relay = make_relay(pool, amqp_url, poll_seconds=3600)
+    async with running(relay.run, make_consumer(amqp_url, received).run):
+        await append(pool, make_message())
         notifier.wake()
         await eventually(lambda: len(received.ids) == 1)
         await eventually(lambda: is_empty(pool))
         for _ in range(50):  # many wake-ups become few, the last commit is not forgotten
-            await append(pool, an_event())
+            await append(pool, make_message())
             notifier.wake()
         await eventually(lambda: len(received.ids) == 51)
     await notifier.close()
@@ -195,15 +195,15 @@ async def test_a_relay_that_cannot_listen_polls(
     pool: asyncpg.Pool, dsn: str, amqp_url: str
 ) -> None:
     received = Received()
-    async with running(a_relay(pool, amqp_url).run, a_consumer(amqp_url, received).run):
-        await append(pool, an_event())  # committed without any NOTIFY
+    async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, received).run):
+        await append(pool, make_message())  # committed without any NOTIFY
         await eventually(lambda: len(received.ids) == 1)
 
 
 def test_the_message_is_persistent_and_bears_the_event_id() -> None:
-    event = an_event()
-    message = event_message(
-        PublishedEvent(
+    event = make_message()
+    message = build_amqp_message(
+        PublishedMessage(
             id=uuid.UUID(int=1),
             type=event.type,
             source="/goticket/booking",
@@ -242,7 +242,7 @@ async def append_patiently(pool: asyncpg.Pool) -> None:
     async with asyncio.timeout(30):
         while True:
             try:
-                return await append(pool, an_event())
+                return await append(pool, make_message())
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 await asyncio.sleep(0.05)
 
@@ -279,7 +279,7 @@ async def test_the_relay_process_tells_when_it_is_ready_and_how_much_waits(
 
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as probe, running(relay):
         await eventually(lambda: answers(probe, "/readyz", 200))
-        await append(pool, an_event())
+        await append(pool, make_message())
         await eventually(lambda: is_empty(pool))
         metrics = (await probe.get("/metrics")).text
         assert 'goticket_outbox_published_total{schema="booking"}' in metrics
@@ -299,7 +299,7 @@ async def answers(probe: httpx.AsyncClient, path: str, status: int) -> bool:
 
 
 async def test_claiming_reads_a_batch_and_not_the_backlog(pool: asyncpg.Pool) -> None:
-    await append(pool, *(an_event() for _ in range(5000)))
+    await append(pool, *(make_message() for _ in range(5000)))
     await pool.execute("ANALYZE booking.outbox")
     async with pool.acquire() as connection, connection.transaction():
         lines = await connection.fetch(f"EXPLAIN {statements('booking')['claim_heads']}", 500)
@@ -312,7 +312,7 @@ async def test_claiming_reads_a_batch_and_not_the_backlog(pool: asyncpg.Pool) ->
 async def test_claiming_does_so_too_when_the_statistics_are_of_a_nearly_empty_outbox(
     pool: asyncpg.Pool, dsn: str
 ) -> None:
-    await append(pool, *(an_event() for _ in range(1000)))
+    await append(pool, *(make_message() for _ in range(1000)))
     await pool.execute("ANALYZE booking.outbox")
     relays = await open_pool(dsn, settings=INDEXES_ONLY)
     lines = await relays.fetch(f"EXPLAIN {statements('booking')['claim_heads']}", 500)
@@ -329,7 +329,7 @@ async def test_a_backlog_is_counted_exactly_up_to_a_bound_and_estimated_beyond(
 ) -> None:
     assert await measured(pool, 100) == 0
 
-    await append(pool, *(an_event() for _ in range(300)))
+    await append(pool, *(make_message() for _ in range(300)))
 
     assert await measured(pool, 301) == 300
     assert await measured(pool, 100) >= 100

@@ -17,10 +17,10 @@ from goticket_platform.ids import new_id
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging import relay_process
 from goticket_platform.messaging.consumer import Consumer
-from goticket_platform.messaging.inbox import keep_inbox_pruned
+from goticket_platform.messaging.inbox import prune_inbox_periodically
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.ops import Health, serve_ops
-from goticket_platform.postgres import ALONG_INDEXES, is_transient, open_pool
+from goticket_platform.postgres import INDEX_ONLY_SETTINGS, is_transient, open_pool
 from goticket_platform.rpc.client import open_channel
 from goticket_platform.rpc.server import serve_grpc
 from prometheus_client import Gauge, Histogram
@@ -49,10 +49,10 @@ from booking.entrypoints.sweeper import Sweeper
 
 LANES_SECONDS = 3.0
 """How long lanes may run empty once the server has drained; inside the process's grace."""
-LANES = Gauge("goticket_booking_lanes", "Events that somebody waits for")
-LANE_DEPTH = Gauge("goticket_booking_lane_depth", "Requests for tickets that wait")
+LANES = Gauge("goticket_booking_batch_queues", "Events that somebody waits for")
+LANE_DEPTH = Gauge("goticket_booking_batch_queue_depth", "Requests for tickets that wait")
 LANE_BATCH_SIZE = Histogram(
-    "goticket_booking_lane_batch_size",
+    "goticket_booking_batch_size",
     "Requests for tickets per commit",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
 )
@@ -65,7 +65,7 @@ async def open_bookings(
     database_url: str, availability: Availability, pool_size: int = 4
 ) -> AsyncIterator[tuple[PostgresBookings, asyncpg.Pool]]:
     """Open the schema booking and its pool."""
-    pool = await open_pool(database_url, max_size=pool_size, settings=ALONG_INDEXES)
+    pool = await open_pool(database_url, max_size=pool_size, settings=INDEX_ONLY_SETTINGS)
     notifier = OutboxNotifier(pool, SCHEMA)
     try:
         yield PostgresBookings(pool, notifier, availability), pool
@@ -200,7 +200,7 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
         health.ready = True
         async with asyncio.TaskGroup() as tasks:
             remembered = timedelta(days=settings.inbox_days)
-            tasks.create_task(keep_inbox_pruned(pool, SCHEMA, remembered, stop))
+            tasks.create_task(prune_inbox_periodically(pool, SCHEMA, remembered, stop))
             await consumer.run(stop)
 
 

@@ -14,7 +14,7 @@ from booking.config import WorkerSettings
 from booking.domain.placing import BookingRequest
 from booking.entrypoints.sweeper import Sweeper
 from goticket_platform.lifecycle import Stop
-from goticket_platform.messaging.inbox import first_time
+from goticket_platform.messaging.inbox import record_once
 from goticket_platform.migrations import migrate_down, migrate_up
 from goticket_testing.databases import DatabaseFactory
 from goticket_testing.messaging import eventually, running
@@ -103,7 +103,7 @@ async def test_the_worker_forgets_old_messages_and_remembers_young_ones(
     hall: "Hall", amqp_url: str, redis_url: str
 ) -> None:
     await hall.pool.execute(
-        """INSERT INTO booking.inbox (consumer, event_id, received_at)
+        """INSERT INTO booking.inbox (consumer, message_id, received_at)
            SELECT $1, gen_random_uuid(), $2::timestamptz - make_interval(days => days)
            FROM unnest($3::int[]) AS days""",
         CONSUMER,
@@ -125,10 +125,10 @@ async def test_what_was_there_survives_the_step_down_and_up(database: DatabaseFa
     dsn = await database("booking")
     connection = await asyncpg.connect(dsn)
     message = await connection.fetchval("SELECT gen_random_uuid()")
-    assert await first_time(connection, "booking", CONSUMER, message)
+    assert await record_once(connection, "booking", CONSUMER, message)
     steps = ["0003_forgetting", "0004_plain_json"]
     assert await migrate_down(dsn, "booking.migrations") == steps[1:]
     for migrate, done in ((migrate_down, steps[:1]), (migrate_up, steps)):
         assert await migrate(dsn, "booking.migrations") == done
-        assert not await first_time(connection, "booking", CONSUMER, message)
+        assert not await record_once(connection, "booking", CONSUMER, message)
     await connection.close()

@@ -20,7 +20,7 @@ from goticket_contracts import event_types
 from goticket_contracts.topology import BOOKING_CATALOG_EVENTS
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.dead_letters import list_dead_letters
-from goticket_platform.messaging.outbox import Outbox, OutboxEvent
+from goticket_platform.messaging.outbox import Outbox, OutboxMessage
 from goticket_testing.databases import DatabaseFactory
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ async def relay_and_worker(dsn: str, amqp_url: str, redis_url: str) -> AsyncIter
 
 async def publish(hall: "Hall", event: catalog_pb2.Event) -> None:
     """Let the relay of this schema send a message of the catalog."""
-    message = OutboxEvent(
+    message = OutboxMessage(
         type=event_types.EVENT_PUBLISHED,
         aggregate_id=hall.announce().event.id,
         aggregate_version=event.version,

@@ -28,7 +28,7 @@ def of(event_id: UUID, names: Iterable[str]) -> list[Wish]:
     return [Wish(event_id, name) for name in names]
 
 
-class Poison(Exception):
+class NonRetryableError(Exception):
     """What a request named "poison" does to its batch."""
 
 
@@ -63,7 +63,7 @@ class Office:
         if self.failures:
             raise self.failures.pop(0)
         if "poison" in names:
-            raise Poison
+            raise NonRetryableError
         skipped = self.contended if len(events) > 1 else set()
         self.committed += [wish.name for wish in wishes if wish.event_id not in skipped]
         return [None if wish.event_id in skipped else wish.name.upper() for wish in wishes]
@@ -212,7 +212,7 @@ async def test_a_spoiled_batch_of_several_events_is_taken_apart(office: Office) 
     lanes = lanes_of(office, commits=1)
     wishes = [*of(EVENT, "ab"), Wish(OTHER, "c"), Wish(OTHER, "poison"), *of(UUID(int=3), "d")]
     answers = await lanes.ask(wishes, FOREVER)
-    assert isinstance(answers.pop(3), Poison)
+    assert isinstance(answers.pop(3), NonRetryableError)
     assert answers == ["A", "B", "C", "D"]
     assert office.committed == list("abcd")
     assert office.batches == [
@@ -233,7 +233,7 @@ async def test_a_poisoned_batch_is_split_until_the_culprit_alone_is_refused(
     names = list("abcdef")
     names.insert(place, "poison")
     answers = await lanes.ask(of(EVENT, names), FOREVER)
-    assert isinstance(answers.pop(place), Poison)
+    assert isinstance(answers.pop(place), NonRetryableError)
     assert answers == list("ABCDEF")
     # Who came first is served first, also in halves: the last tickets are decided by that.
     assert office.committed == list("abcdef")

@@ -30,7 +30,7 @@ LIMITS = [
 ]
 
 
-class Poison(Exception):
+class NonRetryableError(Exception):
     """The request breaks whatever commits it."""
 
 
@@ -83,7 +83,7 @@ class Stock:
             self.lost_before -= 1
             raise Flaky
         if any(wish.poisoned for wish in wishes):
-            raise Poison
+            raise NonRetryableError
         skipped = self.busy_elsewhere if len(events) > 1 else set()
         outcomes = [
             None if wish.event in skipped else self._decide(wish.event, wish) for wish in wishes
@@ -247,7 +247,7 @@ class LanesAgainstACounter(RuleBasedStateMachine):
         if isinstance(answer, str):
             assert answer == ("granted" if self.stock.granted[wish.number] else "sold out")
             assert not wish.poisoned
-        elif isinstance(answer, Poison):
+        elif isinstance(answer, NonRetryableError):
             assert wish.poisoned, "a neighbour's fault"
         else:
             assert isinstance(answer, Busy | Flaky)

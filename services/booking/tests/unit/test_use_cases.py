@@ -213,7 +213,7 @@ class MemoryTransaction:
     async def finish_closing(self, event_id: UUID) -> None:
         raise NotImplementedError
 
-    async def first_time(self, message_id: UUID) -> bool:
+    async def record_once(self, message_id: UUID) -> bool:
         raise NotImplementedError
 
 

@@ -14,7 +14,7 @@ STATUSES = {
 }
 
 
-def event_message(event: Event) -> pb.Event:
+def event_to_proto(event: Event) -> pb.Event:
     """Write an event as it is."""
     details = event.details
     return pb.Event(

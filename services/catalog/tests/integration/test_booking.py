@@ -13,7 +13,7 @@ from catalog.domain.actor import Actor
 from catalog.domain.create_event import NewEvent, create
 from catalog.domain.errors import BookingUnavailable, CapacityBelowTaken
 from catalog.domain.event import Event
-from catalog.wire import event_message
+from catalog.wire import event_to_proto
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.ops import Health
 from goticket_platform.rpc.client import open_channel
@@ -26,7 +26,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SERVICE = pb.DESCRIPTOR.services_by_name["BookingService"].full_name
 
 
-def an_event() -> Event:
+def make_event() -> Event:
     new = NewEvent(
         name="Metallica Live",
         starts_at=NOW + timedelta(days=1),
@@ -135,18 +135,18 @@ async def test_any_other_failure_is_not_hidden() -> None:
 
 async def test_booking_is_told_of_the_whole_event() -> None:
     booking = ScriptedBooking()
-    event = an_event()
+    event = make_event()
     async with stock_of(booking) as stock:
         await stock.follow(event)
 
     (request,) = booking.followed
-    assert request.event == event_message(event)
+    assert request.event == event_to_proto(event)
 
 
 async def test_telling_a_booking_service_that_refuses_or_is_away_is_no_failure() -> None:
     booking = ScriptedBooking(Refused("busy"))
     async with stock_of(booking) as stock:
-        await stock.follow(an_event())
+        await stock.follow(make_event())
     assert len(booking.followed) == 1
     async with open_channel("127.0.0.1:1") as channel:
-        await BookingStock(channel).follow(an_event())
+        await BookingStock(channel).follow(make_event())

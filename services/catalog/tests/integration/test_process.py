@@ -15,7 +15,7 @@ from goticket.catalog.v1 import catalog_pb2 as pb
 from goticket.catalog.v1.catalog_pb2_grpc import CatalogServiceStub
 from goticket.catalog.v1.events_pb2 import EventPublished
 from goticket_platform.ids import new_id
-from goticket_platform.messaging.outbox import Outbox, OutboxEvent
+from goticket_platform.messaging.outbox import Outbox, OutboxMessage
 from goticket_platform.rpc.client import call, open_channel
 from goticket_platform.rpc.errors import RemoteError
 from goticket_testing.databases import DatabaseFactory
@@ -24,9 +24,9 @@ ENTRY = "from catalog.entrypoints.cli import main; main()"
 DEADLINE_SECONDS = 30
 
 
-def an_announcement() -> OutboxEvent:
+def an_announcement() -> OutboxMessage:
     event_id = new_id()
-    return OutboxEvent(
+    return OutboxMessage(
         type="goticket.catalog.event.published.v1",
         aggregate_id=event_id,
         aggregate_version=1,

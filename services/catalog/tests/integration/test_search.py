@@ -46,7 +46,7 @@ TIME_INDEXES = {
 }
 
 
-def an_event(name: str, *, day: int = 1, location: str = "", description: str = "") -> Event:
+def make_event(name: str, *, day: int = 1, location: str = "", description: str = "") -> Event:
     starts_at = NOW + timedelta(days=day)
     return Event(
         id=new_id(),
@@ -91,7 +91,7 @@ async def publish(events: PostgresEvents, *wanted: Event) -> None:
 
 
 async def test_an_event_comes_back_as_it_was_saved(events: PostgresEvents) -> None:
-    event = an_event("Żywiołak 🎸", location="Kraków", description="line one\nline two")
+    event = make_event("Żywiołak 🎸", location="Kraków", description="line one\nline two")
     await publish(events, event)
 
     assert await events.get(event.id) == event
@@ -102,7 +102,7 @@ async def test_an_event_comes_back_as_it_was_saved(events: PostgresEvents) -> No
 async def test_paging_shows_every_event_once_also_when_times_are_equal(
     events: PostgresEvents, sort: EventSort
 ) -> None:
-    saved = [an_event(f"Event {number}", day=number // 3) for number in range(11)]
+    saved = [make_event(f"Event {number}", day=number // 3) for number in range(11)]
     await publish(events, *saved)
 
     seen: list[Event] = []
@@ -118,8 +118,8 @@ async def test_paging_shows_every_event_once_also_when_times_are_equal(
 
 
 async def test_paging_by_relevance_shows_every_match_once(events: PostgresEvents) -> None:
-    saved = [an_event(f"Metallica {number % 4}", day=number) for number in range(9)]
-    await publish(events, *saved, an_event("Chess"))
+    saved = [make_event(f"Metallica {number % 4}", day=number) for number in range(9)]
+    await publish(events, *saved, make_event("Chess"))
 
     seen: list[UUID] = []
     cursor = ""
@@ -134,9 +134,9 @@ async def test_paging_by_relevance_shows_every_match_once(events: PostgresEvents
 
 
 async def test_an_event_that_appears_meanwhile_moves_no_page(events: PostgresEvents) -> None:
-    await publish(events, an_event("Second", day=2), an_event("Third", day=3))
+    await publish(events, make_event("Second", day=2), make_event("Third", day=3))
     first = await events.page(listing(limit=1))
-    await publish(events, an_event("First", day=1))
+    await publish(events, make_event("First", day=1))
 
     second = await events.page(listing(limit=1, cursor=first.next_cursor))
     assert [event.details.name for event in second.events] == ["Third"]
@@ -166,7 +166,7 @@ async def test_a_cursor_that_is_not_of_this_list_is_a_field_error(
 async def test_the_range_of_starts_includes_its_beginning_and_not_its_end(
     events: PostgresEvents,
 ) -> None:
-    await publish(events, *(an_event(f"Day {day}", day=day) for day in (1, 2, 3)))
+    await publish(events, *(make_event(f"Day {day}", day=day) for day in (1, 2, 3)))
     wanted = EventFilter(starts_from=NOW + timedelta(days=1), starts_before=NOW + timedelta(days=3))
     assert await names_of(events, listing(wanted)) == ["Day 1", "Day 2"]
 
@@ -174,9 +174,9 @@ async def test_the_range_of_starts_includes_its_beginning_and_not_its_end(
 async def test_wildcards_in_a_location_are_plain_characters(events: PostgresEvents) -> None:
     await publish(
         events,
-        an_event("Percent", location="Hall 100% fun"),
-        an_event("Other", location="Hall 1000 fun"),
-        an_event("Backslash", location="Hall C:\\_"),
+        make_event("Percent", location="Hall 100% fun"),
+        make_event("Other", location="Hall 1000 fun"),
+        make_event("Backslash", location="Hall C:\\_"),
     )
     assert await names_of(events, listing(EventFilter(location="100% FUN"))) == ["Percent"]
     assert await names_of(events, listing(EventFilter(location="c:\\_"))) == ["Backslash"]
@@ -186,9 +186,9 @@ async def test_wildcards_in_a_location_are_plain_characters(events: PostgresEven
 
 
 async def test_a_list_keeps_to_its_status_and_organizer(events: PostgresEvents) -> None:
-    draft = replace(an_event("Draft"), status=EventStatus.DRAFT, published_at=None)
-    foreign = replace(an_event("Foreign"), organizer_id=UUID(int=8))
-    await publish(events, foreign, an_event("Own", day=2))
+    draft = replace(make_event("Draft"), status=EventStatus.DRAFT, published_at=None)
+    foreign = replace(make_event("Foreign"), organizer_id=UUID(int=8))
+    await publish(events, foreign, make_event("Own", day=2))
     await events.save(EventUpdated(draft))
 
     assert await names_of(events, listing()) == ["Foreign", "Own"]
@@ -202,7 +202,9 @@ async def test_a_list_keeps_to_its_status_and_organizer(events: PostgresEvents) 
 )
 async def test_a_search_forgives_a_typo(events: PostgresEvents, query: str) -> None:
     await publish(
-        events, an_event("Metallica Live", location="Wembley Stadium"), an_event("Chess Night")
+        events,
+        make_event("Metallica Live", location="Wembley Stadium"),
+        make_event("Chess Night"),
     )
     wanted = listing(EventFilter(query=query), EventSort.RELEVANCE)
     assert await names_of(events, wanted) == ["Metallica Live"]
@@ -226,10 +228,10 @@ async def test_accents_do_not_matter_to_a_search(
 ) -> None:
     await publish(
         events,
-        an_event(f"{accented} Live"),
-        an_event("Gala", location=f"{accented} Arena", day=2),
-        an_event("Tour", description=f"songs of {accented}", day=3),
-        an_event("Chess", day=4),
+        make_event(f"{accented} Live"),
+        make_event("Gala", location=f"{accented} Arena", day=2),
+        make_event("Tour", description=f"songs of {accented}", day=3),
+        make_event("Chess", day=4),
     )
     for query in (plain, accented):
         found = await names_of(events, listing(EventFilter(query=query), sort))
@@ -240,14 +242,14 @@ async def test_accents_do_not_matter_to_a_search(
 async def test_words_of_a_description_are_found_in_any_accents_only_when_whole(
     events: PostgresEvents,
 ) -> None:
-    await publish(events, an_event("Tour", description="crème brûlée"))
+    await publish(events, make_event("Tour", description="crème brûlée"))
     assert await names_of(events, listing(EventFilter(query="brulee creme"))) == ["Tour"]
     assert await names_of(events, listing(EventFilter(query="brul"))) == []
 
 
 @pytest.mark.parametrize("dash", ["\u2013", "\u2014", "\u2212"])
 async def test_a_dash_excludes_nothing(events: PostgresEvents, dash: str) -> None:
-    await publish(events, an_event("Tour", description=f"Beyoncé {dash} Renaissance"))
+    await publish(events, make_event("Tour", description=f"Beyoncé {dash} Renaissance"))
     query = EventFilter(query=f"beyonce {dash} renaissance")
     assert await names_of(events, listing(query)) == ["Tour"]
     assert await names_of(events, listing(EventFilter(query="beyonce -renaissance"))) == []
@@ -260,7 +262,7 @@ async def test_events_of_before_are_searched_without_accents_after_the_migration
     pool = await open_pool(dsn)
     notifier = OutboxNotifier(pool, "catalog")
     events = PostgresEvents(pool, Outbox("catalog"), notifier)
-    await publish(events, an_event("Beyoncé", description="crème"))
+    await publish(events, make_event("Beyoncé", description="crème"))
     steps = ["0003_accents", "0004_plain_json"]
     assert await migrate_down(dsn, "catalog.migrations") == steps[1:]
     assert await migrate_down(dsn, "catalog.migrations") == steps[:1]
@@ -276,9 +278,9 @@ async def test_a_name_outranks_a_place_and_a_place_outranks_a_description(
 ) -> None:
     await publish(
         events,
-        an_event("Tour", description="songs about paris"),
-        an_event("Gala", location="Paris"),
-        an_event("Paris"),
+        make_event("Tour", description="songs about paris"),
+        make_event("Gala", location="Paris"),
+        make_event("Paris"),
     )
     wanted = listing(EventFilter(query="paris"), EventSort.RELEVANCE)
     assert await names_of(events, wanted) == ["Paris", "Gala", "Tour"]
@@ -286,7 +288,7 @@ async def test_a_name_outranks_a_place_and_a_place_outranks_a_description(
 
 @pytest.mark.parametrize("query", ["!!!", "''", "a & | !", "<->", "%", "\\", '"open', "- -", "🎸"])
 async def test_no_query_text_breaks_a_search(events: PostgresEvents, query: str) -> None:
-    await publish(events, an_event("Metallica"))
+    await publish(events, make_event("Metallica"))
     assert await names_of(events, listing(EventFilter(query=query), EventSort.RELEVANCE)) == []
 
 

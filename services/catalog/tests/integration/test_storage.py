@@ -29,7 +29,7 @@ NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 PACKAGE = "catalog.migrations"
 
 
-def an_event() -> Event:
+def make_event() -> Event:
     return Event(
         id=new_id(),
         organizer_id=UUID(int=7),
@@ -62,7 +62,7 @@ async def outbox_of(pool: asyncpg.Pool) -> list[asyncpg.Record]:
 async def test_the_outbox_row_tells_the_whole_event(
     events: PostgresEvents, pool: asyncpg.Pool
 ) -> None:
-    event = an_event()
+    event = make_event()
     await events.save(EventPublished(event))
 
     (row,) = await outbox_of(pool)
@@ -77,7 +77,7 @@ async def test_the_outbox_row_tells_the_whole_event(
 async def test_a_change_that_cannot_be_announced_is_not_made(
     events: PostgresEvents, pool: asyncpg.Pool
 ) -> None:
-    event = an_event()
+    event = make_event()
     await events.save(EventPublished(event))
     await pool.execute("ALTER TABLE catalog.outbox ADD CHECK (aggregate_version < 2)")
 
@@ -89,7 +89,7 @@ async def test_a_change_that_cannot_be_announced_is_not_made(
 async def test_a_change_that_is_not_made_is_not_announced(
     events: PostgresEvents, pool: asyncpg.Pool
 ) -> None:
-    event = an_event()
+    event = make_event()
     await events.save(EventPublished(event))
     await events.save(renamed(event, "First"))
 
@@ -101,7 +101,7 @@ async def test_a_change_that_is_not_made_is_not_announced(
 async def test_of_many_changes_to_one_version_exactly_one_wins(
     events: PostgresEvents, pool: asyncpg.Pool
 ) -> None:
-    event = an_event()
+    event = make_event()
     await events.save(EventPublished(event))
     contenders = 50
     barrier = asyncio.Barrier(contenders)
@@ -127,7 +127,7 @@ async def test_of_many_changes_to_one_version_exactly_one_wins(
 
 
 async def test_ticket_types_keep_their_order_through_changes(events: PostgresEvents) -> None:
-    event = an_event()
+    event = make_event()
     await events.save(EventPublished(event))
     (only,) = event.ticket_types
     swapped = event.next_version(NOW, ticket_types=(TicketType(new_id(), "VIP", 1, 1, 1), only))

@@ -39,7 +39,7 @@ STANDING = TicketTypeDraft("Standing", price=5000, capacity=100)
 SEATED = TicketTypeDraft("Seated", price=9000, capacity=50)
 
 
-def an_event(*drafts: TicketTypeDraft, status: EventStatus = EventStatus.PUBLISHED) -> Event:
+def make_event(*drafts: TicketTypeDraft, status: EventStatus = EventStatus.PUBLISHED) -> Event:
     new = NewEvent(
         name="Metallica Live",
         starts_at=NOW + timedelta(days=1),
@@ -78,7 +78,7 @@ def updated(event: Event, edit: EventEdit) -> Event:
 
 
 def test_a_change_makes_the_next_version_and_leaves_the_rest() -> None:
-    event = an_event()
+    event = make_event()
     after = updated(event, EventEdit(name=" New name "))
     assert after.details == replace(event.details, name="New name")
     assert (after.version, after.updated_at, after.created_at) == (2, LATER, NOW)
@@ -86,7 +86,7 @@ def test_a_change_makes_the_next_version_and_leaves_the_rest() -> None:
 
 
 def test_a_change_of_nothing_is_no_change() -> None:
-    event = an_event(STANDING, SEATED)
+    event = make_event(STANDING, SEATED)
     same = EventEdit(
         name=f" {event.details.name} ",
         currency="EUR",
@@ -99,7 +99,7 @@ def test_a_change_of_nothing_is_no_change() -> None:
 
 
 def test_ticket_types_are_matched_by_id_new_without_one_and_left_out_removed() -> None:
-    event = an_event(STANDING, SEATED)
+    event = make_event(STANDING, SEATED)
     standing, seated = event.ticket_types
     kept = TicketTypeDraft("Seats", price=9500, capacity=60, id=str(seated.id).upper())
     after = updated(event, EventEdit(ticket_types=(TicketTypeDraft("VIP", 1, 1), kept)))
@@ -110,7 +110,7 @@ def test_ticket_types_are_matched_by_id_new_without_one_and_left_out_removed() -
 
 
 def test_two_ticket_types_may_swap_their_names() -> None:
-    event = an_event(STANDING, SEATED)
+    event = make_event(STANDING, SEATED)
     first, second = drafts_of(event)
     swapped = (replace(first, name=second.name), replace(second, name=first.name))
     after = updated(event, EventEdit(ticket_types=swapped))
@@ -118,7 +118,7 @@ def test_two_ticket_types_may_swap_their_names() -> None:
 
 
 def test_an_unknown_or_repeated_ticket_type_id_is_a_field_error() -> None:
-    event = an_event()
+    event = make_event()
     (known,) = drafts_of(event)
     stranger = replace(known, name="Other", id=str(uuid4()))
     again = replace(known, name="Again")
@@ -128,7 +128,7 @@ def test_an_unknown_or_repeated_ticket_type_id_is_a_field_error() -> None:
 
 
 def test_price_and_capacity_change_the_only_ticket_type() -> None:
-    event = an_event()
+    event = make_event()
     (only,) = event.ticket_types
     after = updated(event, EventEdit(price=7000, capacity=120))
     assert after.ticket_types == (replace(only, price=7000, capacity=120),)
@@ -136,7 +136,7 @@ def test_price_and_capacity_change_the_only_ticket_type() -> None:
 
 
 def test_the_limit_per_buyer_is_set_kept_and_lifted() -> None:
-    limited = updated(an_event(replace(STANDING, max_per_buyer=2)), EventEdit(max_per_buyer=6))
+    limited = updated(make_event(replace(STANDING, max_per_buyer=2)), EventEdit(max_per_buyer=6))
     assert limited.details.max_per_buyer == 6
     cheaper = updated(limited, EventEdit(price=1))
     assert (cheaper.details.max_per_buyer, cheaper.ticket_types[0].max_per_buyer) == (6, 2)
@@ -145,18 +145,18 @@ def test_the_limit_per_buyer_is_set_kept_and_lifted() -> None:
 
 
 def test_price_and_capacity_say_nothing_about_one_of_several_ticket_types() -> None:
-    event = an_event(STANDING, SEATED)
+    event = make_event(STANDING, SEATED)
     assert wrong_fields(event, EventEdit(price=1)) == ["price"]
     assert wrong_fields(event, EventEdit(capacity=1, price=1)) == ["price", "capacity"]
 
 
 def test_price_and_capacity_yield_to_a_list_of_ticket_types() -> None:
-    event = an_event(STANDING, SEATED)
+    event = make_event(STANDING, SEATED)
     assert update(event, EventEdit(ticket_types=drafts_of(event), price=1), LATER, uuid4) is None
 
 
 def test_the_start_may_not_move_into_the_past_but_a_past_start_may_stay() -> None:
-    event = an_event()
+    event = make_event()
     assert wrong_fields(event, EventEdit(starts_at=LATER - timedelta(seconds=1))) == ["startAt"]
     during = event.details.starts_at + timedelta(hours=1)
     change = update(event, EventEdit(description="Doors are open"), during, uuid4)
@@ -164,19 +164,19 @@ def test_the_start_may_not_move_into_the_past_but_a_past_start_may_stay() -> Non
 
 
 def test_the_end_stays_after_the_start_whichever_moves() -> None:
-    event = an_event()
+    event = make_event()
     assert wrong_fields(event, EventEdit(starts_at=event.details.ends_at)) == ["endAt"]
     assert wrong_fields(event, EventEdit(ends_at=event.details.starts_at)) == ["endAt"]
 
 
 def test_the_currency_changes_in_a_draft_only() -> None:
-    draft = an_event(status=EventStatus.DRAFT)
+    draft = make_event(status=EventStatus.DRAFT)
     assert updated(draft, EventEdit(currency="PLN")).details.currency == "PLN"
-    assert wrong_fields(an_event(), EventEdit(currency="PLN")) == ["currency"]
+    assert wrong_fields(make_event(), EventEdit(currency="PLN")) == ["currency"]
 
 
 def test_a_draft_is_moved_and_published_in_one_change() -> None:
-    draft = an_event(status=EventStatus.DRAFT)
+    draft = make_event(status=EventStatus.DRAFT)
     late = draft.details.starts_at + timedelta(hours=1)
     moved = EventEdit(starts_at=late, status=EventStatus.PUBLISHED)
     change = update(draft, moved, late, uuid4)
@@ -185,7 +185,7 @@ def test_a_draft_is_moved_and_published_in_one_change() -> None:
 
 
 def test_a_draft_whose_start_has_passed_is_not_published() -> None:
-    draft = an_event(status=EventStatus.DRAFT)
+    draft = make_event(status=EventStatus.DRAFT)
     late = draft.details.starts_at + timedelta(seconds=1)
     with pytest.raises(InvalidEvent):
         draft.publish(late)
@@ -193,11 +193,11 @@ def test_a_draft_whose_start_has_passed_is_not_published() -> None:
 
 
 def test_a_published_event_is_no_draft_again() -> None:
-    assert wrong_fields(an_event(), EventEdit(status=EventStatus.DRAFT)) == ["status"]
+    assert wrong_fields(make_event(), EventEdit(status=EventStatus.DRAFT)) == ["status"]
 
 
 def test_an_event_is_cancelled_on_its_own() -> None:
-    event = an_event()
+    event = make_event()
     change = update(event, EventEdit(status=EventStatus.CANCELLED), LATER, uuid4)
     assert isinstance(change, EventCancelled)
     renamed = EventEdit(status=EventStatus.CANCELLED, name="Called off")
@@ -205,7 +205,7 @@ def test_an_event_is_cancelled_on_its_own() -> None:
 
 
 def test_a_cancelled_event_takes_no_change_but_bears_repeating() -> None:
-    event = an_event(status=EventStatus.CANCELLED)
+    event = make_event(status=EventStatus.CANCELLED)
     assert event.cancel(LATER) is None
     assert update(event, EventEdit(status=EventStatus.CANCELLED), LATER, uuid4) is None
     for edit in (
@@ -237,7 +237,7 @@ def test_a_cancelled_event_takes_no_change_but_bears_repeating() -> None:
 def test_its_organizer_and_admins_may_change_it(
     status: EventStatus, actor: Actor | None, refusal: type[DomainError] | None
 ) -> None:
-    event = an_event(status=status)
+    event = make_event(status=status)
     if refusal is None:
         event.require_changeable_by(actor, expected_version=1)
         return
@@ -246,14 +246,14 @@ def test_its_organizer_and_admins_may_change_it(
 
 
 def test_a_version_that_is_not_the_present_one_is_stale() -> None:
-    event = an_event()
+    event = make_event()
     event.require_changeable_by(ORGANIZER, None)
     with pytest.raises(StaleVersion):
         event.require_changeable_by(ORGANIZER, 2)
 
 
 def test_only_what_gets_smaller_on_sale_is_shrunk() -> None:
-    event = an_event(STANDING, SEATED)
+    event = make_event(STANDING, SEATED)
     standing, seated = event.ticket_types
     after = replace(event, ticket_types=(replace(standing, capacity=99),))
     assert shrunk_capacities(event, after) == {standing.id: 99, seated.id: 0}
@@ -295,7 +295,7 @@ EDITS = st.builds(
 def test_every_accepted_change_is_one_valid_version_on_and_repeating_it_is_none(
     edit: EventEdit, status: EventStatus, several: bool
 ) -> None:
-    event = an_event(*((STANDING, SEATED) if several else (STANDING,)), status=status)
+    event = make_event(*((STANDING, SEATED) if several else (STANDING,)), status=status)
     try:
         change = update(event, edit, LATER, uuid4)
     except (InvalidEvent, EventIsCancelled):
@@ -325,7 +325,7 @@ def test_every_accepted_change_is_one_valid_version_on_and_repeating_it_is_none(
 @settings(deadline=None)
 @given(edit=EDITS)
 def test_what_shrinks_is_exactly_what_a_buyer_could_lose(edit: EventEdit) -> None:
-    event = an_event(STANDING, SEATED)
+    event = make_event(STANDING, SEATED)
     try:
         change = update(event, edit, LATER, uuid4)
     except InvalidEvent:

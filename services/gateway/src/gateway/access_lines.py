@@ -23,7 +23,7 @@ MOST_WAITING = 10_000
 """Lines that may wait to be written: seconds of a crowd, and less than ten megabytes. A reader
 of the log who has stopped to read must not fill the memory."""
 
-DROPPED = Counter("goticket_access_lines_dropped", "Access log lines that were not written")
+DROPPED = Counter("goticket_access_log_dropped", "Access log lines that were not written")
 
 
 @dataclass(slots=True)

@@ -47,12 +47,12 @@ SendMany = Callable[[Sequence[pb.CreateBookingRequest], float], Awaitable[Sequen
 HasGone = Callable[[], bool]
 
 BATCH_SIZE = Histogram(
-    "goticket_gateway_coalescer_batch_size",
+    "goticket_gateway_batch_size",
     "Requests that left in one call",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
-QUEUE_DEPTH = Gauge("goticket_gateway_coalescer_queue_depth", "Requests that wait for a call")
-REFUSED = Counter("goticket_gateway_coalescer_refused", "Requests that were not sent", ["reason"])
+QUEUE_DEPTH = Gauge("goticket_gateway_batch_queue_depth", "Requests that wait for a call")
+REFUSED = Counter("goticket_gateway_batch_rejected", "Requests that were not sent", ["reason"])
 
 logger = get_logger(__name__)
 

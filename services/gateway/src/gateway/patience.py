@@ -19,7 +19,7 @@ from prometheus_client import Gauge
 MOST_HELD = 10_000
 """Requests that may be held; further ones are refused again at once."""
 
-HELD = Gauge("goticket_gateway_early_returns_held", "Requests that came back before their time")
+HELD = Gauge("goticket_gateway_throttled_requests", "Requests that came back before their time")
 
 _KEY = "goticket.connection"
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from goticket.booking.v1 import booking_pb2 as pb
-from goticket_documents.printable import PrintableTicket
+from goticket_documents.sanitize import plain
+from goticket_documents.ticket_model import PrintableTicket
 from goticket_documents.ticket_pdf import render_ticket
 from goticket_documents.times import known_zone
-from goticket_documents.wording import plain
 
 
 def ticket_pdf(ticket: pb.Ticket, made_at: datetime) -> bytes:

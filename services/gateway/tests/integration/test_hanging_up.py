@@ -157,7 +157,7 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Room:
 def refused_seconds() -> float:
     """The sum of the seconds that answers to bookings have taken so far."""
     labels = {"method": "POST", "route": "/api/v1/events/{event_id}/bookings"}
-    return REGISTRY.get_sample_value("goticket_http_request_seconds_sum", labels) or 0.0
+    return REGISTRY.get_sample_value("goticket_http_request_duration_seconds_sum", labels) or 0.0
 
 
 def one_connection(door: Door) -> httpx.AsyncClient:

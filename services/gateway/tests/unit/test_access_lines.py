@@ -93,7 +93,7 @@ async def test_lines_that_could_not_be_written_take_no_room() -> None:
 
 
 def _dropped() -> float:
-    return REGISTRY.get_sample_value("goticket_access_lines_dropped_total") or 0.0
+    return REGISTRY.get_sample_value("goticket_access_log_dropped_total") or 0.0
 
 
 def _line(request_id: str) -> AccessLine:

@@ -330,7 +330,7 @@ async def test_a_crowd_travels_in_one_call_and_each_gets_its_own_answer(
         while not backends.requests.get("CreateBooking"):
             await asyncio.sleep(0.01)
         posted += [post(quantity) for quantity in (2, 9, 3)]
-        while REGISTRY.get_sample_value("goticket_gateway_coalescer_queue_depth") != 3:
+        while REGISTRY.get_sample_value("goticket_gateway_batch_queue_depth") != 3:
             await asyncio.sleep(0.01)
         let_go.set()
     answers = [one.result() for one in posted]

@@ -142,7 +142,7 @@ async def test_bookings_are_bounded_elsewhere(
 
 
 def _over_bound() -> float:
-    return REGISTRY.get_sample_value("goticket_http_requests_over_bound_total") or 0.0
+    return REGISTRY.get_sample_value("goticket_http_requests_rejected_total") or 0.0
 
 
 def _logged() -> float:

@@ -28,7 +28,7 @@ from identity.entrypoints.grpc_errors import ERRORS
 
 SOURCE = "/goticket/identity"
 """CloudEvents source of identity's events."""
-DATABASE_AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 """What a database says that is away, starting, or not migrated yet."""
 RETRY_SECONDS = 1.0
 """Pause between tries to reach the database at the start."""
@@ -116,7 +116,7 @@ async def _ensure_first_admin(
                 now=_now,
                 new_id=new_id,
             )
-        except DATABASE_AWAY as error:
+        except DATABASE_ERRORS as error:
             logger.warning("first admin has to wait", error=type(error).__name__)
             await stop.wait(RETRY_SECONDS)
         else:

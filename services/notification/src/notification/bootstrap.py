@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from goticket_contracts.topology import NOTIFICATION_BOOKING_EVENTS
 from goticket_platform.lifecycle import Stop
-from goticket_platform.messaging.consumer import Consumer, ReceivedEvent
-from goticket_platform.messaging.inbox import keep_inbox_pruned
+from goticket_platform.messaging.consumer import Consumer, ReceivedMessage
+from goticket_platform.messaging.inbox import prune_inbox_periodically
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import open_pool
 
@@ -28,7 +28,7 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
     composer = Composer()
     pool = await open_pool(settings.database_url, max_size=settings.concurrency + SPARE_CONNECTIONS)
 
-    async def handle(event: ReceivedEvent) -> None:
+    async def handle(event: ReceivedMessage) -> None:
         await tell_buyer(
             event, pool=pool, post=mail_server, composer=composer, letterhead=letterhead, now=_now
         )
@@ -44,7 +44,7 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
             health.ready = True
             async with asyncio.TaskGroup() as tasks:
                 remembered = timedelta(days=settings.inbox_days)
-                tasks.create_task(keep_inbox_pruned(pool, SCHEMA, remembered, stop))
+                tasks.create_task(prune_inbox_periodically(pool, SCHEMA, remembered, stop))
                 await consumer.run(stop)
             health.ready = False
     finally:

@@ -26,7 +26,7 @@ class Composer:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="composer")
 
     async def compose(
-        self, letterhead: Letterhead, notice: Notice, event_id: UUID, now: datetime
+        self, letterhead: Letterhead, notice: Notice, message_id: UUID, now: datetime
     ) -> Letter:
         """Return the letter.
 
@@ -34,9 +34,11 @@ class Composer:
             Unaddressable: the buyer's address is malformed.
         """
         if len(notice.booking.tickets) <= SHORT:
-            return compose(letterhead, notice, event_id, now)
+            return compose(letterhead, notice, message_id, now)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, compose, letterhead, notice, event_id, now)
+        return await loop.run_in_executor(
+            self._thread, compose, letterhead, notice, message_id, now
+        )
 
     async def close(self) -> None:
         """End the thread; no letter may be in the making."""

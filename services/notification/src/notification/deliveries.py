@@ -28,8 +28,8 @@ class Status(StrEnum):
 class Delivery:
     """The letter an event asks for, as the log knows it."""
 
-    event_id: UUID
-    message_id: str
+    message_id: UUID
+    smtp_message_id: str
     notice: Notice
 
 
@@ -43,7 +43,7 @@ async def begin(connection: Connection, consumer: str, delivery: Delivery) -> bo
         asyncpg.LockNotAvailableError: another one takes longer than `lock_timeout`.
     """
     booking_id = delivery.notice.booking.id
-    new = await connection.fetch(QUERIES["begin"], consumer, delivery.event_id, booking_id)
+    new = await connection.fetch(QUERIES["begin"], consumer, delivery.message_id, booking_id)
     return bool(new)
 
 
@@ -68,10 +68,10 @@ async def record(
 def _fields(delivery: Delivery) -> tuple[object, ...]:
     booking = delivery.notice.booking
     return (
-        delivery.event_id,
+        delivery.message_id,
         booking.id,
         booking.version,
         delivery.notice.kind,
         booking.buyer_email,
-        delivery.message_id,
+        delivery.smtp_message_id,
     )

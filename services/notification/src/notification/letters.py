@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from uuid import UUID
 
 from goticket_documents.money import price_text
-from goticket_documents.printable import PrintableTicket
+from goticket_documents.ticket_model import PrintableTicket
 from goticket_documents.ticket_pdf import render_ticket
 from goticket_documents.times import clock_span_text, date_text, zone_text
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -58,7 +58,7 @@ class Letter:
 
     sender: str
     recipient: str
-    message_id: str
+    smtp_message_id: str
     content: bytes
 
     @property
@@ -67,12 +67,12 @@ class Letter:
         return not self.recipient.isascii()
 
 
-def message_id(letterhead: Letterhead, event_id: UUID) -> str:
+def smtp_message_id(letterhead: Letterhead, message_id: UUID) -> str:
     """The same for every attempt to tell one event, so that a repeat is recognised."""
-    return f"<{event_id}@{letterhead.sender.domain}>"
+    return f"<{message_id}@{letterhead.sender.domain}>"
 
 
-def compose(letterhead: Letterhead, notice: Notice, event_id: UUID, now: datetime) -> Letter:
+def compose(letterhead: Letterhead, notice: Notice, message_id: UUID, now: datetime) -> Letter:
     """The whole letter. Takes milliseconds a ticket: keep it off the event loop.
 
     Raises:
@@ -86,7 +86,7 @@ def compose(letterhead: Letterhead, notice: Notice, event_id: UUID, now: datetim
         mime.address("To", recipient, policy),
         mime.text("Subject", _SUBJECTS[notice.kind].format(booking.event.name), policy),
         mime.known("Date", format_datetime(now)),
-        mime.known("Message-ID", message_id(letterhead, event_id)),
+        mime.known("Message-ID", smtp_message_id(letterhead, message_id)),
         # RFC 3834: keeps out-of-office replies away.
         mime.known("Auto-Submitted", "auto-generated"),
     )
@@ -103,7 +103,7 @@ def compose(letterhead: Letterhead, notice: Notice, event_id: UUID, now: datetim
     return Letter(
         sender=letterhead.sender.addr_spec,
         recipient=recipient.addr_spec,
-        message_id=message_id(letterhead, event_id),
+        smtp_message_id=smtp_message_id(letterhead, message_id),
         content=mime.message(headers, mime.mixed(body, *files) if files else body),
     )
 

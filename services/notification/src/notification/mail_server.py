@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import aiosmtplib
 from goticket_platform.logs import get_logger
-from goticket_platform.messaging.consumer import TryLater
+from goticket_platform.messaging.consumer import RetryableError
 from goticket_platform.telemetry import tracer
 from opentelemetry.trace import SpanKind
 from prometheus_client import Histogram
@@ -44,7 +44,7 @@ class NotNow(Exception):
     """The mail server does not take this letter at the moment."""
 
 
-class Unavailable(TryLater):
+class Unavailable(RetryableError):
     """The mail server cannot be used: it says nothing about the letter."""
 
 
@@ -93,7 +93,7 @@ class MailServer:
                 attributes={
                     "server.address": self._account.host,
                     "server.port": self._account.port,
-                    "goticket.message_id": letter.message_id,
+                    "goticket.message_id": letter.smtp_message_id,
                     "goticket.message_bytes": len(letter.content),
                 },
             ):

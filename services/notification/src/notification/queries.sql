@@ -2,9 +2,9 @@
 -- Remember an event; a row comes back when it is new. Letters about one booking are sent
 -- one after another, whichever worker sends them.
 WITH remembered AS (
-    INSERT INTO notification.inbox (consumer, event_id) VALUES ($1, $2)
+    INSERT INTO notification.inbox (consumer, message_id) VALUES ($1, $2)
     ON CONFLICT DO NOTHING
-    RETURNING event_id
+    RETURNING message_id
 )
 SELECT pg_advisory_xact_lock(hashtext('notification.bookings'), hashtext($3::uuid::text))
 FROM remembered
@@ -14,11 +14,11 @@ FROM remembered
 -- statement of its own: only its snapshot sees what was committed before the lock was had.
 -- Served by deliveries_booking_idx.
 INSERT INTO notification.deliveries AS known
-    (event_id, booking_id, booking_version, kind, recipient, message_id, status)
+    (message_id, booking_id, booking_version, kind, recipient, smtp_message_id, status)
 SELECT $1, $2, $3, $4, $5, $6, CASE WHEN latest.version > $3 THEN $8 ELSE $7 END
 FROM (SELECT max(booking_version) AS version
       FROM notification.deliveries WHERE booking_id = $2) AS latest
-ON CONFLICT (event_id) DO UPDATE
+ON CONFLICT (message_id) DO UPDATE
 SET status = excluded.status,
     reason = NULL,
     attempts = known.attempts + 1,
@@ -29,9 +29,9 @@ RETURNING status
 -- name: record_delivery
 -- Note what became of a letter. One that was sent stays sent.
 INSERT INTO notification.deliveries AS known
-    (event_id, booking_id, booking_version, kind, recipient, message_id, status, reason)
+    (message_id, booking_id, booking_version, kind, recipient, smtp_message_id, status, reason)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-ON CONFLICT (event_id) DO UPDATE
+ON CONFLICT (message_id) DO UPDATE
 SET status = excluded.status,
     reason = excluded.reason,
     attempts = known.attempts + 1,

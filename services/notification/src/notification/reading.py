@@ -10,10 +10,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from goticket.booking.v1 import booking_pb2, events_pb2
 from goticket_contracts import event_types
 from goticket_documents.money import Money
+from goticket_documents.sanitize import plain
 from goticket_documents.times import known_zone
-from goticket_documents.wording import plain
 from goticket_platform.logs import get_logger
-from goticket_platform.messaging.consumer import Poison, ReceivedEvent
+from goticket_platform.messaging.consumer import NonRetryableError, ReceivedMessage
 
 from notification.bookings import Booking, Event, Kind, Line, Notice, Ticket
 
@@ -28,11 +28,11 @@ _REASONS: Mapping[int, str] = MappingProxyType(
 )
 
 
-def read_notice(received: ReceivedEvent) -> Notice | None:
+def read_notice(received: ReceivedMessage) -> Notice | None:
     """What the buyer must be told; None when the event is nothing to write about.
 
     Raises:
-        Poison: the payload is no such event, or lacks what a letter needs.
+        NonRetryableError: the payload is no such event, or lacks what a letter needs.
     """
     read = _READERS.get(received.type)
     if read is None:
@@ -40,10 +40,10 @@ def read_notice(received: ReceivedEvent) -> Notice | None:
     try:
         return read(received)
     except (ValueError, KeyError) as error:
-        raise Poison(f"the booking cannot be told: {error!r}") from error
+        raise NonRetryableError(f"the booking cannot be told: {error!r}") from error
 
 
-def _confirmed(received: ReceivedEvent) -> Notice:
+def _confirmed(received: ReceivedMessage) -> Notice:
     payload = received.parse(events_pb2.BookingConfirmed)
     notice = Notice(Kind.TICKETS, _booking(payload.booking, payload.event))
     if not notice.booking.tickets:
@@ -51,18 +51,18 @@ def _confirmed(received: ReceivedEvent) -> Notice:
     return notice
 
 
-def _cancelled(received: ReceivedEvent) -> Notice:
+def _cancelled(received: ReceivedMessage) -> Notice:
     payload = received.parse(events_pb2.BookingCancelled)
     reason = _REASONS.get(payload.reason, "")
     return Notice(Kind.CANCELLATION, _booking(payload.booking, payload.event), reason)
 
 
-def _expired(received: ReceivedEvent) -> Notice:
+def _expired(received: ReceivedMessage) -> Notice:
     payload = received.parse(events_pb2.BookingExpired)
     return Notice(Kind.EXPIRY, _booking(payload.booking, payload.event))
 
 
-_READERS: Mapping[str, Callable[[ReceivedEvent], Notice]] = MappingProxyType(
+_READERS: Mapping[str, Callable[[ReceivedMessage], Notice]] = MappingProxyType(
     {
         event_types.BOOKING_CONFIRMED: _confirmed,
         event_types.BOOKING_CANCELLED: _cancelled,

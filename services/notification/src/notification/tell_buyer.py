@@ -6,12 +6,12 @@ from typing import Protocol
 
 import asyncpg
 from goticket_platform.logs import get_logger
-from goticket_platform.messaging.consumer import Poison, ReceivedEvent
+from goticket_platform.messaging.consumer import NonRetryableError, ReceivedMessage
 from prometheus_client import Counter
 
 from notification.composing import Composer
 from notification.deliveries import Delivery, Status, begin, record, record_due
-from notification.letters import Letter, Letterhead, Unaddressable, message_id
+from notification.letters import Letter, Letterhead, Unaddressable, smtp_message_id
 from notification.mail_server import NotNow, Refused, Unavailable
 from notification.reading import read_notice
 
@@ -35,7 +35,7 @@ class Post(Protocol):
 
 
 async def tell_buyer(
-    event: ReceivedEvent,
+    event: ReceivedMessage,
     *,
     pool: asyncpg.Pool,
     post: Post,
@@ -50,13 +50,13 @@ async def tell_buyer(
     same Message-ID; nothing loses it.
 
     Raises:
-        Poison: the event or the address is malformed, or the letter was refused.
+        NonRetryableError: the event or the address is malformed, or the letter was refused.
         NotNow, Unavailable: worth another try.
     """
     notice = read_notice(event)
     if notice is None:
         return
-    delivery = Delivery(event.id, message_id(letterhead, event.id), notice)
+    delivery = Delivery(event.id, smtp_message_id(letterhead, event.id), notice)
     try:
         async with pool.acquire() as connection, connection.transaction():
             # Retries and several workers can turn events around. Who was told of a
@@ -73,7 +73,7 @@ async def tell_buyer(
         # Outside of the transaction, which took the inbox row back with it: a
         # replay from the dead letters finds the event new again.
         await _note_failure(pool, delivery, Status.REFUSED, error)
-        raise Poison(f"the letter was refused: {error}") from error
+        raise NonRetryableError(f"the letter was refused: {error}") from error
     except (NotNow, Unavailable) as error:
         await _note_failure(pool, delivery, Status.DEFERRED, error)
         raise

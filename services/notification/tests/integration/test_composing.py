@@ -40,7 +40,7 @@ async def test_everybody_gets_the_letter_asked_for(
     for number, letter in zip(numbers, letters, strict=True):
         parts = message_from_bytes(letter.content).walk()
         kinds = [part.get_content_type() for part in parts]
-        assert letter.message_id == f"<{UUID(int=number)}@goticket.example>"
+        assert letter.smtp_message_id == f"<{UUID(int=number)}@goticket.example>"
         assert kinds.count("application/pdf") == number
 
 

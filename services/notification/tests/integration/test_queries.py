@@ -10,7 +10,8 @@ async def test_the_newest_version_told_is_found_by_index(pool: asyncpg.Pool) -> 
     async with pool.acquire() as connection:
         await connection.execute(
             """INSERT INTO notification.deliveries
-                   (event_id, booking_id, booking_version, kind, recipient, message_id, status)
+                   (message_id, booking_id, booking_version, kind, recipient, smtp_message_id,
+                    status)
                SELECT gen_random_uuid(), gen_random_uuid(), 1, 'tickets', 'a@b.example', 'm', 'sent'
                FROM generate_series(1, 5000)"""
         )

@@ -12,7 +12,7 @@ import pytest
 from goticket.booking.v1 import events_pb2
 from goticket_contracts.event_types import BOOKING_CANCELLED, BOOKING_CONFIRMED, BOOKING_HELD
 from goticket_platform.ids import new_id
-from goticket_platform.messaging.consumer import Poison, ReceivedEvent
+from goticket_platform.messaging.consumer import NonRetryableError, ReceivedMessage
 from notification.composing import Composer
 from notification.letters import Letter, Letterhead
 from notification.mail_server import Account, MailServer, NotNow, Tls, Unavailable
@@ -21,8 +21,8 @@ from notification.tell_buyer import tell_buyer
 # What conftest.py provides; test folders are no packages to import from.
 MailExchange = Any
 MakeConfirmed = Callable[..., events_pb2.BookingConfirmed]
-MakeReceived = Callable[..., ReceivedEvent]
-Tell = Callable[[ReceivedEvent], Awaitable[None]]
+MakeReceived = Callable[..., ReceivedMessage]
+Tell = Callable[[ReceivedMessage], Awaitable[None]]
 
 LETTERHEAD = Letterhead(Address("GoTicket", "tickets", "goticket.example"), "https://shop.example")
 
@@ -48,7 +48,7 @@ async def composer() -> AsyncIterator[Composer]:
 
 @pytest.fixture
 def tell(pool: asyncpg.Pool, mail_server: MailServer, composer: Composer) -> Tell:
-    async def tell(event: ReceivedEvent) -> None:
+    async def tell(event: ReceivedMessage) -> None:
         await tell_buyer(
             event,
             pool=pool,
@@ -61,8 +61,10 @@ def tell(pool: asyncpg.Pool, mail_server: MailServer, composer: Composer) -> Tel
     return tell
 
 
-async def delivery(pool: asyncpg.Pool, event_id: UUID) -> dict[str, Any] | None:
-    row = await pool.fetchrow("SELECT * FROM notification.deliveries WHERE event_id = $1", event_id)
+async def delivery(pool: asyncpg.Pool, message_id: UUID) -> dict[str, Any] | None:
+    row = await pool.fetchrow(
+        "SELECT * FROM notification.deliveries WHERE message_id = $1", message_id
+    )
     return dict(row) if row else None
 
 
@@ -93,7 +95,7 @@ async def test_a_confirmed_booking_is_mailed_once_and_logged(
     assert str(logged["booking_id"]) == payload.booking.id
     assert (logged["status"], logged["kind"], logged["attempts"]) == ("sent", "tickets", 1)
     assert logged["recipient"] == "ada@buyers.example"
-    assert logged["message_id"] == message["Message-ID"]
+    assert logged["smtp_message_id"] == message["Message-ID"]
 
 
 async def test_a_letter_is_not_repeated_when_the_inbox_has_forgotten_it(
@@ -206,7 +208,7 @@ async def test_a_refused_letter_is_poison_with_the_servers_reason_and_can_be_rep
     event = received(BOOKING_CONFIRMED, confirmed())
     exchange.rcpt.append("550 5.1.1 No such user")
 
-    with pytest.raises(Poison, match="No such user"):
+    with pytest.raises(NonRetryableError, match="No such user"):
         await tell(event)
 
     refused = await delivery(pool, event.id)
@@ -228,7 +230,7 @@ async def test_a_malformed_address_is_poison_and_logged(
 ) -> None:
     event = received(BOOKING_CONFIRMED, confirmed(email="nobody"))
 
-    with pytest.raises(Poison, match="malformed"):
+    with pytest.raises(NonRetryableError, match="malformed"):
         await tell(event)
 
     logged = await delivery(pool, event.id)

@@ -25,7 +25,7 @@ from goticket_contracts.topology import TOPOLOGY
 from goticket_platform.ids import new_id
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.broker import open_channel
-from goticket_platform.messaging.cloudevents import PublishedEvent, event_message
+from goticket_platform.messaging.cloudevents import PublishedMessage, build_amqp_message
 from goticket_platform.postgres import open_pool
 from goticket_platform.telemetry import inject_context, tracer
 from goticket_testing import messaging
@@ -72,7 +72,7 @@ class World:
         ids = []
         async with open_channel(self.amqp_url, TOPOLOGY, name="test") as (_, exchange):
             for payload in payloads:
-                event = PublishedEvent(
+                event = PublishedMessage(
                     id=new_id(),
                     type=kind,
                     source="/goticket/booking",
@@ -82,7 +82,7 @@ class World:
                     occurred_at=datetime.now(UTC),
                     payload=json_format.MessageToJson(payload),
                 )
-                await exchange.publish(event_message(event, inject_context()), kind)
+                await exchange.publish(build_amqp_message(event, inject_context()), kind)
                 ids.append(event.id)
         return ids
 
@@ -105,8 +105,8 @@ class World:
 
     async def statuses(self) -> dict[UUID, str]:
         """What became of each event's letter."""
-        rows = await self.pool.fetch("SELECT event_id, status FROM notification.deliveries")
-        return {row["event_id"]: row["status"] for row in rows}
+        rows = await self.pool.fetch("SELECT message_id, status FROM notification.deliveries")
+        return {row["message_id"]: row["status"] for row in rows}
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pypdfium2
 import pytest
 import zxingcpp
 from goticket_documents.money import Money
-from goticket_documents.wording import plain
+from goticket_documents.sanitize import plain
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from notification.bookings import Booking, Kind, Notice
@@ -107,8 +107,8 @@ def test_every_attempt_to_tell_one_event_has_the_same_message_id(
 ) -> None:
     first, second = letter_about(make_booking()), letter_about(make_booking())
 
-    assert first.message_id == second.message_id == f"<{EVENT_ID}@goticket.example>"
-    assert parsed(first)["Message-ID"] == first.message_id
+    assert first.smtp_message_id == second.smtp_message_id == f"<{EVENT_ID}@goticket.example>"
+    assert parsed(first)["Message-ID"] == first.smtp_message_id
 
 
 def test_text_and_html_say_the_same(make_booking: MakeBooking) -> None:

@@ -8,14 +8,14 @@ from google.protobuf import json_format
 from goticket.booking.v1 import events_pb2
 from goticket_contracts import event_types
 from goticket_documents.money import Money
-from goticket_platform.messaging.consumer import Poison, ReceivedEvent
+from goticket_platform.messaging.consumer import NonRetryableError, ReceivedMessage
 from notification.bookings import Kind
 from notification.reading import read_notice
 
 START = datetime(2027, 6, 12, 17, 30, tzinfo=UTC)
 
 MakeConfirmed = Callable[..., events_pb2.BookingConfirmed]
-MakeReceived = Callable[..., ReceivedEvent]
+MakeReceived = Callable[..., ReceivedMessage]
 
 
 def test_a_confirmation_becomes_tickets_numbered_in_order(
@@ -146,11 +146,11 @@ def test_a_booking_that_lacks_what_a_letter_needs_is_poison(
     payload = confirmed()
     damage(payload)
 
-    with pytest.raises(Poison, match="cannot be told"):
+    with pytest.raises(NonRetryableError, match="cannot be told"):
         read_notice(received(event_types.BOOKING_CONFIRMED, payload))
 
 
 @pytest.mark.parametrize("body", ["", "not JSON", "[]", '{"booking": 7}', "{}"])
 def test_what_is_no_booking_is_poison(received: MakeReceived, body: str) -> None:
-    with pytest.raises(Poison):
+    with pytest.raises(NonRetryableError):
         read_notice(received(event_types.BOOKING_CONFIRMED, body))

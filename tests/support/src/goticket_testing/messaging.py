@@ -10,8 +10,8 @@ import asyncpg
 from google.protobuf.struct_pb2 import Struct
 from goticket_contracts.topology import QueueSpec, Topology
 from goticket_platform.lifecycle import Stop
-from goticket_platform.messaging.consumer import Consumer, Handler, ReceivedEvent
-from goticket_platform.messaging.outbox import Outbox, OutboxEvent
+from goticket_platform.messaging.consumer import Consumer, Handler, ReceivedMessage
+from goticket_platform.messaging.outbox import Outbox, OutboxMessage
 from goticket_platform.messaging.relay import Relay
 
 SCHEMA = "booking"
@@ -22,14 +22,14 @@ SMALL = Topology("test.exchange", "test.log", (QUEUE,))
 """One queue and short retries: declared in a moment, tried out in another."""
 
 
-def an_event(
+def make_message(
     aggregate: uuid.UUID | None = None, version: int = 1, kind: str = EVENT_TYPE
-) -> OutboxEvent:
+) -> OutboxMessage:
     """An event whose payload repeats its version."""
     aggregate = aggregate or uuid.uuid4()
     payload = Struct()
     payload.update({"version": version})
-    return OutboxEvent(
+    return OutboxMessage(
         type=kind,
         aggregate_id=aggregate,
         aggregate_version=version,
@@ -39,7 +39,7 @@ def an_event(
     )
 
 
-async def append(pool: asyncpg.Pool, *events: OutboxEvent) -> None:
+async def append(pool: asyncpg.Pool, *events: OutboxMessage) -> None:
     """Commit events to the outbox."""
     async with pool.acquire() as connection, connection.transaction():
         await Outbox(SCHEMA).append(connection, events)
@@ -75,7 +75,7 @@ async def running(*mains: Callable[[Stop], Awaitable[None]]) -> AsyncIterator[St
         await asyncio.wait_for(asyncio.gather(*tasks), 30)
 
 
-def a_relay(pool: asyncpg.Pool, amqp_url: str, **options: float) -> Relay:
+def make_relay(pool: asyncpg.Pool, amqp_url: str, **options: float) -> Relay:
     """A relay of the test's schema."""
     return Relay(
         pool,
@@ -88,7 +88,7 @@ def a_relay(pool: asyncpg.Pool, amqp_url: str, **options: float) -> Relay:
     )
 
 
-def a_consumer(amqp_url: str, handle: Handler, prefetch: int = 16) -> Consumer:
+def make_consumer(amqp_url: str, handle: Handler, prefetch: int = 16) -> Consumer:
     """A consumer of the test's queue."""
     return Consumer(amqp_url, QUEUE, handle, prefetch=prefetch, topology=SMALL)
 
@@ -97,9 +97,9 @@ class Received:
     """A handler that keeps what it gets."""
 
     def __init__(self) -> None:
-        self.events: list[ReceivedEvent] = []
+        self.events: list[ReceivedMessage] = []
 
-    async def __call__(self, event: ReceivedEvent) -> None:
+    async def __call__(self, event: ReceivedMessage) -> None:
         """Keep the event."""
         self.events.append(event)
 

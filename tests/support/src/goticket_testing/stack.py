@@ -5,7 +5,7 @@ from pathlib import Path
 from goticket_local.stack.accounts import ADMIN, PASSWORD, ensure_accounts
 from goticket_local.stack.ports import Ports
 from goticket_local.stack.secrets import Secrets
-from goticket_local.stack.services import Wiring
+from goticket_local.stack.services import StackConfig
 from goticket_local.stack.stack import Stack
 
 from goticket_testing.backend import RabbitBackend, RedisBackend
@@ -29,7 +29,7 @@ class RunningStack(Stack):
         self.redis = redis
         self.rabbitmq = rabbitmq
         keys = Secrets()
-        wiring = Wiring(
+        config = StackConfig(
             ports=Ports.free(),
             database_urls={role: postgres.dsn(role, DATABASE) for role in ROLES},
             redis_url=redis.url(),
@@ -39,12 +39,12 @@ class RunningStack(Stack):
             admin_email=ADMIN,
             admin_password=PASSWORD,
         )
-        super().__init__(wiring, run_dir=folder / "run", log_dir=folder / "logs")
+        super().__init__(config, run_dir=folder / "run", log_dir=folder / "logs")
 
     @property
     def amqp_url(self) -> str:
         """The broker, as the system's processes see it."""
-        return self.wiring.amqp_url
+        return self.config.amqp_url
 
     @property
     def inbox_url(self) -> str:
@@ -57,7 +57,7 @@ class RunningStack(Stack):
 
     def database_url(self, role: str) -> str:
         """The database, as a service's role."""
-        return self.wiring.database_urls[role]
+        return self.config.database_urls[role]
 
     def superuser_url(self) -> str:
         """The database, as a superuser who sees every schema."""

@@ -1,1 +1,1 @@
-"""The whole system as processes: one wiring for `make up` and for the tests."""
+"""The whole system as processes: one config for `make up` and for the tests."""

@@ -10,7 +10,7 @@ SERVICES_WITH_TABLES = ("identity", "catalog", "booking", "notification")
 
 
 @dataclass(frozen=True)
-class Wiring:
+class StackConfig:
     """What the processes are told: where everything is, and the keys."""
 
     ports: Ports
@@ -47,12 +47,12 @@ class Service:
         return {f"{self.prefix}{name}": value for name, value in settings.items()}
 
 
-def services(wiring: Wiring) -> list[Service]:
+def services(config: StackConfig) -> list[Service]:
     """Every process, in the order of their names' appearance in a request's way."""
-    ports = wiring.ports
-    database = {name: {"DATABASE_URL": url} for name, url in wiring.database_urls.items()}
-    redis = {"REDIS_URL": wiring.redis_url}
-    amqp = {"AMQP_URL": wiring.amqp_url}
+    ports = config.ports
+    database = {name: {"DATABASE_URL": url} for name, url in config.database_urls.items()}
+    redis = {"REDIS_URL": config.redis_url}
+    amqp = {"AMQP_URL": config.amqp_url}
     identity_target = {"IDENTITY_TARGET": f"{HOST}:{ports.identity}"}
     catalog_target = {"CATALOG_TARGET": f"{HOST}:{ports.catalog}"}
     booking_target = {"BOOKING_TARGET": f"{HOST}:{ports.booking}"}
@@ -71,9 +71,9 @@ def services(wiring: Wiring) -> list[Service]:
             (database["identity"] | redis | issuer)
             | {
                 "GRPC_LISTEN": f"{HOST}:{ports.identity}",
-                "SIGNING_KEY": wiring.signing_key,
-                "ADMIN_EMAIL": wiring.admin_email,
-                "ADMIN_PASSWORD": wiring.admin_password,
+                "SIGNING_KEY": config.signing_key,
+                "ADMIN_EMAIL": config.admin_email,
+                "ADMIN_PASSWORD": config.admin_password,
             },
         ),
         Service("identity relay", ports.identity_relay_ops, database["identity"] | amqp),
@@ -86,7 +86,7 @@ def services(wiring: Wiring) -> list[Service]:
         Service(
             "booking serve",
             ports.booking_ops,
-            {"GRPC_LISTEN": f"{HOST}:{ports.booking}", "TICKET_KEY": wiring.ticket_key}
+            {"GRPC_LISTEN": f"{HOST}:{ports.booking}", "TICKET_KEY": config.ticket_key}
             | (database["booking"] | redis | catalog_target),
         ),
         Service("booking relay", ports.booking_relay_ops, database["booking"] | amqp),

@@ -18,7 +18,7 @@ from goticket_local.stack.services import (
     HOST,
     SERVICES_WITH_TABLES,
     Service,
-    Wiring,
+    StackConfig,
     services,
 )
 
@@ -34,21 +34,21 @@ class Stack:
 
     def __init__(
         self,
-        wiring: Wiring,
+        config: StackConfig,
         *,
         run_dir: Path,
         log_dir: Path,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """`environment` adds settings to the table's, such as BOOKING_LOG_LEVEL."""
-        self.wiring = wiring
-        self.services = {service.command: service for service in services(wiring)}
+        self.config = config
+        self.services = {service.command: service for service in services(config)}
         self._environment = dict(environment or {})
         self._processes = {
             name: self._process(service, run_dir, log_dir)
             for name, service in self.services.items()
         }
-        ports = wiring.ports
+        ports = config.ports
         self.inbox = InboxProcess(ports.smtp, ports.inbox, run_dir=run_dir, log_dir=log_dir)
         self.base_url = f"http://{HOST}:{ports.gateway}"
 
@@ -112,7 +112,7 @@ class Stack:
         return "\n".join(parts)
 
     def _migrate(self, service: str) -> None:
-        url = self.wiring.database_urls[service]
+        url = self.config.database_urls[service]
         done = subprocess.run(
             [str(SCRIPTS / service), "migrate", "up"],
             env=plain_environment() | {f"{service.upper()}_DATABASE_URL": url},

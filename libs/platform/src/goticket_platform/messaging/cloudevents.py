@@ -34,12 +34,12 @@ PayloadT = TypeVar("PayloadT", bound=Payload)
 PayloadType: TypeAlias = type[PayloadT]  # the name `type` is an attribute below
 
 
-class Poison(Exception):
+class NonRetryableError(Exception):
     """This event can never be handled; it is dead-lettered with this reason at once."""
 
 
 @dataclass(frozen=True)
-class PublishedEvent:
+class PublishedMessage:
     """An event as it leaves the outbox; `payload` is its protobuf-JSON text."""
 
     id: UUID
@@ -53,7 +53,7 @@ class PublishedEvent:
 
 
 @dataclass(frozen=True)
-class ReceivedEvent:
+class ReceivedMessage:
     """An event as it comes from a queue; `attempt` counts its deliveries to the handler from 1."""
 
     id: UUID
@@ -70,15 +70,17 @@ class ReceivedEvent:
         """Read the payload as a `kind`. Fields this release does not know are skipped.
 
         Raises:
-            Poison: it is not one.
+            NonRetryableError: it is not one.
         """
         try:
             return json_format.Parse(self.payload, kind(), ignore_unknown_fields=True)
         except (json_format.ParseError, RecursionError) as error:
-            raise Poison(f"the body is no {kind.DESCRIPTOR.full_name}: {error}") from error
+            raise NonRetryableError(
+                f"the body is no {kind.DESCRIPTOR.full_name}: {error}"
+            ) from error
 
 
-def checked_body(event: PublishedEvent) -> bytes:
+def checked_body(event: PublishedMessage) -> bytes:
     """Return the payload as it travels.
 
     Raises:
@@ -90,7 +92,7 @@ def checked_body(event: PublishedEvent) -> bytes:
     return body
 
 
-def event_message(event: PublishedEvent, headers: Mapping[str, str]) -> Message:
+def build_amqp_message(event: PublishedMessage, headers: Mapping[str, str]) -> Message:
     """Build the persistent AMQP message of `event`; `headers` carry the trace.
 
     Raises:
@@ -119,17 +121,17 @@ def event_message(event: PublishedEvent, headers: Mapping[str, str]) -> Message:
     )
 
 
-def read_event(message: AbstractIncomingMessage) -> ReceivedEvent:
+def read_message(message: AbstractIncomingMessage) -> ReceivedMessage:
     """Read the event out of a delivery.
 
     Raises:
-        Poison: an attribute is missing or wrong, or the body is not UTF-8 text.
+        NonRetryableError: an attribute is missing or wrong, or the body is not UTF-8 text.
     """
     headers = {str(name): str(value) for name, value in message.headers.items()}
     try:
         if (spec := headers["cloudEvents:specversion"]) != "1.0":
-            raise Poison(f"CloudEvents {spec} is not spoken here")
-        return ReceivedEvent(
+            raise NonRetryableError(f"CloudEvents {spec} is not spoken here")
+        return ReceivedMessage(
             id=UUID(headers["cloudEvents:id"]),
             type=headers["cloudEvents:type"],
             source=headers["cloudEvents:source"],
@@ -141,9 +143,9 @@ def read_event(message: AbstractIncomingMessage) -> ReceivedEvent:
             attempt=attempt_of(message),
         )
     except KeyError as error:
-        raise Poison(f"header {error} is missing") from error
+        raise NonRetryableError(f"header {error} is missing") from error
     except ValueError as error:
-        raise Poison(f"not a readable event: {error}") from error
+        raise NonRetryableError(f"not a readable event: {error}") from error
 
 
 def attempt_of(message: AbstractIncomingMessage) -> int:

@@ -29,17 +29,17 @@ from goticket_platform.messaging.cloudevents import (
     ATTEMPT,
     FAILED_AT,
     REASON,
-    Poison,
-    ReceivedEvent,
+    NonRetryableError,
+    ReceivedMessage,
     attempt_of,
     copy_message,
-    read_event,
+    read_message,
 )
-from goticket_platform.messaging.failures import TryLater, judge
 from goticket_platform.messaging.keyed_locks import KeyedLocks
+from goticket_platform.messaging.retry_decision import RetryableError, decide_retry
 from goticket_platform.telemetry import extracted_context, tracer
 
-__all__ = ["Consumer", "Handler", "Poison", "ReceivedEvent", "TryLater"]
+__all__ = ["Consumer", "Handler", "NonRetryableError", "ReceivedMessage", "RetryableError"]
 
 PREFETCH = 16
 HANDLE_SECONDS = 60.0
@@ -49,8 +49,8 @@ DRAIN_SECONDS = 15.0
 PUBLISH_SECONDS = 10.0
 SUBSCRIBE_SECONDS = 10.0
 
-HANDLED = Counter("goticket_consumer_events", "Deliveries settled", ["queue", "type", "outcome"])
-SECONDS = Histogram("goticket_consumer_seconds", "Time in the handler", ["queue", "type"])
+HANDLED = Counter("goticket_consumer_messages", "Deliveries settled", ["queue", "type", "outcome"])
+SECONDS = Histogram("goticket_consumer_handling_seconds", "Time in the handler", ["queue", "type"])
 IN_FLIGHT = Gauge("goticket_consumer_in_flight", "Deliveries not yet settled", ["queue"])
 
 
@@ -58,7 +58,7 @@ class HandlerTooSlow(Exception):
     """The handler did not finish in time."""
 
 
-Handler = Callable[[ReceivedEvent], Awaitable[None]]
+Handler = Callable[[ReceivedMessage], Awaitable[None]]
 
 logger = get_logger(__name__)
 
@@ -220,15 +220,15 @@ class _Subscription:
 
     async def _receive(self, message: AbstractIncomingMessage) -> None:
         try:
-            event = read_event(message)
-        except Poison as poison:
-            await self._move_on(message, "other", attempt_of(message), poison)
+            event = read_message(message)
+        except NonRetryableError as poison:
+            await self._retry_or_dead_letter(message, "other", attempt_of(message), poison)
             return
         async with self._subjects.hold(event.subject):
             if not self._draining:  # else it is left to the broker, for somebody else
                 await self._process(message, event)
 
-    async def _process(self, message: AbstractIncomingMessage, event: ReceivedEvent) -> None:
+    async def _process(self, message: AbstractIncomingMessage, event: ReceivedMessage) -> None:
         kind = event.type if event.type in PAYLOADS else "other"
         with (
             structlog.contextvars.bound_contextvars(
@@ -252,7 +252,7 @@ class _Subscription:
                 await self._handle_in_time(event)
             except Exception as error:  # noqa: BLE001 - any failure of a handler is judged the same
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))
-                await self._move_on(message, kind, event.attempt, error)
+                await self._retry_or_dead_letter(message, kind, event.attempt, error)
             else:
                 async with self._answering():
                     await message.ack()
@@ -260,7 +260,7 @@ class _Subscription:
             finally:
                 SECONDS.labels(self._queue.name, kind).observe(time.perf_counter() - began)
 
-    async def _handle_in_time(self, event: ReceivedEvent) -> None:
+    async def _handle_in_time(self, event: ReceivedMessage) -> None:
         deadline = asyncio.timeout(HANDLE_SECONDS)
         try:
             async with deadline:
@@ -270,32 +270,32 @@ class _Subscription:
                 raise HandlerTooSlow(f"no end after {HANDLE_SECONDS:g} s") from error
             raise
 
-    async def _move_on(
+    async def _retry_or_dead_letter(
         self, message: AbstractIncomingMessage, kind: str, attempt: int, error: Exception
     ) -> None:
         """Put a copy where the event goes next, and only then let the original go.
 
         A crash between the two leaves both: twice rather than never.
         """
-        verdict = judge(self._queue, attempt, error)
-        outcome = "dead_lettered" if verdict.final else "retried"
+        decision = decide_retry(self._queue, attempt, error)
+        outcome = "dead_lettered" if decision.final else "retried"
         logger.log(
-            logging.ERROR if verdict.final else logging.WARNING,
-            "event dead-lettered" if verdict.final else "event retried",
-            queue=verdict.queue,
+            logging.ERROR if decision.final else logging.WARNING,
+            "event dead-lettered" if decision.final else "event retried",
+            queue=decision.queue,
             attempt=attempt,
-            reason=verdict.reason,
+            reason=decision.reason,
         )
         copy = copy_message(
             message,
             {
-                ATTEMPT: verdict.attempt,
-                REASON: verdict.reason,
+                ATTEMPT: decision.attempt,
+                REASON: decision.reason,
                 FAILED_AT: datetime.now(UTC).isoformat(timespec="milliseconds"),
             },
         )
         async with self._answering():
-            await self._put(copy, verdict.queue, message)
+            await self._put(copy, decision.queue, message)
         HANDLED.labels(self._queue.name, kind, outcome).inc()
 
     async def _put(self, copy: Message, queue: str, message: AbstractIncomingMessage) -> None:

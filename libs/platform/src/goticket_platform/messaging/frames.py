@@ -1,4 +1,4 @@
-"""Events as AMQP 0-9-1 frames: the messages that `event_message` makes, ready for the wire.
+"""Events as AMQP 0-9-1 frames: the messages that `build_amqp_message` makes, ready for the wire.
 
 Written out because the relay is as fast as this is: the library takes every property
 through its general encoder, at ten times the cost. A test compares the two.
@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from pamqp.encode import table_integer
 
-from goticket_platform.messaging.cloudevents import VERSION, PublishedEvent, checked_body
+from goticket_platform.messaging.cloudevents import VERSION, PublishedMessage, checked_body
 
 _METHOD, _HEADER, _BODY, _END = 1, 2, 3, b"\xce"
 _FRAME = struct.Struct(">BHI")
@@ -37,7 +37,7 @@ class EventFrames:
         # A process publishes a handful of types.
         self._publish = lru_cache(maxsize=256)(self._publish_frame)
 
-    def encode(self, event: PublishedEvent, headers: Mapping[str, str]) -> bytes:
+    def encode(self, event: PublishedMessage, headers: Mapping[str, str]) -> bytes:
         """Return the frames that publish `event`, mandatory and persistent; `headers` first.
 
         Raises:
@@ -61,7 +61,7 @@ class EventFrames:
             yield body[start : start + self._piece]
 
 
-def _properties(event: PublishedEvent, headers: Mapping[str, str]) -> bytes:
+def _properties(event: PublishedMessage, headers: Mapping[str, str]) -> bytes:
     id_ = str(event.id)
     table = b"".join(
         (

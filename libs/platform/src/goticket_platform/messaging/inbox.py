@@ -15,16 +15,16 @@ PRUNED_AT_ONCE = 1_000
 """Most rows forgotten in one statement: none holds locks, or a worker, for long."""
 PRUNE_EVERY_SECONDS = 3600.0
 
-PRUNED = Counter("goticket_inbox_pruned", "Events forgotten by the inbox", ["schema"])
+PRUNED = Counter("goticket_inbox_messages_pruned", "Events forgotten by the inbox", ["schema"])
 
 logger = get_logger(__name__)
 
 
-async def first_time(
+async def record_once(
     connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy,
     schema: str,
     consumer: str,
-    event_id: UUID,
+    message_id: UUID,
 ) -> bool:
     """Note that `consumer` handles the event, in the caller's transaction; tell if it is new.
 
@@ -34,7 +34,7 @@ async def first_time(
     Raises:
         asyncpg.LockNotAvailableError: the other one took longer than `lock_timeout`.
     """
-    status = await connection.execute(statements(schema)["remember_event"], consumer, event_id)
+    status = await connection.execute(statements(schema)["record_message"], consumer, message_id)
     return bool(status == "INSERT 0 1")
 
 
@@ -58,7 +58,7 @@ async def prune_inbox(
             return pruned
 
 
-async def keep_inbox_pruned(
+async def prune_inbox_periodically(
     pool: asyncpg.Pool,
     schema: str,
     older_than: timedelta,

@@ -23,7 +23,7 @@ logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class OutboxEvent:
+class OutboxMessage:
     """One event to publish.
 
     `aggregate_id` orders: the relay sends an aggregate's events one after another.
@@ -45,12 +45,12 @@ class Outbox:
     """Appends to the outbox table of one service's schema."""
 
     def __init__(self, schema: str) -> None:
-        self._append = statements(schema)["append_events"]
+        self._append = statements(schema)["append_messages"]
 
     async def append(
         self,
         connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy,
-        events: Sequence[OutboxEvent],
+        events: Sequence[OutboxMessage],
     ) -> None:
         """Write `events` in the caller's transaction, in one statement however many there are."""
         if not events:

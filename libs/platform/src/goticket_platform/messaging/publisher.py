@@ -10,7 +10,7 @@ from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel
 from opentelemetry.trace import Span, SpanKind, use_span
 
-from goticket_platform.messaging.cloudevents import PublishedEvent
+from goticket_platform.messaging.cloudevents import PublishedMessage
 from goticket_platform.messaging.frames import EventFrames
 from goticket_platform.telemetry import extracted_context, inject_context, tracer
 
@@ -26,10 +26,10 @@ class NotConfirmed(Exception):
 
 
 @dataclass(frozen=True)
-class Outgoing:
+class OutgoingMessage:
     """An event to publish; `headers` carry the trace of the request that caused it."""
 
-    event: PublishedEvent
+    event: PublishedMessage
     headers: Mapping[str, str]
 
 
@@ -60,7 +60,9 @@ class Publisher:
         """Tell whether nothing can be published any more."""
         return self._channel.is_closed
 
-    async def publish(self, batch: Sequence[Outgoing], seconds: float) -> list[Exception | None]:
+    async def publish(
+        self, batch: Sequence[OutgoingMessage], seconds: float
+    ) -> list[Exception | None]:
         """Publish all, in order; return what became of each, None for "confirmed".
 
         DeliveryError: the broker did not take it. ValueError, TypeError: it was not
@@ -122,7 +124,7 @@ class _Flight:
 
     __slots__ = ("_headers", "_span", "confirm", "event", "id", "unsendable")
 
-    def __init__(self, outgoing: Outgoing) -> None:
+    def __init__(self, outgoing: OutgoingMessage) -> None:
         self.event = outgoing.event
         self.id = str(outgoing.event.id)
         self.confirm: asyncio.Future[Any] | None = None

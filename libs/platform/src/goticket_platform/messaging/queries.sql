@@ -1,14 +1,14 @@
 -- Statements of the outbox and the inbox. {schema} is the service's own schema, put
 -- in by `statements`; everything else is a parameter.
 
--- name: append_events
+-- name: append_messages
 -- Add events in the order given, which is the order of their ids.
 INSERT INTO {schema}.outbox
-    (event_id, type, aggregate_id, aggregate_version, partition_id, payload, headers, occurred_at)
-SELECT event_id, type, aggregate_id, aggregate_version, partition_id, payload, headers, occurred_at
+    (message_id, type, aggregate_id, aggregate_version, partition_id, payload, headers, occurred_at)
+SELECT message_id, type, aggregate_id, aggregate_version, partition_id, payload, headers, occurred_at
 FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::uuid[], $6::json[],
             $7::json[], $8::timestamptz[])
-     WITH ORDINALITY AS event (event_id, type, aggregate_id, aggregate_version, partition_id,
+     WITH ORDINALITY AS event (message_id, type, aggregate_id, aggregate_version, partition_id,
                                payload, headers, occurred_at, position)
 ORDER BY position
 
@@ -17,7 +17,7 @@ ORDER BY position
 -- Only a head may leave: its successors become heads once it is deleted, so an
 -- aggregate's order holds with any number of relays. A locked head hides its
 -- successors too, because it is still there to be found by NOT EXISTS.
-SELECT id, event_id, type, aggregate_id, aggregate_version, partition_id,
+SELECT id, message_id, type, aggregate_id, aggregate_version, partition_id,
        payload::text AS payload, headers::text AS headers, occurred_at, attempts
 FROM {schema}.outbox AS head
 WHERE available_at <= now()
@@ -54,9 +54,9 @@ FROM (SELECT count(*) AS counted
 -- Tell listening relays that something was committed.
 SELECT pg_notify('{schema}_outbox', '')
 
--- name: remember_event
+-- name: record_message
 -- Note that a consumer has seen an event; touches no row when it already had.
-INSERT INTO {schema}.inbox (consumer, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING
+INSERT INTO {schema}.inbox (consumer, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING
 
 -- name: prune_inbox
 -- Forget up to $2 of the events seen before $1; served by inbox_received_at_idx. Rows that

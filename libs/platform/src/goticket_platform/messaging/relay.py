@@ -20,11 +20,11 @@ from goticket_platform.messaging.broker import (
     keep_connected,
     open_channel,
 )
-from goticket_platform.messaging.cloudevents import PublishedEvent
+from goticket_platform.messaging.cloudevents import PublishedMessage
 from goticket_platform.messaging.outbox_listener import listen
-from goticket_platform.messaging.publisher import Outgoing, Publisher
+from goticket_platform.messaging.publisher import OutgoingMessage, Publisher
 from goticket_platform.messaging.statements import outbox_channel, statements
-from goticket_platform.postgres import ALONG_INDEXES
+from goticket_platform.postgres import INDEX_ONLY_SETTINGS
 
 BATCH = 500
 """Most events claimed in one transaction."""
@@ -38,13 +38,13 @@ SAMPLE_SECONDS = 5.0
 """How often the backlog is measured."""
 COUNTED = 10_000
 """Up to here waiting events are counted; of more, the gauge says what the statistics estimate."""
-INDEXES_ONLY = MappingProxyType({**ALONG_INDEXES, "enable_sort": "off"})
+INDEXES_ONLY = MappingProxyType({**INDEX_ONLY_SETTINGS, "enable_sort": "off"})
 """Settings of a relay's sessions. A claim reads the oldest rows along the indexes; by the
 statistics of an outbox that is nearly empty, as it mostly is, sorting them would look cheaper."""
 PENDING = Gauge("goticket_outbox_pending", "Events that wait in the outbox", ["schema"])
-OLDEST = Gauge("goticket_outbox_oldest_seconds", "Age of the oldest waiting event", ["schema"])
+OLDEST = Gauge("goticket_outbox_oldest_age_seconds", "Age of the oldest waiting event", ["schema"])
 PUBLISHED = Counter("goticket_outbox_published", "Events the broker confirmed", ["schema"])
-REFUSED = Counter("goticket_outbox_refused", "Events the broker did not take", ["schema"])
+REFUSED = Counter("goticket_outbox_publish_failures", "Events the broker did not take", ["schema"])
 
 logger = get_logger(__name__)
 
@@ -71,7 +71,7 @@ class _Settled:
 def _log_refusal(row: asyncpg.Record, error: Exception) -> None:
     logger.error(
         "event refused",
-        message_id=str(row["event_id"]),
+        message_id=str(row["message_id"]),
         message_type=row["type"],
         attempts=row["attempts"] + 1,
         reason=f"{type(error).__name__}: {error}",
@@ -173,7 +173,7 @@ class Relay:
                 return 0
             await turn.aclose()
             answers = await publisher.publish(
-                [Outgoing(self._event(row), json.loads(row["headers"])) for row in rows],
+                [OutgoingMessage(self._event(row), json.loads(row["headers"])) for row in rows],
                 PUBLISH_SECONDS,
             )
             settled = _Settled(rows, answers)
@@ -187,9 +187,9 @@ class Relay:
             raise BrokerLost(f"{settled.unknown} of {len(rows)} events were not confirmed")
         return len(rows)
 
-    def _event(self, row: asyncpg.Record) -> PublishedEvent:
-        return PublishedEvent(
-            id=row["event_id"],
+    def _event(self, row: asyncpg.Record) -> PublishedMessage:
+        return PublishedMessage(
+            id=row["message_id"],
             type=row["type"],
             source=self._source,
             subject=str(row["aggregate_id"]),

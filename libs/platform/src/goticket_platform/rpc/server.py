@@ -41,9 +41,9 @@ MIN_PING_MILLISECONDS = 5_000
 connection would be cut for pinging too much."""
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
-CALLS = Counter("goticket_rpc_server_calls", "Calls answered", ["method", "status"])
+CALLS = Counter("goticket_grpc_server_handled", "Calls answered", ["method", "status"])
 SECONDS = Histogram(
-    "goticket_rpc_server_seconds",
+    "goticket_grpc_server_handling_seconds",
     "Time to answer a call",
     ["method"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),

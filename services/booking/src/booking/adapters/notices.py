@@ -14,7 +14,7 @@ LISTS_GENERATION = "goticket:{events}:generation"
 """The gateways' lists in Redis count only as long as this text stays the same."""
 NOTICE_SECONDS = 0.05
 
-LOST = Counter("goticket_notices_lost", "Notices that did not reach Redis")
+LOST = Counter("goticket_cache_invalidation_failures", "Notices that did not reach Redis")
 
 logger = get_logger(__name__)
 

@@ -23,7 +23,7 @@ async def apply_event(
     marks a resync: a read that also settles a shrink the catalog never saved.
     """
     async with bookings.transaction() as transaction:
-        if message_id is not None and not await transaction.first_time(message_id):
+        if message_id is not None and not await transaction.record_once(message_id):
             return
         if not await transaction.follow_event(catalog.event, read_at):
             return

@@ -171,7 +171,7 @@ class Transaction(Protocol):
         """Note that a cancelled event is done with, if no booking of it is open."""
         ...
 
-    async def first_time(self, message_id: UUID) -> bool:
+    async def record_once(self, message_id: UUID) -> bool:
         """Remember a message of the catalog; False when it was here before."""
         ...
 

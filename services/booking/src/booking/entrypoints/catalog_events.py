@@ -10,7 +10,7 @@ from uuid import UUID
 
 from goticket.catalog.v1 import catalog_pb2, events_pb2
 from goticket_contracts.event_types import EVENT_CANCELLED, EVENT_PUBLISHED, EVENT_UPDATED
-from goticket_platform.messaging.consumer import Poison, ReceivedEvent
+from goticket_platform.messaging.consumer import NonRetryableError, ReceivedMessage
 
 from booking.application.apply_event import apply_event
 from booking.application.ports import Bookings
@@ -42,18 +42,18 @@ _PAYLOADS: dict[
 
 def follow_catalog(
     bookings: Bookings, read: ReadEvent, tell: EventChanged
-) -> Callable[[ReceivedEvent], Awaitable[None]]:
+) -> Callable[[ReceivedMessage], Awaitable[None]]:
     """Make the handler of the queue `booking.catalog-events`; `tell` hears of each event."""
 
-    async def handle(received: ReceivedEvent) -> None:
+    async def handle(received: ReceivedMessage) -> None:
         kind = _PAYLOADS.get(received.type)
         if kind is None:
-            raise Poison(f"no such event of the catalog: {received.type}")
+            raise NonRetryableError(f"no such event of the catalog: {received.type}")
         payload = received.parse(kind)
         try:
             event = read(payload.event)
         except (ValueError, KeyError) as error:
-            raise Poison(f"not an event: {error!r}") from error
+            raise NonRetryableError(f"not an event: {error!r}") from error
         await apply_event(event, bookings=bookings, message_id=received.id)
         # Also for a message that was here before: its notice may have been lost.
         await tell(event.event.id, event.event.version)

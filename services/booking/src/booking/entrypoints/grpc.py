@@ -9,7 +9,7 @@ from uuid import UUID
 
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket.booking.v1.booking_pb2_grpc import BookingServiceServicer
-from goticket_platform.ids import read_id
+from goticket_platform.ids import parse_id
 from goticket_platform.rpc.server import DEFAULT_DEADLINE_SECONDS
 
 from booking.application.apply_event import apply_event
@@ -167,7 +167,7 @@ class BookingService(BookingServiceServicer):
         event_ids = []
         for text in request.event_ids:
             with suppress(ValueError):
-                event_ids.append(read_id(text))
+                event_ids.append(parse_id(text))
         found = await get_availability(
             event_ids,
             stocks=self.stocks,
@@ -183,7 +183,7 @@ class BookingService(BookingServiceServicer):
         capacities: dict[UUID, int] = {}
         for wanted in request.ticket_types:
             with suppress(ValueError):  # no ticket type has such an id
-                capacities[read_id(wanted.ticket_type_id)] = max(0, wanted.capacity)
+                capacities[parse_id(wanted.ticket_type_id)] = max(0, wanted.capacity)
         await shrink_capacity(
             id_of(request.event_id, EventNotFound),
             capacities,

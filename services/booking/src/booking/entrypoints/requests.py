@@ -6,7 +6,7 @@ from uuid import UUID
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket.common.v1 import common_pb2
 from goticket_platform.cursors import InvalidCursor, decode_cursor, encode_cursor
-from goticket_platform.ids import read_id
+from goticket_platform.ids import parse_id
 
 from booking.domain.actor import Actor
 from booking.domain.booking import BookingStatus
@@ -28,7 +28,7 @@ _STATUS = {number: status for status, number in BOOKING_STATUS.items()}
 def id_of(text: str, otherwise: type[DomainError]) -> UUID:
     """Read an id; raise `otherwise` when nothing can have it."""
     try:
-        return read_id(text)
+        return parse_id(text)
     except ValueError:
         raise otherwise from None
 
@@ -40,7 +40,7 @@ def actor_of(message: common_pb2.Actor) -> Actor:
         InvalidBooking: nobody that could be.
     """
     try:
-        user_id = read_id(message.user_id)
+        user_id = parse_id(message.user_id)
     except ValueError:
         problem = FieldError("actor.userId", "Must be a UUID.")
         raise InvalidBooking(fields=[problem]) from None
@@ -86,7 +86,7 @@ def before_of(cursor: str) -> UUID | None:
         return None
     try:
         [last_id] = decode_cursor(cursor, 1)
-        return read_id(last_id)
+        return parse_id(last_id)
     except (InvalidCursor, ValueError):
         problem = FieldError("cursor", "Is not a cursor of this list.")
         raise InvalidBooking(fields=[problem]) from None
@@ -114,7 +114,7 @@ def _line_of(index: int, line: pb.BookingLine) -> Line:
     if not line.ticket_type_id:
         return Line(None, line.quantity)
     try:
-        return Line(read_id(line.ticket_type_id), line.quantity)
+        return Line(parse_id(line.ticket_type_id), line.quantity)
     except ValueError:
         name = f"items[{index}].ticketTypeId"
         problem = FieldError(name, "Is not a ticket type of this event.")

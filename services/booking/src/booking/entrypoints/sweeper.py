@@ -26,7 +26,7 @@ EXPIRE, CLOSE, RESYNC = "expire_holds", "close_cancelled_events", "resync_events
 FORGET = "forget_keys"
 
 EXPIRED = Counter("goticket_holds_expired", "Holds ended by this sweeper")
-FORGOTTEN = Counter("goticket_idempotency_keys_forgotten", "Keys deleted by this sweeper")
+FORGOTTEN = Counter("goticket_idempotency_keys_purged", "Keys deleted by this sweeper")
 FAILURES = Counter("goticket_sweeper_failures", "Duties that failed and wait", ["duty"])
 
 logger = get_logger(__name__)

@@ -104,7 +104,7 @@ CREATE TABLE booking.idempotency_keys (
 
 CREATE TABLE booking.outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    event_id uuid NOT NULL,              -- CloudEvents id
+    message_id uuid NOT NULL,            -- CloudEvents id
     type text NOT NULL,
     aggregate_id uuid NOT NULL,
     aggregate_version bigint NOT NULL,
@@ -119,7 +119,7 @@ CREATE INDEX outbox_aggregate_idx ON booking.outbox (aggregate_id, id);
 
 CREATE TABLE booking.inbox (
     consumer text NOT NULL,
-    event_id uuid NOT NULL,              -- CloudEvents id
+    message_id uuid NOT NULL,            -- CloudEvents id
     received_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (consumer, event_id)
+    PRIMARY KEY (consumer, message_id)
 );

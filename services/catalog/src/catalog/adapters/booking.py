@@ -16,7 +16,7 @@ from goticket_platform.rpc.errors import RemoteError
 
 from catalog.domain.errors import BookingUnavailable, CapacityBelowTaken
 from catalog.domain.event import Event
-from catalog.wire import event_message
+from catalog.wire import event_to_proto
 
 SHRINK_SECONDS = 3.0
 """Leaves the caller's own deadline of 5 s room to save."""
@@ -61,7 +61,7 @@ class BookingStock:
 
     async def follow(self, event: Event) -> None:
         """Tell of a saved change at once, ahead of its message; never raises."""
-        request = FollowEventRequest(event=event_message(event))
+        request = FollowEventRequest(event=event_to_proto(event))
         try:
             await call(self._stub.FollowEvent, request, timeout=FOLLOW_SECONDS)
         except RemoteError as error:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 from goticket.catalog.v1 import events_pb2
-from goticket_platform.messaging.outbox import Outbox, OutboxEvent, OutboxNotifier
+from goticket_platform.messaging.outbox import Outbox, OutboxMessage, OutboxNotifier
 from goticket_platform.postgres import load_queries
 
 from catalog.adapters.event_pages import next_cursor, page_statement
@@ -15,7 +15,7 @@ from catalog.application.ports import EventPage
 from catalog.domain.errors import StaleVersion
 from catalog.domain.event import Event, EventCancelled, EventChange, EventPublished, EventUpdated
 from catalog.domain.listing import EventListing
-from catalog.wire import event_message
+from catalog.wire import event_to_proto
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -115,14 +115,14 @@ async def _write(connection: "PoolConnectionProxy[asyncpg.Record]", event: Event
     )
 
 
-def _announcement(change: EventChange) -> OutboxEvent:
+def _announcement(change: EventChange) -> OutboxMessage:
     type_, message = _ANNOUNCEMENTS[type(change)]
     event = change.event
-    return OutboxEvent(
+    return OutboxMessage(
         type=type_,
         aggregate_id=event.id,
         aggregate_version=event.version,
         partition_id=event.id,
-        payload=message(event=event_message(event)),
+        payload=message(event=event_to_proto(event)),
         occurred_at=event.updated_at,
     )

@@ -20,7 +20,7 @@ from catalog.entrypoints.requests import (
     listing_of,
     new_event_of,
 )
-from catalog.wire import event_message
+from catalog.wire import event_to_proto
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["CatalogService"].full_name
 
@@ -45,7 +45,7 @@ class CatalogService(CatalogServiceServicer):
             clock=self.clock,
             new_id=self.new_id,
         )
-        return pb.CreateEventResponse(event=event_message(event))
+        return pb.CreateEventResponse(event=event_to_proto(event))
 
     async def GetEvent(  # noqa: N802 - named by the proto
         self, request: pb.GetEventRequest, context: object
@@ -57,14 +57,14 @@ class CatalogService(CatalogServiceServicer):
             include_drafts=request.include_drafts,
             events=self.events,
         )
-        return pb.GetEventResponse(event=event_message(event))
+        return pb.GetEventResponse(event=event_to_proto(event))
 
     async def BatchGetEvents(  # noqa: N802 - named by the proto
         self, request: pb.BatchGetEventsRequest, context: object
     ) -> pb.BatchGetEventsResponse:
         """Read many events at once."""
         found = await batch_get_events(request.event_ids, events=self.events)
-        return pb.BatchGetEventsResponse(events=map(event_message, found))
+        return pb.BatchGetEventsResponse(events=map(event_to_proto, found))
 
     async def ListEvents(  # noqa: N802 - named by the proto
         self, request: pb.ListEventsRequest, context: object
@@ -74,7 +74,7 @@ class CatalogService(CatalogServiceServicer):
             listing_of(request), actor_of(request, request.actor), events=self.events
         )
         return pb.ListEventsResponse(
-            events=map(event_message, page.events), next_cursor=page.next_cursor
+            events=map(event_to_proto, page.events), next_cursor=page.next_cursor
         )
 
     async def UpdateEvent(  # noqa: N802 - named by the proto
@@ -89,7 +89,7 @@ class CatalogService(CatalogServiceServicer):
             clock=self.clock,
             new_id=self.new_id,
         )
-        return pb.UpdateEventResponse(event=event_message(event))
+        return pb.UpdateEventResponse(event=event_to_proto(event))
 
     async def PublishEvent(  # noqa: N802 - named by the proto
         self, request: pb.PublishEventRequest, context: object
@@ -98,7 +98,7 @@ class CatalogService(CatalogServiceServicer):
         event = await publish_event(
             change_request_of(request), events=self.events, stock=self.stock, clock=self.clock
         )
-        return pb.PublishEventResponse(event=event_message(event))
+        return pb.PublishEventResponse(event=event_to_proto(event))
 
     async def CancelEvent(  # noqa: N802 - named by the proto
         self, request: pb.CancelEventRequest, context: object
@@ -107,4 +107,4 @@ class CatalogService(CatalogServiceServicer):
         event = await cancel_event(
             change_request_of(request), events=self.events, stock=self.stock, clock=self.clock
         )
-        return pb.CancelEventResponse(event=event_message(event))
+        return pb.CancelEventResponse(event=event_to_proto(event))

@@ -48,7 +48,7 @@ CREATE TABLE catalog.ticket_types (
 
 CREATE TABLE catalog.outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    event_id uuid NOT NULL,              -- CloudEvents id
+    message_id uuid NOT NULL,            -- CloudEvents id
     type text NOT NULL,
     aggregate_id uuid NOT NULL,
     aggregate_version bigint NOT NULL,

@@ -11,7 +11,7 @@ REQUESTS = Counter(
     "goticket_http_requests", "HTTP requests answered", ["method", "route", "status"]
 )
 SECONDS = Histogram(
-    "goticket_http_request_seconds",
+    "goticket_http_request_duration_seconds",
     "Time to answer an HTTP request",
     ["method", "route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),

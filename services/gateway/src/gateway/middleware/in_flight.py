@@ -13,7 +13,7 @@ when what they wait for is stuck, or half of each is missing (`http_protocol` wa
 for the rest), and all that more of them would do is to take memory."""
 
 REFUSED = Counter(
-    "goticket_http_requests_over_bound", "HTTP requests refused because too many were in flight"
+    "goticket_http_requests_rejected", "HTTP requests refused because too many were in flight"
 )
 
 _BOOKINGS = re.compile(r"/api/v1/events/[^/]+/bookings")

@@ -46,7 +46,7 @@ return 1
 """
 
 FAILURES = Counter("goticket_identity_session_store_failures", "Calls Redis did not answer")
-COPIED = Counter("goticket_identity_sessions_copied", "Sessions ended as a token came twice")
+COPIED = Counter("goticket_refresh_token_reuse", "Sessions ended as a token came twice")
 
 logger = get_logger(__name__)
 

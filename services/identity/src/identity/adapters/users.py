@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 from goticket.identity.v1 import events_pb2
-from goticket_platform.messaging.outbox import Outbox, OutboxEvent, OutboxNotifier
+from goticket_platform.messaging.outbox import Outbox, OutboxMessage, OutboxNotifier
 from goticket_platform.postgres import load_queries
 
 from identity.application.ports import Credentials, LockedUsers
@@ -90,7 +90,7 @@ class _Changes:
         await self._outbox.append(
             self._connection,
             [
-                OutboxEvent(
+                OutboxMessage(
                     type=USER_REGISTERED,
                     aggregate_id=event.user.id,
                     aggregate_version=event.user.version,

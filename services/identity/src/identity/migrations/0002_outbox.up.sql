@@ -1,6 +1,6 @@
 CREATE TABLE identity.outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    event_id uuid NOT NULL,              -- CloudEvents id
+    message_id uuid NOT NULL,            -- CloudEvents id
     type text NOT NULL,
     aggregate_id uuid NOT NULL,
     aggregate_version bigint NOT NULL,

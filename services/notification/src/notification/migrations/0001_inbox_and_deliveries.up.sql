@@ -1,19 +1,19 @@
 -- Events already told, written in the transaction that sends the letter.
 CREATE TABLE notification.inbox (
     consumer text NOT NULL,
-    event_id uuid NOT NULL,
+    message_id uuid NOT NULL,
     received_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (consumer, event_id)
+    PRIMARY KEY (consumer, message_id)
 );
 
 -- What became of each letter.
 CREATE TABLE notification.deliveries (
-    event_id uuid PRIMARY KEY,
+    message_id uuid PRIMARY KEY,
     booking_id uuid NOT NULL,
     booking_version bigint NOT NULL,
     kind text NOT NULL CHECK (kind IN ('tickets', 'cancellation', 'expiry')),
     recipient text NOT NULL,
-    message_id text NOT NULL,
+    smtp_message_id text NOT NULL,
     -- superseded: not sent because a later change of the booking had been told already;
     -- deferred: the last try failed and another one follows; refused: never accepted.
     status text NOT NULL CHECK (status IN ('sent', 'superseded', 'deferred', 'refused')),

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
-from goticket_platform.messaging.inbox import first_time
+from goticket_platform.messaging.inbox import record_once
 from goticket_platform.postgres import load_queries
 
 from booking.adapters.postgres.columns import (
@@ -249,9 +249,9 @@ class PostgresTransaction:
         """See the port."""
         await self._connection.execute(QUERIES["finish_closing"], event_id)
 
-    async def first_time(self, message_id: UUID) -> bool:
+    async def record_once(self, message_id: UUID) -> bool:
         """See the port."""
-        return await first_time(self._connection, SCHEMA, CONSUMER, message_id)
+        return await record_once(self._connection, SCHEMA, CONSUMER, message_id)
 
     async def _load_bookings(self, query: str, *arguments: object) -> list[Booking]:
         rows = await self._connection.fetch(QUERIES[query], *arguments)

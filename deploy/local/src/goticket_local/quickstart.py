@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def session(gateway: str, inbox: str) -> str:
     """A shell session that books two tickets."""
-    text = resources.files("goticket_local").joinpath("session.sh").read_text()
+    text = resources.files("goticket_local").joinpath("quickstart.sh").read_text()
     values = {
         "gateway": gateway,
         "inbox": inbox,

@@ -6,7 +6,7 @@ import re
 import pypdfium2
 import pytest
 from fpdf import FPDF
-from goticket_documents.envelopes import Envelope, NotOnePage
+from goticket_documents.pdf_template import Envelope, NotOnePage
 
 
 def document(text: str, pages: int = 1) -> bytes:

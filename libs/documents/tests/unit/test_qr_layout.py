@@ -2,7 +2,7 @@
 
 import segno
 from goticket_documents.qr import qr_modules
-from goticket_documents.symbols import Layout, has_layout
+from goticket_documents.qr_layout import Layout, has_layout
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ def test_a_ticket_codes_symbol_is_the_librarys(code: str) -> None:
     assert qr_modules(code) == library_rows(code)
 
 
-# Up to version 28 and back: every length of the character count, symbols with and without
+# Up to version 28 and back: every length of the character count, qr_layout with and without
 # version information, with blocks of one and of two sizes, with modules left over.
 @settings(max_examples=30, deadline=None)
 @given(code=st.text(ALPHABET, min_size=1, max_size=1700).filter(has_layout))

@@ -1,6 +1,6 @@
-"""QR symbols of ticket codes at a tenth of the usual cost, for letters by the thousand.
+"""QR qr_layout of ticket codes at a tenth of the usual cost, for letters by the thousand.
 
-Codes of one length make symbols of one size, in which every module is a bit of the code's
+Codes of one length make qr_layout of one size, in which every module is a bit of the code's
 data, a bit of its error correction, or the same for all of them. `Layout` finds out once
 which is which, with the library's own parts; a symbol is then a few table look-ups.
 """
@@ -14,7 +14,7 @@ import segno
 import segno.consts
 import segno.encoder
 
-# The library says types only of what makes whole symbols.
+# The library says types only of what makes whole qr_layout.
 _PARTS: Any = segno.encoder
 _TABLES: Any = segno.consts
 _ALPHABET: str = _TABLES.ALPHANUMERIC_CHARS.decode("ascii")
@@ -39,7 +39,7 @@ def has_layout(code: str) -> bool:
 
 
 class Layout:
-    """What all symbols of alphanumeric codes of one length have in common.
+    """What all qr_layout of alphanumeric codes of one length have in common.
 
     Found out from the library's symbol for one of them, of error correction `level` or
     better. Rules and their numbers are those of ISO/IEC 18004:2015, section 7.

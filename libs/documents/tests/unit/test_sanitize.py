@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from goticket_documents.wording import plain
+from goticket_documents.sanitize import plain
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,0 +1,1 @@
+"""What the domains of all services share. Standard library only."""
