@@ -9,7 +9,6 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-from goticket.catalog.v1 import catalog_pb2 as _catalog_pb2
 from goticket.common.v1 import common_pb2 as _common_pb2
 import builtins as _builtins
 import sys
@@ -1146,47 +1145,6 @@ class ShrinkCapacityResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ShrinkCapacityResponse: _TypeAlias = ShrinkCapacityResponse  # noqa: Y015
-
-@_typing.final
-class FollowEventRequest(_message.Message):
-    """Input of FollowEvent."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    EVENT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def event(self) -> _catalog_pb2.Event:
-        """The event after the change."""
-
-    def __init__(
-        self,
-        *,
-        event: _catalog_pb2.Event | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___FollowEventRequest: _TypeAlias = FollowEventRequest  # noqa: Y015
-
-@_typing.final
-class FollowEventResponse(_message.Message):
-    """Output of FollowEvent."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___FollowEventResponse: _TypeAlias = FollowEventResponse  # noqa: Y015
 
 @_typing.final
 class ListTicketKeysRequest(_message.Message):

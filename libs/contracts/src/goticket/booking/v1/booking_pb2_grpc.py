@@ -91,11 +91,6 @@ class BookingServiceStub:
                 request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ShrinkCapacityRequest.SerializeToString,
                 response_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ShrinkCapacityResponse.FromString,
                 _registered_method=True)
-        self.FollowEvent = channel.unary_unary(
-                '/goticket.booking.v1.BookingService/FollowEvent',
-                request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.FollowEventRequest.SerializeToString,
-                response_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.FollowEventResponse.FromString,
-                _registered_method=True)
         self.ListTicketKeys = channel.unary_unary(
                 '/goticket.booking.v1.BookingService/ListTicketKeys',
                 request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ListTicketKeysRequest.SerializeToString,
@@ -188,15 +183,6 @@ class BookingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def FollowEvent(self, request, context):
-        """For the catalog, right after it saved a change: follow it now, not only when its
-        message arrives, and tell the gateways. The message still comes; whichever is second
-        changes nothing.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def ListTicketKeys(self, request, context):
         """Public keys with which a scanner verifies ticket codes offline.
         """
@@ -261,11 +247,6 @@ def add_BookingServiceServicer_to_server(servicer, server):
                     servicer.ShrinkCapacity,
                     request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ShrinkCapacityRequest.FromString,
                     response_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ShrinkCapacityResponse.SerializeToString,
-            ),
-            'FollowEvent': grpc.unary_unary_rpc_method_handler(
-                    servicer.FollowEvent,
-                    request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.FollowEventRequest.FromString,
-                    response_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.FollowEventResponse.SerializeToString,
             ),
             'ListTicketKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTicketKeys,
@@ -572,33 +553,6 @@ class BookingService:
             '/goticket.booking.v1.BookingService/ShrinkCapacity',
             goticket_dot_booking_dot_v1_dot_booking__pb2.ShrinkCapacityRequest.SerializeToString,
             goticket_dot_booking_dot_v1_dot_booking__pb2.ShrinkCapacityResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def FollowEvent(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/goticket.booking.v1.BookingService/FollowEvent',
-            goticket_dot_booking_dot_v1_dot_booking__pb2.FollowEventRequest.SerializeToString,
-            goticket_dot_booking_dot_v1_dot_booking__pb2.FollowEventResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,11 +63,6 @@ class BookingServiceStub:
     """For the catalog, before it shrinks an event: lower capacities at once, or
     refuse with "capacity_below_taken". Growth arrives by event instead.
     """
-    FollowEvent: _grpc.UnaryUnaryMultiCallable[_booking_pb2.FollowEventRequest, _booking_pb2.FollowEventResponse]
-    """For the catalog, right after it saved a change: follow it now, not only when its
-    message arrives, and tell the gateways. The message still comes; whichever is second
-    changes nothing.
-    """
     ListTicketKeys: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListTicketKeysRequest, _booking_pb2.ListTicketKeysResponse]
     """Public keys with which a scanner verifies ticket codes offline."""
 
@@ -105,11 +100,6 @@ class BookingServiceAsyncStub(BookingServiceStub):
     ShrinkCapacity: _aio.UnaryUnaryMultiCallable[_booking_pb2.ShrinkCapacityRequest, _booking_pb2.ShrinkCapacityResponse]  # type: ignore[assignment]
     """For the catalog, before it shrinks an event: lower capacities at once, or
     refuse with "capacity_below_taken". Growth arrives by event instead.
-    """
-    FollowEvent: _aio.UnaryUnaryMultiCallable[_booking_pb2.FollowEventRequest, _booking_pb2.FollowEventResponse]  # type: ignore[assignment]
-    """For the catalog, right after it saved a change: follow it now, not only when its
-    message arrives, and tell the gateways. The message still comes; whichever is second
-    changes nothing.
     """
     ListTicketKeys: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListTicketKeysRequest, _booking_pb2.ListTicketKeysResponse]  # type: ignore[assignment]
     """Public keys with which a scanner verifies ticket codes offline."""
@@ -211,17 +201,6 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_booking_pb2.ShrinkCapacityResponse, _abc.Awaitable[_booking_pb2.ShrinkCapacityResponse]]:
         """For the catalog, before it shrinks an event: lower capacities at once, or
         refuse with "capacity_below_taken". Growth arrives by event instead.
-        """
-
-    @_abc_1.abstractmethod
-    def FollowEvent(
-        self,
-        request: _booking_pb2.FollowEventRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_booking_pb2.FollowEventResponse, _abc.Awaitable[_booking_pb2.FollowEventResponse]]:
-        """For the catalog, right after it saved a change: follow it now, not only when its
-        message arrives, and tell the gateways. The message still comes; whichever is second
-        changes nothing.
         """
 
     @_abc_1.abstractmethod

@@ -22,24 +22,28 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from goticket.booking.v1 import booking_pb2 as goticket_dot_booking_dot_v1_dot_booking__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n goticket/booking/v1/events.proto\x12\x13goticket.booking.v1\x1a!goticket/booking/v1/booking.proto\"o\n\x0b\x42ookingHeld\x12-\n\x07\x62ooking\x18\x01 \x01(\x0b\x32\x1c.goticket.booking.v1.Booking\x12\x31\n\x05\x65vent\x18\x02 \x01(\x0b\x32\".goticket.booking.v1.EventSnapshot\"t\n\x10\x42ookingConfirmed\x12-\n\x07\x62ooking\x18\x01 \x01(\x0b\x32\x1c.goticket.booking.v1.Booking\x12\x31\n\x05\x65vent\x18\x02 \x01(\x0b\x32\".goticket.booking.v1.EventSnapshot\"\xad\x01\n\x10\x42ookingCancelled\x12-\n\x07\x62ooking\x18\x01 \x01(\x0b\x32\x1c.goticket.booking.v1.Booking\x12\x31\n\x05\x65vent\x18\x02 \x01(\x0b\x32\".goticket.booking.v1.EventSnapshot\x12\x37\n\x06reason\x18\x03 \x01(\x0e\x32\'.goticket.booking.v1.CancellationReason\"r\n\x0e\x42ookingExpired\x12-\n\x07\x62ooking\x18\x01 \x01(\x0b\x32\x1c.goticket.booking.v1.Booking\x12\x31\n\x05\x65vent\x18\x02 \x01(\x0b\x32\".goticket.booking.v1.EventSnapshot*\xaa\x01\n\x12\x43\x61ncellationReason\x12#\n\x1f\x43\x41NCELLATION_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x43\x41NCELLATION_REASON_BY_BUYER\x10\x01\x12$\n CANCELLATION_REASON_BY_ORGANIZER\x10\x02\x12\'\n#CANCELLATION_REASON_EVENT_CANCELLED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n goticket/booking/v1/events.proto\x12\x13goticket.booking.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"J\n\nBookedLine\x12\x16\n\x0eticket_type_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x05\x12\x12\n\nunit_price\x18\x03 \x01(\x03\"\x8a\x03\n\x0c\x42ookingState\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x14\n\x0corganizer_id\x18\x03 \x01(\t\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12.\n\x05lines\x18\x05 \x03(\x0b\x32\x1f.goticket.booking.v1.BookedLine\x12\r\n\x05total\x18\x06 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x07 \x01(\t\x12\x12\n\nticket_ids\x18\x08 \x03(\t\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onfirmed_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tclosed_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\r \x01(\x03\"A\n\x0b\x42ookingHeld\x12\x32\n\x07\x62ooking\x18\x01 \x01(\x0b\x32!.goticket.booking.v1.BookingState\"F\n\x10\x42ookingConfirmed\x12\x32\n\x07\x62ooking\x18\x01 \x01(\x0b\x32!.goticket.booking.v1.BookingState\"\x7f\n\x10\x42ookingCancelled\x12\x32\n\x07\x62ooking\x18\x01 \x01(\x0b\x32!.goticket.booking.v1.BookingState\x12\x37\n\x06reason\x18\x02 \x01(\x0e\x32\'.goticket.booking.v1.CancellationReason\"D\n\x0e\x42ookingExpired\x12\x32\n\x07\x62ooking\x18\x01 \x01(\x0b\x32!.goticket.booking.v1.BookingState*\xaa\x01\n\x12\x43\x61ncellationReason\x12#\n\x1f\x43\x41NCELLATION_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x43\x41NCELLATION_REASON_BY_BUYER\x10\x01\x12$\n CANCELLATION_REASON_BY_ORGANIZER\x10\x02\x12\'\n#CANCELLATION_REASON_EVENT_CANCELLED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'goticket.booking.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CANCELLATIONREASON']._serialized_start=616
-  _globals['_CANCELLATIONREASON']._serialized_end=786
-  _globals['_BOOKINGHELD']._serialized_start=92
-  _globals['_BOOKINGHELD']._serialized_end=203
-  _globals['_BOOKINGCONFIRMED']._serialized_start=205
-  _globals['_BOOKINGCONFIRMED']._serialized_end=321
-  _globals['_BOOKINGCANCELLED']._serialized_start=324
-  _globals['_BOOKINGCANCELLED']._serialized_end=497
-  _globals['_BOOKINGEXPIRED']._serialized_start=499
-  _globals['_BOOKINGEXPIRED']._serialized_end=613
+  _globals['_CANCELLATIONREASON']._serialized_start=902
+  _globals['_CANCELLATIONREASON']._serialized_end=1072
+  _globals['_BOOKEDLINE']._serialized_start=90
+  _globals['_BOOKEDLINE']._serialized_end=164
+  _globals['_BOOKINGSTATE']._serialized_start=167
+  _globals['_BOOKINGSTATE']._serialized_end=561
+  _globals['_BOOKINGHELD']._serialized_start=563
+  _globals['_BOOKINGHELD']._serialized_end=628
+  _globals['_BOOKINGCONFIRMED']._serialized_start=630
+  _globals['_BOOKINGCONFIRMED']._serialized_end=700
+  _globals['_BOOKINGCANCELLED']._serialized_start=702
+  _globals['_BOOKINGCANCELLED']._serialized_end=829
+  _globals['_BOOKINGEXPIRED']._serialized_start=831
+  _globals['_BOOKINGEXPIRED']._serialized_end=899
 # @@protoc_insertion_point(module_scope)

@@ -719,64 +719,6 @@ class UpdateEventResponse(_message.Message):
 Global___UpdateEventResponse: _TypeAlias = UpdateEventResponse  # noqa: Y015
 
 @_typing.final
-class PublishEventRequest(_message.Message):
-    """Input of PublishEvent."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ACTOR_FIELD_NUMBER: _builtins.int
-    EVENT_ID_FIELD_NUMBER: _builtins.int
-    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
-    event_id: _builtins.str
-    """Event id."""
-    expected_version: _builtins.int
-    """Version the change is based on; absent skips the check."""
-    @_builtins.property
-    def actor(self) -> _common_pb2.Actor:
-        """Who asks."""
-
-    def __init__(
-        self,
-        *,
-        actor: _common_pb2.Actor | None = ...,
-        event_id: _builtins.str = ...,
-        expected_version: _builtins.int | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "actor", b"actor", "expected_version", b"expected_version"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "actor", b"actor", "event_id", b"event_id", "expected_version", b"expected_version"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
-    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
-
-Global___PublishEventRequest: _TypeAlias = PublishEventRequest  # noqa: Y015
-
-@_typing.final
-class PublishEventResponse(_message.Message):
-    """Output of PublishEvent."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    EVENT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def event(self) -> Global___Event:
-        """The event after the change."""
-
-    def __init__(
-        self,
-        *,
-        event: Global___Event | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PublishEventResponse: _TypeAlias = PublishEventResponse  # noqa: Y015
-
-@_typing.final
 class CancelEventRequest(_message.Message):
     """Input of CancelEvent."""
 

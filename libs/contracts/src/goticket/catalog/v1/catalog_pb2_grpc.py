@@ -61,11 +61,6 @@ class CatalogServiceStub:
                 request_serializer=goticket_dot_catalog_dot_v1_dot_catalog__pb2.UpdateEventRequest.SerializeToString,
                 response_deserializer=goticket_dot_catalog_dot_v1_dot_catalog__pb2.UpdateEventResponse.FromString,
                 _registered_method=True)
-        self.PublishEvent = channel.unary_unary(
-                '/goticket.catalog.v1.CatalogService/PublishEvent',
-                request_serializer=goticket_dot_catalog_dot_v1_dot_catalog__pb2.PublishEventRequest.SerializeToString,
-                response_deserializer=goticket_dot_catalog_dot_v1_dot_catalog__pb2.PublishEventResponse.FromString,
-                _registered_method=True)
         self.CancelEvent = channel.unary_unary(
                 '/goticket.catalog.v1.CatalogService/CancelEvent',
                 request_serializer=goticket_dot_catalog_dot_v1_dot_catalog__pb2.CancelEventRequest.SerializeToString,
@@ -113,13 +108,6 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def PublishEvent(self, request, context):
-        """Put a draft on sale. Publishing a published event changes nothing.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def CancelEvent(self, request, context):
         """Cancel an event for good (the row stays). Cancelling twice changes nothing.
         """
@@ -154,11 +142,6 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.UpdateEvent,
                     request_deserializer=goticket_dot_catalog_dot_v1_dot_catalog__pb2.UpdateEventRequest.FromString,
                     response_serializer=goticket_dot_catalog_dot_v1_dot_catalog__pb2.UpdateEventResponse.SerializeToString,
-            ),
-            'PublishEvent': grpc.unary_unary_rpc_method_handler(
-                    servicer.PublishEvent,
-                    request_deserializer=goticket_dot_catalog_dot_v1_dot_catalog__pb2.PublishEventRequest.FromString,
-                    response_serializer=goticket_dot_catalog_dot_v1_dot_catalog__pb2.PublishEventResponse.SerializeToString,
             ),
             'CancelEvent': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelEvent,
@@ -303,33 +286,6 @@ class CatalogService:
             '/goticket.catalog.v1.CatalogService/UpdateEvent',
             goticket_dot_catalog_dot_v1_dot_catalog__pb2.UpdateEventRequest.SerializeToString,
             goticket_dot_catalog_dot_v1_dot_catalog__pb2.UpdateEventResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def PublishEvent(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/goticket.catalog.v1.CatalogService/PublishEvent',
-            goticket_dot_catalog_dot_v1_dot_catalog__pb2.PublishEventRequest.SerializeToString,
-            goticket_dot_catalog_dot_v1_dot_catalog__pb2.PublishEventResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,8 +45,6 @@ class CatalogServiceStub:
     """Page through events by filter."""
     UpdateEvent: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.UpdateEventRequest, _catalog_pb2.UpdateEventResponse]
     """Change some fields of an event. Only its organizer or an admin."""
-    PublishEvent: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.PublishEventRequest, _catalog_pb2.PublishEventResponse]
-    """Put a draft on sale. Publishing a published event changes nothing."""
     CancelEvent: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CancelEventRequest, _catalog_pb2.CancelEventResponse]
     """Cancel an event for good (the row stays). Cancelling twice changes nothing."""
 
@@ -67,8 +65,6 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Page through events by filter."""
     UpdateEvent: _aio.UnaryUnaryMultiCallable[_catalog_pb2.UpdateEventRequest, _catalog_pb2.UpdateEventResponse]  # type: ignore[assignment]
     """Change some fields of an event. Only its organizer or an admin."""
-    PublishEvent: _aio.UnaryUnaryMultiCallable[_catalog_pb2.PublishEventRequest, _catalog_pb2.PublishEventResponse]  # type: ignore[assignment]
-    """Put a draft on sale. Publishing a published event changes nothing."""
     CancelEvent: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CancelEventRequest, _catalog_pb2.CancelEventResponse]  # type: ignore[assignment]
     """Cancel an event for good (the row stays). Cancelling twice changes nothing."""
 
@@ -116,14 +112,6 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.UpdateEventResponse, _abc.Awaitable[_catalog_pb2.UpdateEventResponse]]:
         """Change some fields of an event. Only its organizer or an admin."""
-
-    @_abc_1.abstractmethod
-    def PublishEvent(
-        self,
-        request: _catalog_pb2.PublishEventRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_catalog_pb2.PublishEventResponse, _abc.Awaitable[_catalog_pb2.PublishEventResponse]]:
-        """Put a draft on sale. Publishing a published event changes nothing."""
 
     @_abc_1.abstractmethod
     def CancelEvent(

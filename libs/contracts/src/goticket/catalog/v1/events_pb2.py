@@ -22,20 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from goticket.catalog.v1 import catalog_pb2 as goticket_dot_catalog_dot_v1_dot_catalog__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n goticket/catalog/v1/events.proto\x12\x13goticket.catalog.v1\x1a!goticket/catalog/v1/catalog.proto\";\n\x0e\x45ventPublished\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.goticket.catalog.v1.Event\"9\n\x0c\x45ventUpdated\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.goticket.catalog.v1.Event\";\n\x0e\x45ventCancelled\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.goticket.catalog.v1.Eventb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n goticket/catalog/v1/events.proto\x12\x13goticket.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"|\n\x0fTicketTypeState\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05price\x18\x03 \x01(\x03\x12\x10\n\x08\x63\x61pacity\x18\x04 \x01(\x03\x12\x17\n\x0fmax_per_booking\x18\x05 \x01(\x05\x12\x15\n\rmax_per_buyer\x18\x06 \x01(\x05\"\xdf\x03\n\nEventState\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0corganizer_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08location\x18\x05 \x01(\t\x12\x10\n\x08\x63urrency\x18\x06 \x01(\t\x12\x10\n\x08timezone\x18\x07 \x01(\t\x12-\n\tstarts_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x06status\x18\n \x01(\x0e\x32&.goticket.catalog.v1.EventState.Status\x12\x0f\n\x07version\x18\x0b \x01(\x03\x12:\n\x0cticket_types\x18\x0c \x03(\x0b\x32$.goticket.catalog.v1.TicketTypeState\x12\x15\n\rmax_per_buyer\x18\r \x01(\x05\"^\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATUS_DRAFT\x10\x01\x12\x14\n\x10STATUS_PUBLISHED\x10\x02\x12\x14\n\x10STATUS_CANCELLED\x10\x03\"@\n\x0e\x45ventPublished\x12.\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1f.goticket.catalog.v1.EventState\">\n\x0c\x45ventUpdated\x12.\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1f.goticket.catalog.v1.EventState\"@\n\x0e\x45ventCancelled\x12.\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1f.goticket.catalog.v1.EventStateb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'goticket.catalog.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVENTPUBLISHED']._serialized_start=92
-  _globals['_EVENTPUBLISHED']._serialized_end=151
-  _globals['_EVENTUPDATED']._serialized_start=153
-  _globals['_EVENTUPDATED']._serialized_end=210
-  _globals['_EVENTCANCELLED']._serialized_start=212
-  _globals['_EVENTCANCELLED']._serialized_end=271
+  _globals['_TICKETTYPESTATE']._serialized_start=90
+  _globals['_TICKETTYPESTATE']._serialized_end=214
+  _globals['_EVENTSTATE']._serialized_start=217
+  _globals['_EVENTSTATE']._serialized_end=696
+  _globals['_EVENTSTATE_STATUS']._serialized_start=602
+  _globals['_EVENTSTATE_STATUS']._serialized_end=696
+  _globals['_EVENTPUBLISHED']._serialized_start=698
+  _globals['_EVENTPUBLISHED']._serialized_end=762
+  _globals['_EVENTUPDATED']._serialized_start=764
+  _globals['_EVENTUPDATED']._serialized_end=826
+  _globals['_EVENTCANCELLED']._serialized_start=828
+  _globals['_EVENTCANCELLED']._serialized_end=892
 # @@protoc_insertion_point(module_scope)

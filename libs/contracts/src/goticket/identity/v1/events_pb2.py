@@ -22,16 +22,16 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from goticket.identity.v1 import identity_pb2 as goticket_dot_identity_dot_v1_dot_identity__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!goticket/identity/v1/events.proto\x12\x14goticket.identity.v1\x1a#goticket/identity/v1/identity.proto\":\n\x0eUserRegistered\x12(\n\x04user\x18\x01 \x01(\x0b\x32\x1a.goticket.identity.v1.Userb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!goticket/identity/v1/events.proto\x12\x14goticket.identity.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\x0eUserRegistered\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x31\n\rregistered_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'goticket.identity.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_USERREGISTERED']._serialized_start=96
-  _globals['_USERREGISTERED']._serialized_end=154
+  _globals['_USERREGISTERED']._serialized_start=92
+  _globals['_USERREGISTERED']._serialized_end=176
 # @@protoc_insertion_point(module_scope)
