@@ -1,4 +1,4 @@
-"""The system that chaos runs on, with servers of its own: nobody else's may be killed."""
+"""The system under chaos. It has its own servers, so that faults do not disturb other tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,22 +16,22 @@ from goticket_testing.native import NativeSource
 
 @pytest.fixture
 def keep_report(record_property: Callable[[str, object], None]) -> Callable[[Report], None]:
-    """Have a report printed in the end, whatever comes of the test."""
+    """Print a report at the end of the session, whether the test passes or fails."""
     return lambda report: record_property(REPORT, str(report))
 
 
 @pytest.fixture(scope="session")
 def chaos_stack(server_source: ServerSource, session_folder: Path) -> Iterator[ChaosStack]:
-    """The system with two doors, started once. Tests leave it as they found it."""
+    """The running system with two gateways. Each test restores what it has changed."""
     folder = session_folder / "chaos"
     folder.mkdir(mode=0o711)
     source = NativeSource(folder) if isinstance(server_source, NativeSource) else server_source
     postgres, redis, rabbitmq = source.postgres(), source.redis(), source.rabbitmq()
     servers = (postgres, redis, rabbitmq)
-    with ExitStack() as ends:
-        ends.callback(at_once, *(server.discard for server in servers))
+    with ExitStack() as cleanup:
+        cleanup.callback(at_once, *(server.discard for server in servers))
         at_once(*(server.start for server in servers))
         stack = ChaosStack(folder / "stack", Postgres(postgres), redis, rabbitmq)
-        ends.callback(stack.discard)
+        cleanup.callback(stack.discard)
         stack.set_up()
         yield stack

@@ -1,27 +1,27 @@
-"""The plan of a run comes from its seed alone and spares nobody."""
+"""The plan of a run depends on its seed only and includes every target."""
 
-from goticket_testing.chaos.plan import KINDS, OF_PROCESSES, plan
-from goticket_testing.chaos.run import CALM_SECONDS
+from goticket_testing.chaos.plan import KINDS, PROCESS_KINDS, plan
+from goticket_testing.chaos.run import WARM_UP_SECONDS
 
 PROCESSES = [f"process {number}" for number in range(12)]
 
 
-def test_the_same_seed_makes_the_same_plan_and_another_one_another() -> None:
+def test_equal_seeds_give_equal_plans_and_different_seeds_different_ones() -> None:
     assert plan(1, 60, PROCESSES) == plan(1, 60, PROCESSES)
     assert plan(1, 60, PROCESSES) != plan(2, 60, PROCESSES)
 
 
-def test_in_half_a_minute_every_target_has_its_turn_and_all_ends_in_time() -> None:
-    seconds = 30 - CALM_SECONDS
+def test_thirty_seconds_include_every_target_and_no_fault_is_too_long() -> None:
+    seconds = 30 - WARM_UP_SECONDS
     for seed in range(50):
         faults = plan(seed, seconds, PROCESSES)
         assert {fault.target for fault in faults} == {*KINDS, *PROCESSES}
         assert all(0 <= fault.at < seconds and 0 < fault.seconds <= 10 for fault in faults)
 
 
-def test_in_three_minutes_everything_happens_to_every_target() -> None:
-    all_there_is = {(target, kind) for target, kinds in KINDS.items() for kind in kinds}
-    all_there_is |= {(process, kind) for process in PROCESSES for kind in OF_PROCESSES}
+def test_three_minutes_include_every_kind_of_fault_for_every_target() -> None:
+    expected = {(target, kind) for target, kinds in KINDS.items() for kind in kinds}
+    expected |= {(process, kind) for process in PROCESSES for kind in PROCESS_KINDS}
     for seed in range(50):
-        faults = plan(seed, 180 - CALM_SECONDS, PROCESSES)
-        assert {(fault.target, fault.kind) for fault in faults} == all_there_is
+        faults = plan(seed, 180 - WARM_UP_SECONDS, PROCESSES)
+        assert {(fault.target, fault.kind) for fault in faults} == expected

@@ -1,17 +1,17 @@
-"""Fixtures of the end-to-end tests: the running system, people and clients."""
+"""Fixtures of the end-to-end tests: users, an API client and the mailbox."""
 
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from goticket_testing.clients import ApiUser, ApiUserFactory, Mailbox
 from goticket_testing.stack import RunningStack
-from goticket_testing.world import Inbox, People, Person
 
 
 @pytest.fixture(scope="session")
-def people(stack: RunningStack) -> People:
+def users(stack: RunningStack) -> ApiUserFactory:
     environment = stack.environment("identity serve")
-    return People(
+    return ApiUserFactory(
         environment["IDENTITY_SIGNING_KEY"],
         environment["IDENTITY_ISSUER"],
         environment["IDENTITY_AUDIENCE"],
@@ -19,24 +19,24 @@ def people(stack: RunningStack) -> People:
 
 
 @pytest.fixture
-def organizer(people: People) -> Person:
-    return people.person("organizer")
+def organizer(users: ApiUserFactory) -> ApiUser:
+    return users.create("organizer")
 
 
 @pytest.fixture
-def buyer(people: People) -> Person:
-    return people.person()
+def buyer(users: ApiUserFactory) -> ApiUser:
+    return users.create()
 
 
 @pytest.fixture
 async def api(stack: RunningStack) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the public door."""
+    """A client of the gateway."""
     limits = httpx.Limits(max_connections=250, max_keepalive_connections=250)
     async with httpx.AsyncClient(base_url=stack.base_url, timeout=60, limits=limits) as client:
         yield client
 
 
 @pytest.fixture
-async def inbox(stack: RunningStack) -> AsyncIterator[Inbox]:
+async def mailbox(stack: RunningStack) -> AsyncIterator[Mailbox]:
     async with httpx.AsyncClient(base_url=stack.inbox_url, timeout=30) as client:
-        yield Inbox(client)
+        yield Mailbox(client)

@@ -1,4 +1,4 @@
-"""From creating an event to the e-mail with the ticket in it: the whole way, once."""
+"""The journeys of the quickstart, from an event to the e-mail with the ticket."""
 
 import base64
 import email
@@ -11,7 +11,15 @@ import icalendar
 import pypdfium2
 import zxingcpp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from goticket_testing.world import Inbox, Json, Person, book, create_event, event_body, eventually
+from goticket_testing.clients import (
+    ApiUser,
+    Json,
+    Mailbox,
+    create_booking,
+    create_event,
+    event_body,
+    eventually,
+)
 
 
 def unpadded(text: str) -> bytes:
@@ -19,7 +27,7 @@ def unpadded(text: str) -> bytes:
 
 
 def verify(code: str, keys: Json) -> tuple[UUID, UUID]:
-    """Check a ticket code as an offline scanner does; return its ticket and event id."""
+    """Verify a ticket code as an offline scanner does; return its ticket id and event id."""
     prefix, _, body = code.rpartition(".")
     key = next(key for key in keys["keys"] if key["kid"] == prefix.removeprefix("GT1."))
     public = Ed25519PublicKey.from_public_bytes(unpadded(key["x"]))
@@ -43,7 +51,7 @@ def attachments(message: EmailMessage, kind: str) -> list[bytes]:
 
 
 def qr_codes(pdf: bytes) -> list[str]:
-    """Read every QR code off the rendered pages of a PDF."""
+    """Read every QR code on the rendered pages of a PDF."""
     document = pypdfium2.PdfDocument(pdf)
     try:
         return [
@@ -55,26 +63,30 @@ def qr_codes(pdf: bytes) -> list[str]:
         document.close()
 
 
-async def test_a_buyer_gets_an_email_whose_ticket_scans(
-    api: httpx.AsyncClient, inbox: Inbox, organizer: Person, buyer: Person
+async def has_emails(mailbox: Mailbox, buyer: ApiUser, count: int) -> bool:
+    return len(await mailbox.messages_to(buyer.email)) == count
+
+
+async def test_a_buyer_gets_an_email_with_tickets_that_scan(
+    api: httpx.AsyncClient, mailbox: Mailbox, organizer: ApiUser, buyer: ApiUser
 ) -> None:
-    answer = await api.post("/api/v1/events", json=event_body(), headers=organizer.headers)
-    assert answer.status_code == 201
-    event = answer.json()
-    assert answer.headers["location"].endswith(f"/api/v1/events/{event['id']}")
-    assert answer.headers["etag"]
+    response = await api.post("/api/v1/events", json=event_body(), headers=organizer.headers)
+    assert response.status_code == 201
+    event = response.json()
+    assert response.headers["location"].endswith(f"/api/v1/events/{event['id']}")
+    assert response.headers["etag"]
     assert (event["capacity"], event["availableSpots"]) == (1000, 1000)
     assert [kind["name"] for kind in event["ticketTypes"]] == ["General Admission"]
 
-    answer = await book(api, buyer, event["id"], quantity=2)
-    assert answer.status_code == 201
-    booking = answer.json()
+    response = await create_booking(api, buyer, event["id"], quantity=2)
+    assert response.status_code == 201
+    booking = response.json()
     assert (booking["status"], booking["total"], booking["currency"]) == ("confirmed", 50000, "EUR")
     codes = [ticket["code"] for ticket in booking["tickets"]]
     assert len(set(codes)) == 2
 
-    [summary] = await eventually(lambda: inbox.to(buyer.email))
-    message = parsed(await inbox.raw(summary["ID"]))
+    [summary] = await eventually(lambda: mailbox.messages_to(buyer.email))
+    message = parsed(await mailbox.raw(summary["ID"]))
     kinds = {part.get_content_type() for part in message.walk()}
     assert {"text/plain", "text/html", "application/pdf", "text/calendar"} <= kinds
     scanned = [code for pdf in attachments(message, "application/pdf") for code in qr_codes(pdf)]
@@ -88,31 +100,31 @@ async def test_a_buyer_gets_an_email_whose_ticket_scans(
     assert entry["SUMMARY"] == "Metallica Live"
 
 
-async def test_the_booking_its_tickets_and_the_stock_can_be_read_back(
-    api: httpx.AsyncClient, organizer: Person, buyer: Person
+async def test_a_booking_its_tickets_and_the_availability_can_be_read(
+    api: httpx.AsyncClient, organizer: ApiUser, buyer: ApiUser
 ) -> None:
     event = await create_event(api, organizer)
-    booking = (await book(api, buyer, event["id"], quantity=2)).json()
+    booking = (await create_booking(api, buyer, event["id"], quantity=2)).json()
     path = f"/api/v1/bookings/{booking['id']}"
     assert (await api.get(path, headers=buyer.headers)).json() == booking
     assert (await api.get(path, headers=organizer.headers)).status_code == 200
-    mine = (await api.get("/api/v1/bookings", headers=buyer.headers)).json()
-    assert [item["id"] for item in mine["items"]] == [booking["id"]]
+    listed = (await api.get("/api/v1/bookings", headers=buyer.headers)).json()
+    assert [item["id"] for item in listed["items"]] == [booking["id"]]
     ticket = booking["tickets"][0]
     image = await api.get(f"/api/v1/tickets/{ticket['id']}/qr.svg", headers=buyer.headers)
     assert image.headers["content-type"].startswith("image/svg+xml")
     pdf = await api.get(f"/api/v1/tickets/{ticket['id']}/ticket.pdf", headers=buyer.headers)
     assert qr_codes(pdf.content) == [ticket["code"]]
-    left = (await api.get(f"/api/v1/events/{event['id']}/availability")).json()
-    assert left["available"] == 998
+    availability = (await api.get(f"/api/v1/events/{event['id']}/availability")).json()
+    assert availability["available"] == 998
     assert (await api.get(f"/api/v1/events/{event['id']}")).json()["availableSpots"] == 998
 
 
-async def test_a_hold_is_confirmed_and_a_cancelled_booking_returns_its_stock(
-    api: httpx.AsyncClient, inbox: Inbox, organizer: Person, buyer: Person
+async def test_a_hold_is_confirmed_and_a_cancelled_booking_returns_its_tickets(
+    api: httpx.AsyncClient, mailbox: Mailbox, organizer: ApiUser, buyer: ApiUser
 ) -> None:
     event = await create_event(api, organizer, capacity=5)
-    held = (await book(api, buyer, event["id"], quantity=3, hold=True)).json()
+    held = (await create_booking(api, buyer, event["id"], quantity=3, hold=True)).json()
     assert (held["status"], held["tickets"]) == ("held", [])
     assert held["expiresAt"] > held["createdAt"]
     path = f"/api/v1/bookings/{held['id']}"
@@ -122,50 +134,46 @@ async def test_a_hold_is_confirmed_and_a_cancelled_booking_returns_its_stock(
     assert cancelled["status"] == "cancelled"
     again = await api.post(f"{path}/confirm", headers=buyer.headers)
     assert again.status_code == 409
-    left = (await api.get(f"/api/v1/events/{event['id']}/availability")).json()
-    assert left["available"] == 5
+    availability = (await api.get(f"/api/v1/events/{event['id']}/availability")).json()
+    assert availability["available"] == 5
 
-    async def both() -> bool:
-        return len(await inbox.to(buyer.email)) == 2
-
-    await eventually(both)
+    await eventually(lambda: has_emails(mailbox, buyer, 2))
 
 
-async def test_a_cancelled_event_cancels_its_bookings_and_tells_the_buyers(
-    api: httpx.AsyncClient, inbox: Inbox, organizer: Person, buyer: Person
+async def test_a_cancelled_event_cancels_its_bookings_and_notifies_the_buyers(
+    api: httpx.AsyncClient, mailbox: Mailbox, organizer: ApiUser, buyer: ApiUser
 ) -> None:
     event = await create_event(api, organizer)
-    booking = (await book(api, buyer, event["id"])).json()
+    booking = (await create_booking(api, buyer, event["id"])).json()
     path = f"/api/v1/events/{event['id']}"
     assert (await api.delete(path, headers=organizer.headers)).status_code == 204
 
     async def cancelled() -> bool:
-        answer = await api.get(f"/api/v1/bookings/{booking['id']}", headers=buyer.headers)
-        return bool(answer.json()["status"] == "cancelled")
-
-    async def told() -> bool:
-        return len(await inbox.to(buyer.email)) == 2
+        response = await api.get(f"/api/v1/bookings/{booking['id']}", headers=buyer.headers)
+        return bool(response.json()["status"] == "cancelled")
 
     await eventually(cancelled)
-    await eventually(told)
+    await eventually(lambda: has_emails(mailbox, buyer, 2))
     assert (await api.get(path)).json()["status"] == "cancelled"
-    assert (await book(api, buyer, event["id"])).json()["error"] == "event_cancelled"
+    assert (await create_booking(api, buyer, event["id"])).json()["error"] == "event_cancelled"
 
 
-async def test_an_account_is_opened_used_renewed_and_left(api: httpx.AsyncClient) -> None:
+async def test_an_account_registers_logs_in_refreshes_its_token_and_logs_out(
+    api: httpx.AsyncClient,
+) -> None:
     address = f"{uuid4()}@People.example"
-    person = {"email": address, "password": "correct horse", "name": "Ada"}
-    answer = await api.post("/api/v1/auth/register", json=person)
-    assert answer.status_code == 201
-    assert answer.json()["email"] == address.lower()
-    assert answer.json()["roles"] == ["user"]
-    again = await api.post("/api/v1/auth/register", json=person)
+    account = {"email": address, "password": "correct horse", "name": "Ada"}
+    response = await api.post("/api/v1/auth/register", json=account)
+    assert response.status_code == 201
+    assert response.json()["email"] == address.lower()
+    assert response.json()["roles"] == ["user"]
+    again = await api.post("/api/v1/auth/register", json=account)
     assert (again.status_code, again.json()["error"]) == (409, "email_taken")
     wrong = await api.post(
-        "/api/v1/auth/login", json={"email": person["email"], "password": "wrong horse"}
+        "/api/v1/auth/login", json={"email": account["email"], "password": "wrong horse"}
     )
     assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_credentials")
-    tokens = (await api.post("/api/v1/auth/login", json=person)).json()
+    tokens = (await api.post("/api/v1/auth/login", json=account)).json()
     assert (tokens["tokenType"], tokens["expiresIn"]) == ("Bearer", 900)
     headers = {"Authorization": f"Bearer {tokens['accessToken']}"}
     assert (await api.get("/api/v1/users/me", headers=headers)).json()["name"] == "Ada"

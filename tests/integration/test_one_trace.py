@@ -27,8 +27,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from goticket_local.ports import free_ports
 from goticket_platform.lifecycle import Stop
+from goticket_testing.clients import ApiUserFactory, create_booking, create_event, eventually
 from goticket_testing.databases import DatabaseFactory
-from goticket_testing.world import People, book, create_event, eventually
 from notification.mail_server import Tls
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -53,7 +53,7 @@ class System:
     """The services of this process."""
 
     url: str
-    people: People
+    users: ApiUserFactory
     mailbox: Mailbox
 
 
@@ -128,7 +128,7 @@ async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> As
         lambda stop: notification.bootstrap.run_worker(worker_settings, stop),
         lambda stop: gateway.bootstrap.run_gateway(gateway_settings, stop),
     ):
-        yield System(f"http://{ports[3]}", People(signing_key, ISSUER, AUDIENCE), mailbox)
+        yield System(f"http://{ports[3]}", ApiUserFactory(signing_key, ISSUER, AUDIENCE), mailbox)
     smtp.stop()
 
 
@@ -141,7 +141,7 @@ def context_of(span: ReadableSpan) -> SpanContext:
 async def test_one_booking_is_one_trace_from_http_to_smtp(
     system: System, spans: InMemorySpanExporter
 ) -> None:
-    organizer, buyer = system.people.person("organizer"), system.people.person()
+    organizer, buyer = system.users.create("organizer"), system.users.create()
     async with httpx.AsyncClient(base_url=system.url, timeout=30) as api:
 
         async def ready() -> bool:
@@ -153,7 +153,7 @@ async def test_one_booking_is_one_trace_from_http_to_smtp(
         await eventually(ready)
         event = await create_event(api, organizer)
         spans.clear()
-        assert (await book(api, buyer, event["id"])).status_code == 201
+        assert (await create_booking(api, buyer, event["id"])).status_code == 201
 
         async def mailed() -> bool:
             return bool(system.mailbox.received)

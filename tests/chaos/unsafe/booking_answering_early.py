@@ -1,4 +1,4 @@
-"""`booking`, but it answers before its transaction is committed."""
+"""`booking` that answers before its transaction is committed."""
 
 import asyncio
 import sys
@@ -9,21 +9,21 @@ from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import PostgresTransaction
 from booking.entrypoints.cli import main
 
-COMMIT_AFTER_SECONDS = 1.0
+COMMIT_DELAY_SECONDS = 1.0
 
 transaction = PostgresBookings.transaction
-under_way: set[asyncio.Task[None]] = set()
+pending: set[asyncio.Task[None]] = set()
 
 
-async def commit_some_day(block: AbstractAsyncContextManager[PostgresTransaction]) -> None:
-    """Leave the transaction later."""
-    await asyncio.sleep(COMMIT_AFTER_SECONDS)
+async def commit_later(block: AbstractAsyncContextManager[PostgresTransaction]) -> None:
+    """Commit after a delay."""
+    await asyncio.sleep(COMMIT_DELAY_SECONDS)
     await block.__aexit__(None, None, None)
 
 
 @asynccontextmanager
-async def left_early(self: PostgresBookings) -> AsyncIterator[PostgresTransaction]:
-    """Say that it is done; do it later."""
+async def committing_later(self: PostgresBookings) -> AsyncIterator[PostgresTransaction]:
+    """Leave the block before the commit."""
     block = transaction(self)
     opened = await block.__aenter__()
     try:
@@ -32,11 +32,11 @@ async def left_early(self: PostgresBookings) -> AsyncIterator[PostgresTransactio
         if not await block.__aexit__(*sys.exc_info()):
             raise
         return
-    task = asyncio.create_task(commit_some_day(block))
-    under_way.add(task)
-    task.add_done_callback(under_way.discard)
+    task = asyncio.create_task(commit_later(block))
+    pending.add(task)
+    task.add_done_callback(pending.discard)
 
 
 if __name__ == "__main__":
-    PostgresBookings.transaction = left_early  # type: ignore[method-assign]  # on purpose
+    PostgresBookings.transaction = committing_later  # type: ignore[method-assign]  # on purpose
     main()

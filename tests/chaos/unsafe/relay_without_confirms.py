@@ -1,4 +1,4 @@
-"""`booking relay`, but it takes events for published before the broker has them."""
+"""`booking relay` that deletes outbox rows before the broker has confirmed their messages."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,27 +6,27 @@ from collections.abc import Sequence
 from booking.entrypoints.cli import main
 from goticket_platform.messaging.publisher import OutgoingMessage, Publisher
 
-SEND_AFTER_SECONDS = 3.0
+PUBLISH_DELAY_SECONDS = 3.0
 
 publish = Publisher.publish
-under_way: set[asyncio.Task[None]] = set()
+pending: set[asyncio.Task[None]] = set()
 
 
-async def publish_some_day(
+async def publish_later(
     self: Publisher, batch: Sequence[OutgoingMessage], seconds: float
 ) -> list[Exception | None]:
-    """Say that it is done; do it later."""
+    """Report success at once and publish after a delay."""
 
-    async def later() -> None:
-        await asyncio.sleep(SEND_AFTER_SECONDS)
+    async def delayed() -> None:
+        await asyncio.sleep(PUBLISH_DELAY_SECONDS)
         await publish(self, batch, seconds)
 
-    task = asyncio.create_task(later())
-    under_way.add(task)
-    task.add_done_callback(under_way.discard)
+    task = asyncio.create_task(delayed())
+    pending.add(task)
+    task.add_done_callback(pending.discard)
     return [None] * len(batch)
 
 
 if __name__ == "__main__":
-    Publisher.publish = publish_some_day  # type: ignore[method-assign]  # on purpose
+    Publisher.publish = publish_later  # type: ignore[method-assign]  # on purpose
     main()

@@ -1,1 +1,1 @@
-"""Chaos: load and faults on the whole system, and a checker of what must hold afterwards."""
+"""Chaos tests: load and faults on the whole system, then a check of its invariants."""

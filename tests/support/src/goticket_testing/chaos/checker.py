@@ -1,7 +1,7 @@
-"""Judges a run: records of the clients and what was found, to a list of violations.
+"""Checks the invariants after a run: client records and a snapshot in, violations out.
 
-Pure, so that it can be tested alone. Every rule is one invariant of the system; an
-empty list means that all of them hold.
+It does no I/O, so `test_checker.py` can test it with crafted violations. Each rule is one
+invariant of the system. An empty result means that all of them hold.
 """
 
 from collections import Counter, defaultdict
@@ -13,283 +13,293 @@ from typing import TypeVar
 from goticket_contracts import event_types
 
 from goticket_testing.chaos.records import (
-    Booking,
-    Disturbance,
-    Logged,
-    Mail,
-    Order,
+    ClientResponse,
+    DuplicateWindow,
+    Email,
+    LoggedMessage,
+    Operation,
+    Purchase,
     Snapshot,
-    Step,
-    Ticket,
-    Told,
+    StoredBooking,
+    StoredTicket,
 )
 
 T = TypeVar("T")
 HELD, CONFIRMED = event_types.BOOKING_HELD, event_types.BOOKING_CONFIRMED
 CANCELLED, EXPIRED = event_types.BOOKING_CANCELLED, event_types.BOOKING_EXPIRED
-TOLD_BY_MAIL = {CONFIRMED, CANCELLED, EXPIRED}
-REFUSALS = {
-    Step.BOOK: {"sold_out"},
-    Step.CONFIRM: {"hold_expired", "booking_closed"},
-    Step.CANCEL: {"booking_closed"},
+CAUSES_EMAIL = {CONFIRMED, CANCELLED, EXPIRED}
+EXPECTED_ERRORS = {
+    Operation.BOOK: {"sold_out"},
+    Operation.CONFIRM: {"hold_expired", "booking_closed"},
+    Operation.CANCEL: {"booking_closed"},
 }
-"""What a client may finally be refused with; anything else is a surprise."""
+"""The only error codes that a client may finally receive."""
 
 
 class View:
-    """The snapshot, arranged for the rules."""
+    """The snapshot, indexed for the rules."""
 
-    def __init__(self, orders: Sequence[Order], found: Snapshot) -> None:
-        self.orders = orders
-        self.found = found
-
-    @cached_property
-    def order_of(self) -> Mapping[str, Order]:
-        """Each buyer's only order."""
-        return {order.buyer_id: order for order in self.orders}
+    def __init__(self, purchases: Sequence[Purchase], snapshot: Snapshot) -> None:
+        self.purchases = purchases
+        self.snapshot = snapshot
 
     @cached_property
-    def bookings(self) -> Mapping[str, Booking]:
+    def purchase_by_buyer(self) -> Mapping[str, Purchase]:
+        """Each buyer's only purchase."""
+        return {purchase.buyer_id: purchase for purchase in self.purchases}
+
+    @cached_property
+    def bookings(self) -> Mapping[str, StoredBooking]:
         """Bookings by id."""
-        return {booking.id: booking for booking in self.found.bookings}
+        return {booking.id: booking for booking in self.snapshot.bookings}
 
     @cached_property
-    def bookings_of(self) -> Mapping[str, list[Booking]]:
+    def bookings_by_buyer(self) -> Mapping[str, list[StoredBooking]]:
         """Bookings by buyer."""
-        return _grouped(self.found.bookings, lambda booking: booking.user_id)
+        return _grouped(self.snapshot.bookings, lambda booking: booking.user_id)
 
     @cached_property
-    def tickets_of(self) -> Mapping[str, list[Ticket]]:
+    def tickets_by_booking(self) -> Mapping[str, list[StoredTicket]]:
         """Tickets by booking."""
-        return _grouped(self.found.tickets, lambda ticket: ticket.booking_id)
+        return _grouped(self.snapshot.tickets, lambda ticket: ticket.booking_id)
 
     @cached_property
-    def log_of(self) -> Mapping[str, list[Logged]]:
-        """Each booking's events in the order of their first appearance, without repeats."""
-        return _grouped(dict.fromkeys(self.found.log), lambda logged: logged.subject)
+    def log_by_subject(self) -> Mapping[str, list[LoggedMessage]]:
+        """Each booking's messages in the order of their first appearance, without repeats."""
+        return _grouped(dict.fromkeys(self.snapshot.event_log), lambda logged: logged.subject)
 
     @cached_property
-    def mails_of(self) -> Mapping[str, list[Mail]]:
-        """Mails by the event they tell of, oldest first."""
-        by_time = sorted(self.found.mails, key=lambda mail: mail.at)
-        return _grouped(by_time, lambda mail: mail.event_id)
+    def emails_by_message(self) -> Mapping[str, list[Email]]:
+        """E-mails by the message that caused them, oldest first."""
+        by_time = sorted(self.snapshot.emails, key=lambda email: email.at)
+        return _grouped(by_time, lambda email: email.message_id)
 
-    def booking_of(self, order: Order) -> Booking | None:
-        """The first booking found for an order."""
-        return next(iter(self.bookings_of.get(order.buyer_id, ())), None)
+    def booking_of(self, purchase: Purchase) -> StoredBooking | None:
+        """The first stored booking of a purchase."""
+        return next(iter(self.bookings_by_buyer.get(purchase.buyer_id, ())), None)
 
 
 def violations(
-    orders: Sequence[Order], found: Snapshot, disturbances: Sequence[Disturbance] = ()
+    purchases: Sequence[Purchase], snapshot: Snapshot, windows: Sequence[DuplicateWindow] = ()
 ) -> list[str]:
-    """Return what is wrong, in sentences."""
-    view = View(orders, found)
-    wrong = [sentence for rule in RULES for sentence in rule(view)]
-    return [*wrong, *mails_repeat_only_by_crashes(view, disturbances)]
+    """Return every violation as a sentence."""
+    view = View(purchases, snapshot)
+    found = [sentence for rule in RULES for sentence in rule(view)]
+    return [*found, *emails_repeat_only_after_crashes(view, windows)]
 
 
-def beyond_mending(orders: Sequence[Order]) -> list[str]:
-    """Return what is wrong with the answers alone: no waiting makes it right."""
-    return list(every_client_got_a_fitting_answer(View(orders, Snapshot())))
+def permanent_violations(purchases: Sequence[Purchase]) -> list[str]:
+    """Return the violations that the responses alone prove; waiting cannot resolve them."""
+    return list(every_client_gets_an_expected_response(View(purchases, Snapshot())))
 
 
-def every_client_got_a_fitting_answer(view: View) -> Iterator[str]:
-    """After the system was healed nobody is left in doubt, and nobody ever saw our insides."""
-    for order in view.orders:
-        for step in Step:
-            answers = order.answers(step)
-            if answers and not any(told.definite for told in answers):
-                yield f"{_name(order)} never got an answer to {step}: {_sum(answers)}"
-            for told in answers:
-                if told.status and not _fitting(told):
-                    yield f"{_name(order)} was told {told.status} {told.code} to {step}"
+def every_client_gets_an_expected_response(view: View) -> Iterator[str]:
+    """After recovery every request has a final response, and no response was a 500."""
+    for purchase in view.purchases:
+        for operation in Operation:
+            responses = purchase.responses_to(operation)
+            if responses and not any(each.final for each in responses):
+                yield f"{_name(purchase)} never got a final response to {operation}: " + (
+                    _counts(responses)
+                )
+            for each in responses:
+                if each.status and not _expected(each):
+                    yield f"{_name(purchase)} received {each.status} {each.code} to {operation}"
 
 
-def _fitting(told: Told) -> bool:
-    if told.granted or not told.definite:
-        return told.status != 500
-    return told.code in REFUSALS[told.step]
+def _expected(response: ClientResponse) -> bool:
+    if response.succeeded or not response.final:
+        return response.status != 500
+    return response.code in EXPECTED_ERRORS[response.operation]
 
 
-def what_was_granted_is_there(view: View) -> Iterator[str]:
-    """Every 201 is in the database, with exactly its tickets; one key is one booking."""
-    for order in view.orders:
-        granted = order.granted(Step.BOOK)
-        ids = sorted({told.booking_id for told in granted})
+def acknowledged_bookings_are_stored(view: View) -> Iterator[str]:
+    """Every 201 is in the database with exactly its tickets; one key is one booking."""
+    for purchase in view.purchases:
+        ids = sorted({each.booking_id for each in purchase.successes(Operation.BOOK)})
         if len(ids) > 1:
-            yield f"{_name(order)} was told of several bookings: {', '.join(ids)}"
+            yield f"{_name(purchase)} received several bookings: {', '.join(ids)}"
         for identifier in ids:
             booking = view.bookings.get(identifier)
             if booking is None:
-                yield f"lost: {_name(order)} was told of booking {identifier}, which is not there"
-            elif (booking.user_id, booking.event_id) != (order.buyer_id, order.event_id):
-                yield f"booking {identifier} is not {_name(order)}'s"
-        for told in order.told:
-            there = {ticket.id for ticket in view.tickets_of.get(told.booking_id, ())}
-            if told.granted and told.tickets and told.tickets != there:
-                yield f"booking {told.booking_id} has other tickets than its buyer was told"
+                yield f"lost: {_name(purchase)} received booking {identifier}, it is not stored"
+            elif (booking.user_id, booking.event_id) != (purchase.buyer_id, purchase.event_id):
+                yield f"booking {identifier} does not belong to {_name(purchase)}"
+        for each in purchase.responses:
+            stored = {ticket.id for ticket in view.tickets_by_booking.get(each.booking_id, ())}
+            if each.succeeded and each.tickets and each.tickets != stored:
+                yield f"booking {each.booking_id} has other tickets than its buyer received"
 
 
-def nothing_is_there_that_nobody_asked_for(view: View) -> Iterator[str]:
-    """Every booking is somebody's, as asked; who was refused has none."""
-    for booking in view.found.bookings:
-        order = view.order_of.get(booking.user_id)
-        if order is None:
-            yield f"nobody asked for booking {booking.id}"
-        elif dict(booking.lines) != dict(order.wanted):
-            yield f"booking {booking.id} has other lines than {_name(order)} asked for"
-    for order in view.orders:
-        bookings = view.bookings_of.get(order.buyer_id, [])
+def stored_bookings_were_requested(view: View) -> Iterator[str]:
+    """Every booking has a buyer and the requested lines; a rejected buyer has none."""
+    for booking in view.snapshot.bookings:
+        purchase = view.purchase_by_buyer.get(booking.user_id)
+        if purchase is None:
+            yield f"no client requested booking {booking.id}"
+        elif dict(booking.lines) != dict(purchase.quantities):
+            yield f"booking {booking.id} has other lines than {_name(purchase)} requested"
+    for purchase in view.purchases:
+        bookings = view.bookings_by_buyer.get(purchase.buyer_id, [])
         if len(bookings) > 1:
-            yield f"{_name(order)} has {len(bookings)} bookings for one key"
-        if bookings and order.refused(Step.BOOK):
-            yield f"{_name(order)} was refused and has booking {bookings[0].id} all the same"
+            yield f"{_name(purchase)} has {len(bookings)} bookings for one key"
+        if bookings and purchase.rejected(Operation.BOOK):
+            yield f"{_name(purchase)} was rejected but has booking {bookings[0].id}"
 
 
 def every_booking_has_its_key(view: View) -> Iterator[str]:
-    """Idempotency keys and bookings pair up."""
-    keys = _grouped(view.found.keys, lambda key: key.booking_id)
-    for booking in view.found.bookings:
-        order = view.order_of.get(booking.user_id)
+    """Each booking has exactly one idempotency key, and each key has a booking."""
+    keys = _grouped(view.snapshot.keys, lambda key: key.booking_id)
+    for booking in view.snapshot.bookings:
+        purchase = view.purchase_by_buyer.get(booking.user_id)
         stored = [(key.user_id, key.key) for key in keys.get(booking.id, ())]
-        if order is not None and stored != [(order.buyer_id, order.key)]:
-            yield f"booking {booking.id} has the keys {stored}, not just its own"
-    for key in view.found.keys:
+        if purchase is not None and stored != [(purchase.buyer_id, purchase.key)]:
+            yield f"booking {booking.id} has the keys {stored} instead of its own"
+    for key in view.snapshot.keys:
         if key.booking_id not in view.bookings:
-            yield f"a key names booking {key.booking_id}, which is not there"
+            yield f"a key refers to booking {key.booking_id}, which is not stored"
 
 
-def states_are_what_clients_were_told(view: View) -> Iterator[str]:
-    """Confirmed, cancelled and expired bookings are those that clients know to be."""
-    for order in view.orders:
-        booking = view.booking_of(order)
+def states_match_the_responses(view: View) -> Iterator[str]:
+    """Stored states are those that the responses to the client imply."""
+    for purchase in view.purchases:
+        booking = view.booking_of(purchase)
         if booking is None:
             continue
-        asked_to_cancel = bool(order.answers(Step.CANCEL))
-        asked_to_confirm = bool(order.answers(Step.CONFIRM))
-        confirmed = not order.hold or bool(order.granted(Step.CONFIRM))
+        confirmed = not purchase.hold or bool(purchase.successes(Operation.CONFIRM))
         if confirmed and not booking.was_confirmed:
-            yield f"booking {booking.id} was confirmed to its buyer and is not"
-        nobody_said_yes = not asked_to_confirm or order.refused(Step.CONFIRM)
-        if order.hold and booking.was_confirmed and nobody_said_yes:
-            yield f"booking {booking.id} is confirmed, to which nobody said yes"
-        if order.granted(Step.CANCEL) and booking.status != "cancelled":
-            yield f"booking {booking.id} was cancelled to its buyer and is {booking.status}"
-        if booking.status == "cancelled" and not asked_to_cancel:
-            yield f"nobody cancelled booking {booking.id}"
+            yield f"booking {booking.id} was reported as confirmed but is not"
+        may_be_confirmed = purchase.responses_to(Operation.CONFIRM) and not (
+            purchase.rejected(Operation.CONFIRM)
+        )
+        if purchase.hold and booking.was_confirmed and not may_be_confirmed:
+            yield f"booking {booking.id} is confirmed without a request to confirm"
+        if purchase.successes(Operation.CANCEL) and booking.status != "cancelled":
+            yield f"booking {booking.id} was reported as cancelled but is {booking.status}"
+        if booking.status == "cancelled" and not purchase.responses_to(Operation.CANCEL):
+            yield f"booking {booking.id} is cancelled without a request to cancel"
         if booking.status == "expired" and booking.was_confirmed:
-            yield f"booking {booking.id} expired though it was confirmed"
+            yield f"booking {booking.id} expired although it was confirmed"
         if booking.status == "held":
             yield f"booking {booking.id} is still held"
 
 
-def stock_adds_up(view: View) -> Iterator[str]:
-    """Sold and held are the sums over open bookings, and never more than there is."""
+def inventory_matches_bookings(view: View) -> Iterator[str]:
+    """Sold and held are the sums over open bookings and never exceed the capacity."""
     sums: dict[str, Counter[tuple[str, str]]] = {"held": Counter(), "confirmed": Counter()}
-    for booking in view.found.bookings:
+    for booking in view.snapshot.bookings:
         for ticket_type, quantity in booking.lines.items():
             if booking.status in sums:
                 sums[booking.status][booking.event_id, ticket_type] += quantity
-    for row in view.found.stock:
+    for row in view.snapshot.inventory:
         where = (row.event_id, row.ticket_type_id)
-        taken = sums["held"][where] + sums["confirmed"][where]
-        if max(taken, row.sold + row.held) > row.capacity:
+        booked = sums["held"][where] + sums["confirmed"][where]
+        if max(booked, row.sold + row.held) > row.capacity:
             yield (
-                f"oversold: {taken} of {row.capacity} of ticket type {row.ticket_type_id}"
-                f" are taken, the stock says {row.sold + row.held}"
+                f"oversold: {booked} of {row.capacity} of ticket type {row.ticket_type_id}"
+                f" are booked, the inventory has {row.sold + row.held}"
             )
         if (row.held, row.sold) != (sums["held"][where], sums["confirmed"][where]):
             yield (
-                f"ticket type {row.ticket_type_id} says held {row.held}, sold {row.sold};"
-                f" its bookings are {sums['held'][where]}, {sums['confirmed'][where]}"
+                f"ticket type {row.ticket_type_id} has held {row.held}, sold {row.sold};"
+                f" its bookings have {sums['held'][where]}, {sums['confirmed'][where]}"
             )
 
 
 def bookings_have_their_tickets(view: View) -> Iterator[str]:
-    """A confirmed booking has exactly its number of valid tickets, any other none."""
-    for booking in view.found.bookings:
-        tickets = view.tickets_of.get(booking.id, [])
+    """A confirmed booking has exactly its number of valid tickets, any other has none."""
+    for booking in view.snapshot.bookings:
+        tickets = view.tickets_by_booking.get(booking.id, [])
         valid = Counter(t.ticket_type_id for t in tickets if t.status != "void")
         if valid != Counter(booking.lines if booking.status == "confirmed" else {}):
             yield f"booking {booking.id}, {booking.status}, has {valid.total()} valid tickets"
         if not booking.was_confirmed and tickets:
             yield f"booking {booking.id} was never confirmed and has tickets"
-    for code, count in Counter(ticket.code for ticket in view.found.tickets).items():
+    for code, count in Counter(ticket.code for ticket in view.snapshot.tickets).items():
         if count > 1:
             yield f"{count} tickets have the code {code[:12]}…"
 
 
 def every_change_is_logged_once(view: View) -> Iterator[str]:
-    """One event for each change of a booking, in order: versions 1, 2, … without gaps."""
-    for booking in view.found.bookings:
-        logged = view.log_of.get(booking.id, [])
-        confirmed = sum(event.type == CONFIRMED for event in logged)
+    """Each change of a booking has one message; versions are 1, 2, … without gaps."""
+    for booking in view.snapshot.bookings:
+        logged = view.log_by_subject.get(booking.id, [])
+        confirmed = sum(message.type == CONFIRMED for message in logged)
         if confirmed != int(booking.was_confirmed):
-            yield f"booking {booking.id} has {confirmed} confirmed events"
-        if sum(event.type == EXPIRED for event in logged) != int(booking.status == "expired"):
-            yield f"booking {booking.id}, {booking.status}, has not its one expired event"
-        versions = [event.version for event in logged]
+            yield f"booking {booking.id} has {confirmed} confirmed messages"
+        expired = sum(message.type == EXPIRED for message in logged)
+        if expired != int(booking.status == "expired"):
+            yield f"booking {booking.id}, {booking.status}, has {expired} expired messages"
+        versions = [message.version for message in logged]
         if versions != list(range(1, booking.version + 1)):
             yield f"booking {booking.id} is at version {booking.version}, the log has {versions}"
-    bookings = {event.subject for event in view.found.log if event.type in TOLD_BY_MAIL | {HELD}}
-    for stranger in bookings - view.bookings.keys():
-        yield f"the log tells of booking {stranger}, which is not there"
+    logged_bookings = {
+        message.subject
+        for message in view.snapshot.event_log
+        if message.type in CAUSES_EMAIL | {HELD}
+    }
+    for unknown in logged_bookings - view.bookings.keys():
+        yield f"the log has booking {unknown}, which is not stored"
 
 
-def inboxes_have_no_gaps(view: View) -> Iterator[str]:
-    """Every event reached the queues that are bound to it, and its consumer finished it."""
-    for event in dict.fromkeys(view.found.log):
-        if event.type in TOLD_BY_MAIL and event.id not in view.found.notified:
-            yield f"notification has not handled {event.type} of {event.subject}"
-        if ".catalog." in event.type and event.id not in view.found.followed:
-            yield f"booking has not handled {event.type} of {event.subject}"
+def every_message_was_consumed(view: View) -> Iterator[str]:
+    """Every message reached the queues that are bound to it, and its consumer handled it."""
+    for message in dict.fromkeys(view.snapshot.event_log):
+        if message.type in CAUSES_EMAIL and message.id not in view.snapshot.notification_inbox:
+            yield f"notification has not handled {message.type} of {message.subject}"
+        if ".catalog." in message.type and message.id not in view.snapshot.booking_inbox:
+            yield f"booking has not handled {message.type} of {message.subject}"
 
 
-def every_buyer_is_told(view: View) -> Iterator[str]:
-    """The last change of every booking reached its buyer; one passed over may go untold."""
-    for booking in view.found.bookings:
-        order = view.order_of.get(booking.user_id)
-        to_tell = [e for e in view.log_of.get(booking.id, ()) if e.type in TOLD_BY_MAIL]
-        if booking.was_confirmed and not to_tell:
-            yield f"lost: nothing was ever told of the confirmed booking {booking.id}"
-        for event in to_tell[-1:]:
-            recipients = {mail.recipient for mail in view.mails_of.get(event.id, ())}
-            if order is not None and recipients != {order.buyer_email}:
-                yield f"no mail tells {_name(order)} that booking {booking.id} is {booking.status}"
-    known = {event.id for event in view.found.log}
-    for mail in view.found.mails:
-        if mail.event_id not in known:
-            yield f"a mail tells of event {mail.event_id}, which is not in the log"
+def every_buyer_gets_an_email(view: View) -> Iterator[str]:
+    """The last change of every booking reached its buyer; a superseded one may have no e-mail."""
+    for booking in view.snapshot.bookings:
+        purchase = view.purchase_by_buyer.get(booking.user_id)
+        causes = [m for m in view.log_by_subject.get(booking.id, ()) if m.type in CAUSES_EMAIL]
+        if booking.was_confirmed and not causes:
+            yield f"lost: no message was published about the confirmed booking {booking.id}"
+        for message in causes[-1:]:
+            recipients = {e.recipient for e in view.emails_by_message.get(message.id, ())}
+            if purchase is not None and recipients != {purchase.buyer_email}:
+                yield f"{_name(purchase)} has no e-mail that booking {booking.id} is " + (
+                    booking.status
+                )
+    known = {message.id for message in view.snapshot.event_log}
+    for email in view.snapshot.emails:
+        if email.message_id not in known:
+            yield f"an e-mail refers to message {email.message_id}, which is not in the log"
 
 
-def nothing_waits(view: View) -> Iterator[str]:
-    """Outboxes and queues are empty, dead letters first of all."""
-    for where, count in view.found.waiting.items():
+def backlog_is_empty(view: View) -> Iterator[str]:
+    """Outboxes, queues and dead-letter queues are empty."""
+    for where, count in view.snapshot.backlog.items():
         if count:
             yield f"{count} still in {where}"
 
 
-def mails_repeat_only_by_crashes(view: View, disturbances: Sequence[Disturbance]) -> Iterator[str]:
-    """A letter comes twice only where something cut the note that it was sent."""
-    for identifier, mails in view.mails_of.items():
-        for first, second in pairwise(mails):
-            excuses = (each.began <= second.at and each.ended >= first.at for each in disturbances)
-            if not any(excuses):
-                yield f"the mail about event {identifier} came twice without a reason"
+def emails_repeat_only_after_crashes(
+    view: View, windows: Sequence[DuplicateWindow]
+) -> Iterator[str]:
+    """An e-mail repeats only if a fault came between sending it and recording it."""
+    for message_id, emails in view.emails_by_message.items():
+        for first, second in pairwise(emails):
+            allowed = (each.began <= second.at and each.ended >= first.at for each in windows)
+            if not any(allowed):
+                yield f"the e-mail about message {message_id} was sent twice without a fault"
 
 
 RULES: tuple[Callable[[View], Iterable[str]], ...] = (
-    what_was_granted_is_there,
-    nothing_is_there_that_nobody_asked_for,
+    acknowledged_bookings_are_stored,
+    stored_bookings_were_requested,
     every_booking_has_its_key,
-    states_are_what_clients_were_told,
-    stock_adds_up,
+    states_match_the_responses,
+    inventory_matches_bookings,
     bookings_have_their_tickets,
     every_change_is_logged_once,
-    inboxes_have_no_gaps,
-    every_buyer_is_told,
-    nothing_waits,
-    every_client_got_a_fitting_answer,
+    every_message_was_consumed,
+    every_buyer_gets_an_email,
+    backlog_is_empty,
+    every_client_gets_an_expected_response,
 )
 
 
@@ -300,10 +310,10 @@ def _grouped(items: Iterable[T], key: Callable[[T], str]) -> Mapping[str, list[T
     return groups
 
 
-def _name(order: Order) -> str:
-    return f"buyer {order.buyer_id[:13]}"
+def _name(purchase: Purchase) -> str:
+    return f"buyer {purchase.buyer_id[:13]}"
 
 
-def _sum(answers: Sequence[Told]) -> str:
-    counts = Counter(f"{told.status} {told.code}".strip() for told in answers)
+def _counts(responses: Sequence[ClientResponse]) -> str:
+    counts = Counter(f"{each.status} {each.code}".strip() for each in responses)
     return ", ".join(f"{count}x {text}" for text, count in counts.items())

@@ -1,4 +1,4 @@
-"""What goes wrong when: a plan made from a seed."""
+"""The faults of a run and their times, generated from a seed."""
 
 import itertools
 import random
@@ -10,41 +10,47 @@ from typing import TypeVar
 T = TypeVar("T")
 
 POSTGRES, RABBITMQ, REDIS = "postgres", "rabbitmq", "redis"
-MAIL_ROAD, BOOKING_ROAD, EVENTS = "mail road", "booking road", "events"
+SMTP_PROXY = "proxy notification-smtp"
+BOOKING_PROXY = "proxy gateway-booking"
+NOTIFICATION_DATA_PROXY = "proxy notification-booking"
+EVENT_LOG = "event log"
 SERVERS = (POSTGRES, RABBITMQ, REDIS)
-ROADS = (MAIL_ROAD, BOOKING_ROAD)
-GAP_SECONDS = 2.2
-"""Most time between two faults, on average: in three minutes all happens to each target."""
+PROXIES = (SMTP_PROXY, BOOKING_PROXY, NOTIFICATION_DATA_PROXY)
+GAP_SECONDS = 2.0
+"""Upper bound of the mean time between two faults. In three minutes every target has each kind."""
 LONGEST_SECONDS = 8.0
-"""Longer than the timeouts on the way."""
+"""Exceeds the timeouts of the calls between services."""
 
 
-class Kind(StrEnum):
-    """What can be done to a target."""
+class FaultKind(StrEnum):
+    """What the fault injector can do to a target."""
 
-    KILL = "kill -9, start again"
-    RESTART = "stop, start again"
-    FREEZE = "SIGSTOP, SIGCONT"
+    KILL = "kill -9, then start"
+    RESTART = "stop, then start"
+    FREEZE = "SIGSTOP, then SIGCONT"
     DISCONNECT = "drop every connection"
-    REDELIVER = "deliver the last again"
-    SLOW = "slow down"
+    REFUSE = "refuse connections"
+    REDELIVER = "publish the last messages again"
+    DELAY = "delay every chunk"
 
 
 KINDS = {
-    **dict.fromkeys(SERVERS, (Kind.KILL, Kind.RESTART, Kind.FREEZE, Kind.DISCONNECT)),
-    **dict.fromkeys(ROADS, (Kind.SLOW, Kind.DISCONNECT)),
-    EVENTS: (Kind.REDELIVER,),
+    **dict.fromkeys(
+        SERVERS, (FaultKind.KILL, FaultKind.RESTART, FaultKind.FREEZE, FaultKind.DISCONNECT)
+    ),
+    **dict.fromkeys(PROXIES, (FaultKind.DELAY, FaultKind.DISCONNECT, FaultKind.REFUSE)),
+    EVENT_LOG: (FaultKind.REDELIVER,),
 }
-OF_PROCESSES = (Kind.KILL, Kind.RESTART, Kind.FREEZE)
+PROCESS_KINDS = (FaultKind.KILL, FaultKind.RESTART, FaultKind.FREEZE)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong `at` seconds after the start, for some `seconds`."""
+    """A fault that begins `at` seconds after the start and lasts `seconds`."""
 
     at: float
     target: str
-    kind: Kind
+    kind: FaultKind
     seconds: float
 
     def __str__(self) -> str:
@@ -52,15 +58,15 @@ class Fault:
 
 
 def plan(seed: int, seconds: float, processes: Sequence[str]) -> list[Fault]:
-    """Return the faults of a run, the same for the same arguments.
+    """Return the faults of a run; equal arguments give equal plans, in any order of processes.
 
-    Round after round every target has its turn, in an order of its own; turn after
-    turn it suffers another of the kinds that it can.
+    Each round has one fault of every target in random order. A target gets each of its
+    kinds once before a kind repeats.
     """
     rng = random.Random(seed)
-    targets = [*KINDS, *processes]
-    kinds = {target: _rounds(rng, KINDS.get(target, OF_PROCESSES)) for target in targets}
-    # Some to spare: gaps vary, and the last target shall have its turn too.
+    targets = [*KINDS, *sorted(processes)]
+    kinds = {target: _rounds(rng, KINDS.get(target, PROCESS_KINDS)) for target in targets}
+    # Gaps vary, so five spare ones make sure that the last target is reached.
     gap = min(seconds / (len(targets) + 5), GAP_SECONDS)
     longest = min(LONGEST_SECONDS, seconds / 6)
     faults: list[Fault] = []
@@ -69,10 +75,10 @@ def plan(seed: int, seconds: float, processes: Sequence[str]) -> list[Fault]:
         at += gap * rng.uniform(0.6, 1.4)
         if at >= seconds:
             return faults
-        # Mostly short, now and then long.
+        # Two of three faults are short.
         duration = rng.choice([rng.uniform(0.2, 2.0), rng.uniform(0.2, 2.0), longest])
         faults.append(Fault(round(at, 2), target, next(kinds[target]), round(duration, 2)))
-    raise AssertionError("rounds never end")
+    raise AssertionError("the rounds never end")
 
 
 def _rounds(rng: random.Random, items: Sequence[T]) -> Iterator[T]:

@@ -1,13 +1,13 @@
-"""Prints seed and timeline of every chaos run in the end, passed or failed, from any worker."""
+"""Prints seed and timeline of every chaos run at the end of the session, from any worker."""
 
 import pytest
 
 REPORT = "chaos"
-"""The property of a test's report that holds a run's."""
+"""The user property of a test report that holds the report of a chaos run."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the runs have left."""
+    """Print the reports of all runs, passed and failed."""
     for reports in terminalreporter.stats.values():
         for report in reports:
             if getattr(report, "when", None) == "call":

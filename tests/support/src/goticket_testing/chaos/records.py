@@ -1,4 +1,4 @@
-"""What a run knows: what clients asked for and were told, and what was found in the end."""
+"""The data of a chaos run: what clients requested and received, and what the system stored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from http import HTTPStatus
 IN_PROGRESS = "request_in_progress"
 
 
-class Step(StrEnum):
-    """What a client can ask for."""
+class Operation(StrEnum):
+    """What a client can request."""
 
     BOOK = "book"
     CONFIRM = "confirm"
@@ -17,10 +17,10 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True)
-class Told:
-    """One answer, or that none came (`status` is None)."""
+class ClientResponse:
+    """One response to a client; `status` is None if none arrived."""
 
-    step: Step
+    operation: Operation
     status: int | None
     code: str = ""
     booking_id: str = ""
@@ -28,45 +28,45 @@ class Told:
     tickets: frozenset[str] = frozenset()
 
     @property
-    def granted(self) -> bool:
-        """Whether it was a yes."""
+    def succeeded(self) -> bool:
+        """Whether the operation was carried out."""
         return self.status in (HTTPStatus.OK, HTTPStatus.CREATED)
 
     @property
-    def definite(self) -> bool:
-        """Whether a client may stop asking; 503, silence and "still running" leave it open."""
+    def final(self) -> bool:
+        """Whether the client may stop retrying; 5xx, no response and "in progress" are not."""
         return self.status is not None and self.status < 500 and self.code != IN_PROGRESS
 
 
 @dataclass
-class Order:
-    """One buyer's one wish, under one idempotency key, and all answers to it."""
+class Purchase:
+    """The only booking of one buyer, under one idempotency key, with every response to it."""
 
     buyer_id: str
     buyer_email: str
     event_id: str
     key: str
-    wanted: Mapping[str, int]
-    """Quantity by ticket type."""
+    quantities: Mapping[str, int]
+    """Requested quantity by ticket type."""
     hold: bool
-    told: list[Told] = field(default_factory=list)
+    responses: list[ClientResponse] = field(default_factory=list)
 
-    def answers(self, step: Step) -> list[Told]:
-        """Return the answers to one step."""
-        return [told for told in self.told if told.step is step]
+    def responses_to(self, operation: Operation) -> list[ClientResponse]:
+        """Return the responses to one operation."""
+        return [each for each in self.responses if each.operation is operation]
 
-    def granted(self, step: Step) -> list[Told]:
-        """Return the yeses to one step."""
-        return [told for told in self.answers(step) if told.granted]
+    def successes(self, operation: Operation) -> list[ClientResponse]:
+        """Return the successful responses to one operation."""
+        return [each for each in self.responses_to(operation) if each.succeeded]
 
-    def refused(self, step: Step) -> bool:
-        """Tell whether every single try was answered, each with a final no."""
-        answers = self.answers(step)
-        return bool(answers) and all(told.definite and not told.granted for told in answers)
+    def rejected(self, operation: Operation) -> bool:
+        """Whether every attempt got a response and each response was a final error."""
+        responses = self.responses_to(operation)
+        return bool(responses) and all(each.final and not each.succeeded for each in responses)
 
 
 @dataclass(frozen=True)
-class Stock:
+class InventoryRow:
     """A row of the inventory."""
 
     event_id: str
@@ -77,7 +77,7 @@ class Stock:
 
 
 @dataclass(frozen=True)
-class Booking:
+class StoredBooking:
     """A booking with its lines, as stored."""
 
     id: str
@@ -90,7 +90,7 @@ class Booking:
 
 
 @dataclass(frozen=True)
-class Ticket:
+class StoredTicket:
     """A ticket, as stored."""
 
     id: str
@@ -101,7 +101,7 @@ class Ticket:
 
 
 @dataclass(frozen=True)
-class Key:
+class StoredKey:
     """An idempotency key, as stored."""
 
     user_id: str
@@ -110,8 +110,8 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Logged:
-    """A message of the event log; redeliveries share their id."""
+class LoggedMessage:
+    """A message of the event log; redeliveries have the same id."""
 
     id: str
     type: str
@@ -120,18 +120,18 @@ class Logged:
 
 
 @dataclass(frozen=True)
-class Mail:
-    """A mail that arrived; the first half of its Message-ID is the event it tells of."""
+class Email:
+    """A delivered e-mail; its Message-ID begins with the id of the message that caused it."""
 
-    event_id: str
+    message_id: str
     recipient: str
     at: float
     """Seconds since the epoch."""
 
 
 @dataclass(frozen=True)
-class Disturbance:
-    """A time in which a letter may have gone out without being noted (seconds since the epoch)."""
+class DuplicateWindow:
+    """A period in which an e-mail may be sent without a record of it (seconds since the epoch)."""
 
     began: float
     ended: float
@@ -139,17 +139,17 @@ class Disturbance:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that was found."""
+    """The state of the system after a run."""
 
-    stock: Sequence[Stock] = ()
-    bookings: Sequence[Booking] = ()
-    tickets: Sequence[Ticket] = ()
-    keys: Sequence[Key] = ()
-    log: Sequence[Logged] = ()
-    mails: Sequence[Mail] = ()
-    notified: frozenset[str] = frozenset()
-    """Ids that notification's inbox remembers."""
-    followed: frozenset[str] = frozenset()
-    """Ids that booking's inbox remembers."""
-    waiting: Mapping[str, int] = field(default_factory=dict)
-    """Rows and messages that nobody has handled yet, by where they are."""
+    inventory: Sequence[InventoryRow] = ()
+    bookings: Sequence[StoredBooking] = ()
+    tickets: Sequence[StoredTicket] = ()
+    keys: Sequence[StoredKey] = ()
+    event_log: Sequence[LoggedMessage] = ()
+    emails: Sequence[Email] = ()
+    notification_inbox: frozenset[str] = frozenset()
+    """Ids of the messages that notification has handled."""
+    booking_inbox: frozenset[str] = frozenset()
+    """Ids of the messages that booking has handled."""
+    backlog: Mapping[str, int] = field(default_factory=dict)
+    """Number of unhandled rows or messages by outbox or queue."""

@@ -1,4 +1,4 @@
-"""One run: events on sale, a crowd, faults; then heal, wait until all has settled, and judge."""
+"""One chaos run: load and faults, recovery, then checks until the system has settled."""
 
 import asyncio
 import time
@@ -8,74 +8,78 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from goticket_testing.chaos.checker import beyond_mending, violations
-from goticket_testing.chaos.complaints import complaints
-from goticket_testing.chaos.crowd import Crowd, Sale
+from goticket_testing.chaos.checker import permanent_violations, violations
+from goticket_testing.chaos.fault_injector import FaultInjector
+from goticket_testing.chaos.invariant_monitor import monitor_inventory
+from goticket_testing.chaos.load_generator import EventOnSale, LoadGenerator
+from goticket_testing.chaos.log_errors import log_errors
 from goticket_testing.chaos.plan import plan
-from goticket_testing.chaos.records import Order
-from goticket_testing.chaos.saboteur import Saboteur
+from goticket_testing.chaos.records import Purchase
 from goticket_testing.chaos.snapshot import read_snapshot
 from goticket_testing.chaos.stack import ChaosStack
-from goticket_testing.chaos.witness import watching
-from goticket_testing.world import People, create_event
+from goticket_testing.clients import ApiUserFactory, create_event
 
-CALM_SECONDS = 5.0
-"""How long the load runs before the first fault: the broker's new queues settle meanwhile."""
-MOST = 40
+WARM_UP_SECONDS = 5.0
+"""How long the load runs before the first fault, so that the new queues of the broker settle."""
+MAX_LINES = 40
 """Lines of one kind that a report shows."""
 SETTLE_SECONDS = 200.0
-"""How long outboxes, queues and holds may take to come to rest: a letter that failed four
-times waits for two minutes."""
+"""How long outboxes, queues and holds may take to drain. The fourth retry of a failed message
+waits for two minutes."""
 
 
 @dataclass
 class Report:
-    """How a run goes; it can be read at any time, however the run ends."""
+    """The report of a run. It is readable at any time, even if the run fails."""
 
     seed: int
     seconds: float
     timeline: list[str] = field(default_factory=list)
-    orders: list[Order] = field(default_factory=list)
+    purchases: list[Purchase] = field(default_factory=list)
     violations: list[str] | None = None
-    """None: it was never judged."""
-    complaints: list[str] = field(default_factory=list)
+    """None until the run was checked."""
+    log_errors: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        wrong = self.violations or []
+        found = self.violations or []
         lines = [
             f"chaos: seed {self.seed}, {self.seconds:.0f} seconds",
             *self.timeline,
-            f"clients: {tally(self.orders)}",
-            "never judged" if self.violations is None else f"violations: {len(wrong)}",
-            *(f"  {each}" for each in wrong[:MOST]),
-            f"errors in the logs: {len(self.complaints)} kinds",
-            *(f"  {each}" for each in self.complaints[:MOST]),
+            f"clients: {response_counts(self.purchases)}",
+            "not checked" if self.violations is None else f"violations: {len(found)}",
+            *(f"  {each}" for each in found[:MAX_LINES]),
+            f"errors in the logs: {len(self.log_errors)} kinds",
+            *(f"  {each}" for each in self.log_errors[:MAX_LINES]),
         ]
         return "\n".join(lines)
 
 
-def tally(orders: Sequence[Order]) -> str:
-    """Count what clients were told."""
-    told = Counter(
-        f"{told.step} {told.status or 'unanswered'} {told.code}".strip()
-        for order in orders
-        for told in order.told
+def response_counts(purchases: Sequence[Purchase]) -> str:
+    """Count the responses to clients by operation, status and code."""
+    counts = Counter(
+        f"{each.operation} {each.status or 'without response'} {each.code}".strip()
+        for purchase in purchases
+        for each in purchase.responses
     )
-    return f"{len(orders)} orders; " + ", ".join(f"{n} {what}" for what, n in sorted(told.items()))
+    return f"{len(purchases)} purchases; " + ", ".join(
+        f"{count} {what}" for what, count in sorted(counts.items())
+    )
 
 
-def people_of(stack: ChaosStack) -> People:
-    """Whom the stack's identity would vouch for."""
+def user_factory(stack: ChaosStack) -> ApiUserFactory:
+    """Return a factory of users whose tokens the stack accepts."""
     settings = stack.environment("identity serve")
-    return People(
+    return ApiUserFactory(
         settings["IDENTITY_SIGNING_KEY"], settings["IDENTITY_ISSUER"], settings["IDENTITY_AUDIENCE"]
     )
 
 
-async def put_on_sale(stack: ChaosStack, people: People, capacities: Sequence[int]) -> list[Sale]:
-    """Create an event for each capacity; every third has two ticket types of half of it."""
-    organizer = people.person("organizer")
-    sales = []
+async def create_events(
+    stack: ChaosStack, users: ApiUserFactory, capacities: Sequence[int]
+) -> list[EventOnSale]:
+    """Create an event per capacity; every third has two ticket types with half of it each."""
+    organizer = users.create("organizer")
+    events = []
     async with httpx.AsyncClient(base_url=stack.base_url, timeout=30) as api:
         for number, capacity in enumerate(capacities):
             body: dict[str, object] = {"capacity": capacity}
@@ -85,55 +89,56 @@ async def put_on_sale(stack: ChaosStack, people: People, capacities: Sequence[in
                 body = {"ticketTypes": kinds, "capacity": capacity // 2 * 2, "price": 1000}
             event = await create_event(api, organizer, **body)
             types = tuple(kind["id"] for kind in event["ticketTypes"])
-            sales.append(Sale(event["id"], types))
-    return sales
+            events.append(EventOnSale(event["id"], types))
+    return events
 
 
-async def run_chaos(stack: ChaosStack, report: Report, say: Callable[[str], None]) -> None:
-    """Run as the report's seed says, for its seconds in all; tell the report of everything."""
+async def run_chaos(stack: ChaosStack, report: Report, log: Callable[[str], None]) -> None:
+    """Run with the seed and duration of the report, and fill in the report."""
     seed, seconds = report.seed, report.seconds
-    people = people_of(stack)
+    users = user_factory(stack)
     small = max(4, int(seconds / 5))
-    sales = await put_on_sale(stack, people, [100_000, *(20 + 10 * (n % 5) for n in range(small))])
-    saboteur = Saboteur(stack, say, report.timeline)
-    faults = plan(seed, seconds - CALM_SECONDS, list(stack.services))
-    crowd = Crowd(seed, stack.doors, people, sales, orders=report.orders)
+    capacities = [100_000, *(20 + 10 * (n % 5) for n in range(small))]
+    events = await create_events(stack, users, capacities)
+    injector = FaultInjector(stack, log, report.timeline)
+    faults = plan(seed, seconds - WARM_UP_SECONDS, list(stack.services))
+    load = LoadGenerator(seed, stack.gateway_urls, users, events, purchases=report.purchases)
 
-    async def sabotage() -> None:
-        await asyncio.sleep(CALM_SECONDS)
-        await saboteur.run(faults)
-        await saboteur.heal()
+    async def inject_and_heal() -> None:
+        await asyncio.sleep(WARM_UP_SECONDS)
+        await injector.run(faults)
+        await injector.heal()
 
-    async with watching(stack, {sale.event_id for sale in sales}) as oversold:
+    async with monitor_inventory(stack, {event.event_id for event in events}) as oversold:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(crowd.run(seconds))
-            tasks.create_task(sabotage())
-        saboteur.note("the last client has its answer")
-        wrong = await settled_violations(stack, crowd.orders, sales, saboteur)
-    saboteur.note("judged")
+            tasks.create_task(load.run(seconds))
+            tasks.create_task(inject_and_heal())
+        injector.record("every client has its final response")
+        found = await settled_violations(stack, load.purchases, events, injector)
+    injector.record("checked")
     logs = [stack.process(name).log for name in stack.services]
-    report.complaints = await asyncio.to_thread(complaints, logs)
-    report.violations = [*saboteur.deserters, *sorted(oversold), *wrong]
+    report.log_errors = await asyncio.to_thread(log_errors, logs)
+    report.violations = [*injector.unexpected_exits, *sorted(oversold), *found]
 
 
 async def settled_violations(
     stack: ChaosStack,
-    orders: Sequence[Order],
-    sales: Sequence[Sale],
-    saboteur: Saboteur,
+    purchases: Sequence[Purchase],
+    events: Sequence[EventOnSale],
+    injector: FaultInjector,
 ) -> list[str]:
-    """Judge again and again until nothing is wrong that time may mend, or time is up."""
-    lasting = set(beyond_mending(orders))
-    events = {sale.event_id for sale in sales}
-    addresses = {order.buyer_email for order in orders}
+    """Check repeatedly until only permanent violations remain, or `SETTLE_SECONDS` are over."""
+    permanent = set(permanent_violations(purchases))
+    event_ids = {event.event_id for event in events}
+    addresses = {purchase.buyer_email for purchase in purchases}
     deadline = time.monotonic() + SETTLE_SECONDS
     before = 0
     while True:
-        found = await read_snapshot(stack, events, addresses)
-        wrong = violations(orders, found, saboteur.disturbances)
-        if lasting.issuperset(wrong) or time.monotonic() > deadline:
-            return wrong
-        if len(wrong) != before:
-            before = len(wrong)
-            saboteur.note(f"{before} things not settled yet, such as: {wrong[0]}")
+        snapshot = await read_snapshot(stack, event_ids, addresses)
+        found = violations(purchases, snapshot, injector.duplicate_windows)
+        if permanent.issuperset(found) or time.monotonic() > deadline:
+            return found
+        if len(found) != before:
+            before = len(found)
+            injector.record(f"{before} violations are not settled yet, such as: {found[0]}")
         await asyncio.sleep(1.0)

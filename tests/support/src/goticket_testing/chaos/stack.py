@@ -1,4 +1,4 @@
-"""The whole system as chaos wants it: two doors, two bookings, and two roads to block."""
+"""The system under chaos: two gateways, two booking servers, and proxies on three connections."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,72 +9,87 @@ from goticket_local.process import Process
 from goticket_local.stack.services import HOST
 
 from goticket_testing.backend import RabbitBackend, RedisBackend
-from goticket_testing.chaos.road import Road
+from goticket_testing.chaos.plan import BOOKING_PROXY, NOTIFICATION_DATA_PROXY, SMTP_PROXY
+from goticket_testing.chaos.tcp_proxy import TcpProxy
 from goticket_testing.databases import Postgres
 from goticket_testing.stack import DATABASE, VHOST, RunningStack
 
 HOLD_SECONDS = 4
-SECOND_BOOKING, SECOND_GATEWAY = "booking serve 2", "gateway serve 2"
+BOOKING, SECOND_BOOKING = "booking serve", "booking serve 2"
+GATEWAY, SECOND_GATEWAY = "gateway serve", "gateway serve 2"
+NOTIFICATION = "notification worker"
 
 
 class ChaosStack(RunningStack):
-    """A second gateway leads to a second booking server: requests of one event race.
+    """Two gateways call two booking servers, so that requests for one event race.
 
-    Holds last `HOLD_SECONDS`; letters go over `mail_road`, and what the second gateway
-    asks of the second booking server goes over `booking_road`.
+    Holds last `HOLD_SECONDS`. Proxies carry e-mails to SMTP, the calls of the second
+    gateway to the second booking server, and notification's calls to the first one.
     """
 
     def __init__(
         self, folder: Path, postgres: Postgres, redis: RedisBackend, rabbitmq: RabbitBackend
     ) -> None:
         super().__init__(folder, postgres, redis, rabbitmq)
-        booking, booking_ops, gateway, gateway_ops, to_booking, to_inbox = free_ports(6)
-        self.mail_road = Road(to_inbox, self.inbox.smtp_port)
-        self.booking_road = Road(to_booking, booking)
-        self._add(
-            SECOND_BOOKING, "booking serve", booking_ops, {"GRPC_LISTEN": f"{HOST}:{booking}"}
-        )
+        booking, booking_ops, gateway, gateway_ops, *proxies = free_ports(7)
+        first_booking = int(self._setting(BOOKING, "GRPC_LISTEN").rpartition(":")[2])
+        targets = {
+            SMTP_PROXY: self.inbox.smtp_port,
+            BOOKING_PROXY: booking,
+            NOTIFICATION_DATA_PROXY: first_booking,
+        }
+        self.proxies = {
+            name: TcpProxy(port, target)
+            for port, (name, target) in zip(proxies, targets.items(), strict=True)
+        }
+        self._add(SECOND_BOOKING, BOOKING, booking_ops, {"GRPC_LISTEN": f"{HOST}:{booking}"})
         self._add(
             SECOND_GATEWAY,
-            "gateway serve",
+            GATEWAY,
             gateway_ops,
-            {"LISTEN": f"{HOST}:{gateway}", "BOOKING_TARGET": f"{HOST}:{to_booking}"},
+            {
+                "LISTEN": f"{HOST}:{gateway}",
+                "BOOKING_TARGET": f"{HOST}:{self.proxies[BOOKING_PROXY].port}",
+            },
         )
-        self.doors = (self.base_url, f"http://{HOST}:{gateway}")
-        for name in ("booking serve", SECOND_BOOKING):
+        self.gateway_urls = (self.base_url, f"http://{HOST}:{gateway}")
+        for name in (BOOKING, SECOND_BOOKING):
             self.process(name).env["BOOKING_HOLD_SECONDS"] = str(HOLD_SECONDS)
-        self.process("notification worker").env["NOTIFICATION_SMTP_PORT"] = str(to_inbox)
+        data_proxy = self.proxies[NOTIFICATION_DATA_PROXY]
+        self.process(NOTIFICATION).env |= {
+            "NOTIFICATION_SMTP_PORT": str(self.proxies[SMTP_PROXY].port),
+            "NOTIFICATION_BOOKING_TARGET": f"{HOST}:{data_proxy.port}",
+        }
 
     def set_up(self) -> None:
-        """Create database and virtual host, migrate and start; nobody here needs an account."""
+        """Create database and virtual host, migrate and start, without the demo accounts."""
         self.postgres.create_database(DATABASE)
         self.rabbitmq.add_vhost(VHOST)
         self.migrate()
-        for road in self.roads:
-            road.start()
+        for proxy in self.proxies.values():
+            proxy.start()
         self.start()
 
     def heal(self) -> None:
-        """Open the roads and start whatever is not running; wait until all is ready."""
-        for road in self.roads:
-            road.delay = 0
+        """Reset the proxies, start what is not running, and wait until all is ready."""
+        for proxy in self.proxies.values():
+            proxy.reset()
         super().heal()
 
     def discard(self) -> None:
-        """End everything at once: nothing of it is wanted any more."""
+        """Kill every process and stop the proxies."""
         for name in self.services:
             self.kill(name)
         self.inbox.stop()
-        for road in self.roads:
-            road.stop()
+        for proxy in self.proxies.values():
+            proxy.stop()
 
-    @property
-    def roads(self) -> tuple[Road, Road]:
-        """Both roads."""
-        return self.mail_road, self.booking_road
+    def _setting(self, process: str, name: str) -> str:
+        service = self.services[process]
+        return service.environment[f"{service.prefix}{name}"]
 
     def _add(self, name: str, like: str, ops_port: int, settings: Mapping[str, str]) -> None:
-        """Add another process of a kind, on ports of its own."""
+        """Add another process of a kind, with its own ports."""
         first = self.process(like)
         model = self.services[like]
         service = replace(model, ops_port=ops_port, settings={**model.settings, **settings})

@@ -1,4 +1,4 @@
-"""How servers and processes are frozen, cut off and plied with what they have seen before."""
+"""Faults of servers and processes: freeze, disconnect, publish messages again."""
 
 import asyncio
 import contextlib
@@ -16,34 +16,34 @@ from redis import Redis, RedisError
 from goticket_testing.backend import RabbitBackend, RedisBackend, Server
 from goticket_testing.chaos.snapshot import read_log
 
-API = "/api/connections"
-AWAY = (
+CONNECTIONS_API = "/api/connections"
+BROKER_ERRORS = (
     OSError,
     TimeoutError,
     aio_pika.exceptions.AMQPError,
     aio_pika.exceptions.ChannelInvalidStateError,
 )
-"""What a client of the broker hears when the broker goes."""
+"""What a client raises when the broker is unavailable."""
 
 
 def freeze(server: Server) -> None:
-    """Stop a server where it stands, with all its children; in a container, the container."""
+    """Suspend a server with its child processes, or its container."""
     if container := getattr(server, "container", None):
         container.get_wrapped_container().pause()
     else:
-        signal_family(getattr(server, "pid", None), signal.SIGSTOP)
+        signal_tree(getattr(server, "pid", None), signal.SIGSTOP)
 
 
-def thaw(server: Server) -> None:
-    """Let it go on."""
+def unfreeze(server: Server) -> None:
+    """Resume a frozen server."""
     if container := getattr(server, "container", None):
         container.get_wrapped_container().unpause()
     else:
-        signal_family(getattr(server, "pid", None), signal.SIGCONT)
+        signal_tree(getattr(server, "pid", None), signal.SIGCONT)
 
 
-def signal_family(pid: int | None, sig: signal.Signals) -> None:
-    """Signal a process, then its descendants: once stopped it can start no others."""
+def signal_tree(pid: int | None, sig: signal.Signals) -> None:
+    """Signal a process, then its descendants; a stopped parent cannot start new ones."""
     if pid is None:
         return
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -54,12 +54,12 @@ def signal_family(pid: int | None, sig: signal.Signals) -> None:
                 child.send_signal(sig)
 
 
-async def cut_off_postgres(url: str) -> None:
-    """Drop every connection to the database of a superuser's `url`."""
+async def disconnect_postgres(url: str) -> None:
+    """Terminate every connection to the database of a superuser's `url`."""
     try:
         connection = await asyncpg.connect(url, timeout=5)
     except (OSError, asyncpg.PostgresError, TimeoutError):
-        return  # it is away: then there are no connections
+        return  # the server is down, so it has no connections
     try:
         await connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -69,28 +69,28 @@ async def cut_off_postgres(url: str) -> None:
         await connection.close()
 
 
-def cut_off_redis(server: RedisBackend) -> None:
-    """Drop every connection of a client."""
+def disconnect_redis(server: RedisBackend) -> None:
+    """Terminate every client connection."""
     with contextlib.suppress(RedisError), Redis.from_url(server.url(), socket_timeout=5) as client:
         client.execute_command("CLIENT", "KILL", "TYPE", "normal")
 
 
-def cut_off_rabbitmq(server: RabbitBackend) -> None:
-    """Drop every connection that the broker knows of."""
-    gone = (OSError, http.client.HTTPException)  # the broker is, or the connection
-    with contextlib.suppress(*gone):
-        for connection in json.loads(server.api("GET", API)):
-            with contextlib.suppress(*gone):
-                server.api("DELETE", f"{API}/{quote(connection['name'])}")
+def disconnect_rabbitmq(server: RabbitBackend) -> None:
+    """Terminate every connection that the management API lists."""
+    unavailable = (OSError, http.client.HTTPException)
+    with contextlib.suppress(*unavailable):
+        for connection in json.loads(server.api("GET", CONNECTIONS_API)):
+            with contextlib.suppress(*unavailable):
+                server.api("DELETE", f"{CONNECTIONS_API}/{quote(connection['name'])}")
 
 
-async def redeliver(amqp_url: str, most: int = 500) -> None:
-    """Publish the last events of the log once more, as at-least-once delivery may."""
+async def redeliver(amqp_url: str, limit: int = 500) -> None:
+    """Publish the last messages of the event log again, as at-least-once delivery may."""
     try:
         connection = await aio_pika.connect(amqp_url, timeout=5)
         async with connection, asyncio.timeout(20):
             channel = await connection.channel()
-            messages = (await read_log(channel, seconds=5))[-most:]
+            messages = (await read_log(channel, seconds=5))[-limit:]
             exchange = await channel.get_exchange(TOPOLOGY.exchange)
             await asyncio.gather(
                 *(
@@ -98,8 +98,8 @@ async def redeliver(amqp_url: str, most: int = 500) -> None:
                     for message in messages
                 )
             )
-    except AWAY:
-        return  # then there is nothing to deliver twice
+    except BROKER_ERRORS:
+        return  # the broker is unavailable, so there is nothing to deliver twice
 
 
 def _copy(message: aio_pika.abc.AbstractMessage) -> aio_pika.Message:

@@ -1,4 +1,4 @@
-"""What the processes themselves complained about: errors in their logs, counted."""
+"""Counts the errors in the logs of the processes."""
 
 import json
 import re
@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-LONGEST = 200
-DEATH = re.compile(r"Traceback|[A-Za-z_.]+(Error|Exception|Interrupt)\b")
+MAX_LENGTH = 200
+"""Characters of an error that are shown."""
+UNCAUGHT = re.compile(r"Traceback|[A-Za-z_.]+(Error|Exception|Interrupt)\b")
 
 
-def complaints(logs: Iterable[Path]) -> list[str]:
-    """Return each kind of error that the logs hold, with how often and where."""
+def log_errors(logs: Iterable[Path]) -> list[str]:
+    """Return each distinct error with its count and its process, the most frequent first."""
     counts: Counter[str] = Counter()
     for log in logs:
         if log.exists():
@@ -21,14 +22,14 @@ def complaints(logs: Iterable[Path]) -> list[str]:
 
 
 def _error(line: str) -> str | None:
-    """Say what a log line complains about; None for lines that are no errors."""
+    """Return the error of a log line; None if the line is no error."""
     try:
         entry = json.loads(line)
     except ValueError:
-        # Not ours: what the interpreter says when a process dies of an exception.
-        return line[:LONGEST] if DEATH.match(line) else None
+        # The interpreter writes plain text when a process ends with an exception.
+        return line[:MAX_LENGTH] if UNCAUGHT.match(line) else None
     if not isinstance(entry, dict) or entry.get("level") not in ("error", "critical"):
         return None
     exception = str(entry.get("exception", "")).strip().rpartition("\n")[2]
     reason = str(entry.get("reason", ""))
-    return f"{entry.get('event', '')}: {exception or reason}"[:LONGEST]
+    return f"{entry.get('event', '')}: {exception or reason}"[:MAX_LENGTH]

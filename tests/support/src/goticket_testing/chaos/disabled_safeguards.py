@@ -1,7 +1,7 @@
-"""Takes a safeguard away from a running system, and puts it back.
+"""Disables a safeguard of a running system and restores it.
 
-No switch for that exists in the services: it is done to the database, or by running
-another program in a process's place.
+The services have no switch for that. A safeguard is disabled in the database, or by running
+another program instead of a process.
 """
 
 import sys
@@ -15,8 +15,9 @@ from goticket_testing.chaos.stack import ChaosStack
 
 NEVER_OVERSOLD = "inventory_never_oversold"
 
-FORGET = """
-CREATE FUNCTION public.forget() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+DELETE_NEW_ROW = """
+CREATE FUNCTION public.delete_new_row() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     EXECUTE format('DELETE FROM %I.%I WHERE %3$I = ($1).%3$I',
                    TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_ARGV[0]) USING new;
@@ -27,7 +28,7 @@ END $$
 
 @asynccontextmanager
 async def superuser(stack: ChaosStack) -> AsyncIterator[asyncpg.Connection]:
-    """Open a connection that may do anything."""
+    """Open a connection as superuser."""
     connection = await asyncpg.connect(stack.superuser_url(), timeout=20)
     try:
         yield connection
@@ -37,7 +38,7 @@ async def superuser(stack: ChaosStack) -> AsyncIterator[asyncpg.Connection]:
 
 @asynccontextmanager
 async def without_check(stack: ChaosStack) -> AsyncIterator[None]:
-    """Take the constraint off the stock; what was oversold then gets the capacity it has taken."""
+    """Drop the CHECK of the inventory; before it returns, oversold rows get a larger capacity."""
     async with superuser(stack) as connection:
         rule = await connection.fetchval(
             "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1",
@@ -59,33 +60,34 @@ async def without_check(stack: ChaosStack) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def forgetful(stack: ChaosStack, **keys: str) -> AsyncIterator[None]:
-    """Let tables forget every new row as soon as its transaction commits.
+async def deleting_new_rows(stack: ChaosStack, **keys: str) -> AsyncIterator[None]:
+    """Delete every new row of some tables when its transaction commits.
 
-    `keys` names a column that identifies a row by table, written `schema__table`.
+    `keys` maps a table, written `schema__table`, to the column that identifies a row.
     """
     tables = {name.replace("__", "."): column for name, column in keys.items()}
     async with superuser(stack) as connection:
-        await connection.execute(FORGET)
+        await connection.execute(DELETE_NEW_ROW)
         try:
             for table, column in tables.items():
                 await connection.execute(
-                    f"CREATE CONSTRAINT TRIGGER forget AFTER INSERT ON {table} DEFERRABLE"
-                    f" INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.forget('{column}')"
+                    f"CREATE CONSTRAINT TRIGGER delete_new_row AFTER INSERT ON {table}"
+                    " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+                    f" EXECUTE FUNCTION public.delete_new_row('{column}')"
                 )
             yield
         finally:
-            # One statement each: whoever locks two of the tables at once can deadlock with users.
+            # One statement per table: a lock on two tables at once can deadlock with the services.
             for table in tables:
-                await connection.execute(f"DROP TRIGGER IF EXISTS forget ON {table}")
-            await connection.execute("DROP FUNCTION public.forget")
+                await connection.execute(f"DROP TRIGGER IF EXISTS delete_new_row ON {table}")
+            await connection.execute("DROP FUNCTION public.delete_new_row")
 
 
 @contextmanager
 def replaced(stack: ChaosStack, program: Path, *names: str) -> Iterator[None]:
-    """Let processes run another program, with the same settings and arguments."""
+    """Run another program instead of some processes, with their settings and arguments."""
     processes = [stack.process(name) for name in names]
-    own = [process.argv for process in processes]
+    original = [process.argv for process in processes]
     try:
         for process in processes:
             process.kill()
@@ -93,7 +95,7 @@ def replaced(stack: ChaosStack, program: Path, *names: str) -> Iterator[None]:
         stack.start(*names)
         yield
     finally:
-        for process, argv in zip(processes, own, strict=True):
+        for process, argv in zip(processes, original, strict=True):
             process.kill()
             process.argv = argv
         stack.heal()

@@ -1,4 +1,4 @@
-"""People, clients and polling for tests that know the system only by its public doors."""
+"""Users, HTTP calls and polling for tests that use the system through its public API."""
 
 import asyncio
 import base64
@@ -19,8 +19,8 @@ ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
-class Person:
-    """Somebody with a valid access token."""
+class ApiUser:
+    """An account with a valid access token."""
 
     id: str
     email: str
@@ -29,13 +29,13 @@ class Person:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header that proves who it is."""
+        """The Authorization header of this user."""
         return {"Authorization": f"Bearer {self.token}"}
 
 
 @dataclass
-class People:
-    """Makes people by signing their tokens, as identity would; a hundred cost no bcrypt."""
+class ApiUserFactory:
+    """Creates users by signing their tokens as identity would, without the cost of bcrypt."""
 
     signing_key: str
     issuer: str
@@ -47,8 +47,8 @@ class People:
         self._key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(self.signing_key))
         self._kid = sha256(self._key.public_key().public_bytes_raw()).hexdigest()[:16]
 
-    def person(self, *roles: str, **claims: object) -> Person:
-        """Return a new person with these roles besides "user"; `claims` override the token's."""
+    def create(self, *roles: str, **claims: object) -> ApiUser:
+        """Return a new user with these roles and "user"; `claims` replace the token's claims."""
         identity = str(uuid.uuid4())
         email = f"{identity[:13]}@people.example"
         now = int(time.time())
@@ -65,16 +65,16 @@ class People:
             **claims,
         }
         token = jwt.encode(body, self._key, algorithm="EdDSA", headers={"kid": self._kid})
-        return Person(identity, email, str(body["name"]), token)
+        return ApiUser(identity, email, str(body["name"]), token)
 
 
 def in_days(days: float) -> str:
-    """Return the instant so many days from now, RFC 3339."""
+    """Return the RFC 3339 time that is `days` days from now."""
     return (datetime.now(UTC) + timedelta(days=days)).isoformat().replace("+00:00", "Z")
 
 
 def event_body(**changes: object) -> Json:
-    """Return a valid body for POST /events with some fields changed."""
+    """Return a valid body for POST /events with some fields replaced."""
     return {
         "name": "Metallica Live",
         "price": 25000,
@@ -85,18 +85,20 @@ def event_body(**changes: object) -> Json:
     }
 
 
-async def create_event(api: httpx.AsyncClient, organizer: Person, **changes: object) -> Json:
+async def create_event(api: httpx.AsyncClient, organizer: ApiUser, **changes: object) -> Json:
     """Create an event and return it."""
-    answer = await api.post("/api/v1/events", json=event_body(**changes), headers=organizer.headers)
-    assert answer.status_code == 201, answer.text
-    event: Json = answer.json()
+    response = await api.post(
+        "/api/v1/events", json=event_body(**changes), headers=organizer.headers
+    )
+    assert response.status_code == 201, response.text
+    event: Json = response.json()
     return event
 
 
-async def book(
-    api: httpx.AsyncClient, buyer: Person, event_id: str, *, key: str | None = None, **body: object
+async def create_booking(
+    api: httpx.AsyncClient, buyer: ApiUser, event_id: str, *, key: str | None = None, **body: object
 ) -> httpx.Response:
-    """Ask for a booking; one ticket unless `body` says otherwise."""
+    """Request a booking of one ticket, or of what `body` says; the default key is random."""
     return await api.post(
         f"/api/v1/events/{event_id}/bookings",
         json=body or {"quantity": 1},
@@ -107,39 +109,39 @@ async def book(
 async def eventually(
     probe: Callable[[], Awaitable[ResultT | None]], seconds: float = 60
 ) -> ResultT:
-    """Return what `probe` returns as soon as it is true; fail after `seconds`."""
+    """Return the first true result of `probe`; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         if result := await probe():
             return result
-        assert time.monotonic() < deadline, f"nothing within {seconds} s"
+        assert time.monotonic() < deadline, f"no result within {seconds} s"
         await asyncio.sleep(0.1)
 
 
 @dataclass(frozen=True)
-class Inbox:
-    """The local stack's mailbox, through its HTTP API."""
+class Mailbox:
+    """The HTTP API of the local stack's mailbox."""
 
     client: httpx.AsyncClient
 
-    async def to(self, address: str) -> list[Json]:
-        """Return the messages to an address."""
-        answer = await self.client.get(
+    async def messages_to(self, address: str) -> list[Json]:
+        """Return the e-mails to an address."""
+        response = await self.client.get(
             "/api/v1/search", params={"query": f"to:{address}", "limit": 1000}
         )
-        answer.raise_for_status()
-        messages: list[Json] = answer.json()["messages"]
+        response.raise_for_status()
+        messages: list[Json] = response.json()["messages"]
         return messages
 
     async def counts(self) -> dict[str, int]:
-        """Return how many messages each address got."""
+        """Return the number of e-mails by address."""
         counts: dict[str, int] = {}
         start = 0
         while True:
-            answer = await self.client.get(
+            response = await self.client.get(
                 "/api/v1/messages", params={"start": start, "limit": 1000}
             )
-            page = answer.json()["messages"]
+            page = response.json()["messages"]
             for message in page:
                 address = message["To"][0]["Address"]
                 counts[address] = counts.get(address, 0) + 1
@@ -148,5 +150,5 @@ class Inbox:
                 return counts
 
     async def raw(self, identifier: str) -> bytes:
-        """Return a message as it came over SMTP."""
+        """Return an e-mail as SMTP delivered it."""
         return (await self.client.get(f"/api/v1/message/{identifier}/raw")).content
