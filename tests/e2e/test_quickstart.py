@@ -130,6 +130,7 @@ async def test_a_hold_is_confirmed_and_a_cancelled_booking_returns_its_tickets(
     path = f"/api/v1/bookings/{held['id']}"
     confirmed = (await api.post(f"{path}/confirm", headers=buyer.headers)).json()
     assert (confirmed["status"], len(confirmed["tickets"])) == ("confirmed", 3)
+    await eventually(lambda: has_emails(mailbox, buyer, 1))
     cancelled = (await api.post(f"{path}/cancel", headers=buyer.headers)).json()
     assert cancelled["status"] == "cancelled"
     again = await api.post(f"{path}/confirm", headers=buyer.headers)
