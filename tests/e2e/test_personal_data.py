@@ -16,7 +16,6 @@ from goticket_testing.chaos.snapshot import read_log
 from goticket_testing.clients import (
     ApiUser,
     Json,
-    Mailbox,
     create_booking,
     create_event,
     eventually,
