@@ -1,4 +1,4 @@
-"""One run: what it works with, what it has measured so far, and how it shows progress."""
+"""The state of one benchmark run: its system, its measurements, and its output."""
 
 import itertools
 import math
@@ -6,241 +6,271 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import httpx
-from goticket_testing.world import Json, Person, event_body
+from goticket_testing.clients import ApiUser, Json, event_body
 
-from goticket_load import lonely, wrk
-from goticket_load.ledger import Told, Verdict
-from goticket_load.machine import Machine
-from goticket_load.wrk import Load, Tally
+from goticket_load import single_client, wrk
+from goticket_load.reconciliation import ClientResult, RuleResult
+from goticket_load.system_under_test import SystemUnderTest
+from goticket_load.wrk import Load, LoadResult
 
 BUYERS = 2_000
 TOKEN_SECONDS = 4 * 3600
-PLENTY = 10_000_000
-CROWD = 1024
-"""Connections that are taken for the best load's where it was not measured."""
+LARGE_CAPACITY = 10_000_000
+BEST_CONNECTIONS = 1024
+"""Connections of the best load if it was not measured."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A load and what came of it."""
+class Measurement:
+    """A load and its result."""
 
     scenario: str
     name: str
     connections: int
-    tally: Tally
+    result: LoadResult
     cpu: dict[str, float]
-    """CPU seconds that each process took meanwhile."""
+    """CPU seconds of each process during the load."""
 
     @property
     def kind(self) -> str:
-        """What was asked for, mostly."""
-        kinds = {kind for kind, _ in self.tally.answers}
-        return max(kinds, key=self.tally.count, default="other")
+        """The most frequent kind of request."""
+        kinds = {kind for kind, _ in self.result.responses}
+        return max(kinds, key=self.result.count, default="other")
 
     @property
     def status(self) -> int:
-        """The answer its rate and latency are about: bookings made, refusals, or reads."""
-        counts = {s: n for (kind, s), n in self.tally.answers.items() if kind == self.kind}
+        """The status that rate and latency are about: 201 if there is one, or the most frequent."""
+        counts = {s: n for (kind, s), n in self.result.responses.items() if kind == self.kind}
         return 201 if counts.get(201) else max(counts, key=lambda s: counts[s], default=0)
 
     @property
     def rate(self) -> float:
-        """Those answers a second."""
-        return self.tally.per_second(self.kind, self.status)
+        """Responses/s of this kind and status."""
+        return self.result.per_second(self.kind, self.status)
+
+    @property
+    def steady_rate(self) -> float:
+        """Responses/s of this kind and status without the first two seconds."""
+        return self.result.steady_per_second(self.kind, self.status)
 
     def percentile_ms(self, percent: float) -> float:
-        """Latency of those answers; where they do not name their request, wrk's of all."""
+        """Latency of this kind and status; that of all responses if they have no request id."""
         if self.kind == "other":
-            return {50.0: self.tally.p50_ms, 99.0: self.tally.p99_ms}.get(percent, math.nan)
-        return self.tally.percentile_ms(self.kind, self.status, percent)
+            return {50.0: self.result.p50_ms, 99.0: self.result.p99_ms}.get(percent, math.nan)
+        return self.result.percentile_ms(self.kind, self.status, percent)
 
     def as_json(self) -> Json:
-        """For the results file."""
+        """Return the entry of the results file."""
         measured = {f"p{p:g}": self.percentile_ms(p) for p in (50, 90, 99, 99.9)}
         latencies = {name: round(ms, 2) for name, ms in measured.items() if not math.isnan(ms)}
         return {
             "scenario": self.scenario,
             "name": self.name,
             "connections": self.connections,
-            "seconds": round(self.tally.seconds, 2),
+            "seconds": round(self.result.seconds, 2),
             "perSecond": round(self.rate, 1),
             "of": f"{self.kind} {self.status}",
             "latencyMs": latencies,
-            "answers": self.tally.statuses(),
-            "broken": self.tally.broken,
-            "timeouts": self.tally.timeouts,
+            "responses": self.result.counts_by_name(),
+            "invalid": self.result.invalid,
+            "connectionErrors": self.result.connection_errors,
+            "timeouts": self.result.timeouts,
             "cpuSeconds": {name: round(s, 2) for name, s in self.cpu.items() if s >= 0.05},
         }
 
 
+@dataclass(frozen=True)
+class Target:
+    """A load on one gateway, for a measurement with several loads at once."""
+
+    name: str
+    load: Load
+    events: tuple[str, ...] = ()
+    url: str | None = None
+
+
 @dataclass
 class Bench:
-    """A run of scenarios on one machine."""
+    """A run of scenarios on one system."""
 
-    machine: Machine
+    system: SystemUnderTest
     quick: bool
     folder: Path
-    """For files that the scripts read."""
-    loads: list[Measured] = field(default_factory=list)
+    """For the files that the scripts read."""
+    loads: list[Measurement] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
-    told: list[Told] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
+    client_results: list[ClientResult] = field(default_factory=list)
+    rule_results: list[RuleResult] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     scenario: str = ""
-    organizer: Person = field(init=False)
+    organizer: ApiUser = field(init=False)
     started: float = field(default_factory=time.monotonic)
-    _made: int = 0
 
     def __post_init__(self) -> None:
         expires = {"exp": int(time.time()) + TOKEN_SECONDS}
         self._numbers = itertools.count(1)
-        self.organizer = self.machine.people.person("organizer", **expires)
-        self.buyers = [self.machine.people.person(**expires) for _ in range(BUYERS)]
-        self._tokens = self._file(buyer.token for buyer in self.buyers)
+        self.organizer = self.system.users.create("organizer", **expires)
+        self.buyers = [self.system.users.create(**expires) for _ in range(BUYERS)]
+        self._tokens = self.write_list(buyer.token for buyer in self.buyers)
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Show progress."""
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
     def seconds(self, full: float, quick: float) -> float:
-        """How long something may take in this run."""
+        """Choose a duration for this run."""
         return quick if self.quick else full
 
-    def events(self, count: int = 1, capacity: int = PLENTY, **changes: object) -> tuple[str, ...]:
-        """Put events on sale; returns their ids once booking knows them."""
-        made: list[str] = []
-        with httpx.Client(base_url=self.machine.base_url, timeout=30) as api:
+    def create_events(
+        self, count: int = 1, capacity: int = LARGE_CAPACITY, **changes: object
+    ) -> tuple[str, ...]:
+        """Create published events; return their ids when booking has them."""
+        created: list[str] = []
+        with httpx.Client(base_url=self.system.base_url, timeout=30) as api:
             for number in range(count):
                 body = event_body(capacity=capacity, name=f"On-sale {number}", **changes)
-                answer = api.post("/api/v1/events", json=body, headers=self.organizer.headers)
-                answer.raise_for_status()
-                made.append(answer.json()["id"])
-            # The first booking of an event would fetch it from the catalog.
+                response = api.post("/api/v1/events", json=body, headers=self.organizer.headers)
+                response.raise_for_status()
+                created.append(response.json()["id"])
+            # Otherwise the first booking of an event would fetch it from the catalog.
             deadline = time.monotonic() + 60
-            while self._known() < len(made) and time.monotonic() < deadline:
+            while not self._booking_has(created) and time.monotonic() < deadline:
                 time.sleep(0.2)
-            api.get(f"/api/v1/events/{made[0]}/availability")
-        self._made += len(made)
-        return tuple(made)
+            api.get(f"/api/v1/events/{created[0]}/availability")
+        return tuple(created)
 
-    def book(self, event: str, buyer: Person, **body: object) -> httpx.Response:
-        """Make one booking and put it on record."""
-        answer = httpx.post(
-            f"{self.machine.base_url}/api/v1/events/{event}/bookings",
+    def create_booking(self, event: str, buyer: ApiUser, **body: object) -> httpx.Response:
+        """Create one booking and count it for the reconciliation."""
+        response = httpx.post(
+            f"{self.system.base_url}/api/v1/events/{event}/bookings",
             json=body or {"quantity": 1},
             headers={**buyer.headers, "Idempotency-Key": str(uuid.uuid4())},
             timeout=30,
         )
-        self.told.append(Told((event,), int(answer.status_code == 201), 0))
-        return answer
+        self.client_results.append(ClientResult((event,), int(response.status_code == 201), 0))
+        return response
 
-    def load(
+    def run_load(
         self,
         name: str,
         load: Load,
         events: Sequence[str] = (),
         *,
         url: str | None = None,
-        kept: bool = True,
-    ) -> Measured:
-        """Run one load, with the buyers' tokens and these events; keep and show what it gave."""
-        [measured] = self.loads_at_once(name, load, events, [url or self.machine.base_url], kept)
+        keep: bool = True,
+    ) -> Measurement:
+        """Run one load with the buyers' tokens and these events; record and show its result."""
+        [measured] = self.run_loads([Target(name, load, tuple(events), url)], keep=keep)
         return measured
 
-    def loads_at_once(
-        self, name: str, load: Load, events: Sequence[str], urls: Sequence[str], kept: bool = True
-    ) -> list[Measured]:
-        """Run the same load against several addresses at the same time."""
-        settings = {"TOKENS": str(self._tokens), **load.settings}
-        if events:
-            settings["EVENTS"] = str(self._file(events))
-        load = Load(load.script, load.connections, load.seconds, load.rate, load.limit, settings)
-        before = self.machine.cpu_seconds()
-        running = [wrk.begin(load, url) for url in urls]
-        tallies = _finish_all(running, load.seconds)
-        after = self.machine.cpu_seconds()
+    def run_loads(self, targets: Sequence[Target], *, keep: bool = True) -> list[Measurement]:
+        """Run several loads at the same time; record and show their results."""
+        loads = [self._with_files(target) for target in targets]
+        before = self.system.cpu_seconds()
+        running = [
+            wrk.begin(load, target.url or self.system.base_url)
+            for load, target in zip(loads, targets, strict=True)
+        ]
+        results = _finish_all(running, max(load.seconds for load in loads))
+        after = self.system.cpu_seconds()
         cpu = {each: after[each] - before.get(each, 0.0) for each in after}
-        found = [Measured(self.scenario, name, load.connections, tally, cpu) for tally in tallies]
-        for measured in found:
-            self._record(measured, tuple(events))
-            if kept:
+        found = [
+            Measurement(self.scenario, target.name, target.load.connections, result, cpu)
+            for target, result in zip(targets, results, strict=True)
+        ]
+        for measured, target in zip(found, targets, strict=True):
+            self._count_bookings(measured, target.events)
+            if keep:
                 self.loads.append(measured)
                 self._show(measured)
         return found
 
-    def in_turns(
+    def book_alternately(
         self, urls: Mapping[str, str], event: str, seconds: float
     ) -> dict[str, Sequence[float]]:
-        """The seconds of each booking of one buyer who books on these paths in turns."""
-        taken = lonely.in_turns(urls, event, self.buyers[0], seconds)
-        self.told.append(Told((event,), sum(map(len, taken.values())), 0))
-        return taken
+        """Return the durations of one client's bookings through several paths in turn."""
+        durations = single_client.book_alternately(urls, event, self.buyers[0], seconds)
+        booked = sum(map(len, durations.values()))
+        self.client_results.append(ClientResult((event,), booked, 0))
+        return durations
 
-    def warm_up(self, event: str) -> None:
-        """Let processes see every token once and open their connections."""
-        self.load("warm-up", Load("book", 16, self.seconds(3, 2)), [event], kept=False)
+    def warm_up(self, event: str, url: str | None = None) -> None:
+        """Let the processes verify every token once and open their connections."""
+        load = Load("book", 16, self.seconds(3, 1))
+        self.run_load("warm-up", load, [event], url=url, keep=False)
 
-    def named(self, name: str) -> Measured | None:
-        """The latest load of that name."""
+    def latest(self, name: str) -> Measurement | None:
+        """Return the latest load of that name."""
         return next((each for each in reversed(self.loads) if each.name == name), None)
 
-    def best(self) -> Measured:
-        """The hot event's best load; measured now when it was not yet."""
-        hot = [each for each in self.loads if each.scenario == "a" and each.status == 201]
+    def best_load(self) -> Measurement:
+        """Return the best load of the hot event; measure one if there is none."""
+        hot = [each for each in self.loads if each.scenario == "hot-event" and each.status == 201]
         if hot:
             return max(hot, key=lambda each: each.rate)
-        event = self.events()
+        event = self.create_events()
         self.warm_up(event[0])
-        return self.load("hot event", Load("book", CROWD, self.seconds(8, 3)), event)
+        return self.run_load("hot event", Load("book", BEST_CONNECTIONS, self.seconds(8, 2)), event)
 
-    def figure(self, name: str, value: float, unit: str = "") -> None:
-        """Keep and show a figure that is no load."""
+    def record_figure(self, name: str, value: float, unit: str = "") -> None:
+        """Record and show a figure that is not a load."""
         self.figures[name] = value
-        self.say(f"    {name:<44} {value:>10,.1f}{unit}")
+        self.print_line(f"    {name:<44} {value:>10,.1f}{unit}")
 
-    def _known(self) -> int:
-        return int(self.machine.sql("SELECT count(*) FROM booking.events")) - self._made
-
-    def _record(self, measured: Measured, events: tuple[str, ...]) -> None:
-        tally = measured.tally
-        made = tally.count("book", 201) + tally.count("hold", 201)
-        lost_answers = sum(n for (_, status), n in tally.answers.items() if status >= 500)
-        open_ends = measured.connections + tally.timeouts + tally.broken + lost_answers
-        if events:
-            self.told.append(Told(events, made, open_ends))
-
-    def _show(self, measured: Measured) -> None:
-        others = {
-            what: n
-            for what, n in measured.tally.statuses().items()
-            if what != f"{measured.kind} {measured.status}"
-        }
-        more = f"  also {_counts(others)}" if others else ""
-        self.say(
-            f"    {measured.name:<44} {measured.rate:>10,.1f}/s"
-            f"  p50 {measured.percentile_ms(50):8.1f} ms  p99 {measured.percentile_ms(99):8.1f} ms"
-            f"{more}"
-        )
-
-    def _file(self, lines: Any) -> Path:
+    def write_list(self, lines: Iterable[str]) -> Path:
+        """Write a list for a script, one entry per line."""
         path = self.folder / f"list-{next(self._numbers)}"
         path.write_text("".join(f"{line}\n" for line in lines))
         return path
 
+    def _booking_has(self, events: Sequence[str]) -> bool:
+        wanted = ", ".join(f"'{event}'" for event in events)
+        count = self.system.sql(
+            f"SELECT count(*) FROM booking.events WHERE event_id IN ({wanted})"  # noqa: S608 - ids
+        )
+        return int(count) == len(events)
 
-def _counts(counts: dict[str, int]) -> str:
+    def _with_files(self, target: Target) -> Load:
+        settings = {"TOKENS": str(self._tokens), **target.load.settings}
+        if target.events:
+            settings["EVENTS"] = str(self.write_list(target.events))
+        return replace(target.load, settings=settings)
+
+    def _count_bookings(self, measured: Measurement, events: tuple[str, ...]) -> None:
+        result = measured.result
+        acknowledged = result.count("book", 201) + result.count("hold", 201)
+        server_errors = sum(n for (_, status), n in result.responses.items() if status >= 500)
+        unknown = measured.connections + result.timeouts + result.connection_errors + server_errors
+        if events:
+            self.client_results.append(ClientResult(events, acknowledged, unknown))
+
+    def _show(self, measured: Measurement) -> None:
+        others = {
+            what: n
+            for what, n in measured.result.counts_by_name().items()
+            if what != f"{measured.kind} {measured.status}"
+        }
+        notes = [f"also {_counts(others)}"] if others else []
+        notes += [f"invalid {_counts(measured.result.invalid)}"] if measured.result.invalid else []
+        self.print_line(
+            f"    {measured.name:<44} {measured.rate:>10,.1f}/s"
+            f"  p50 {measured.percentile_ms(50):8.1f} ms  p99 {measured.percentile_ms(99):8.1f} ms"
+            f"  {'  '.join(notes)}".rstrip()
+        )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n:,}x {what}" for what, n in counts.items())
 
 
-def _finish_all(running: Sequence[subprocess.Popen[str]], seconds: float) -> list[Tally]:
+def _finish_all(running: Sequence[subprocess.Popen[str]], seconds: float) -> list[LoadResult]:
     try:
         return [wrk.finish(each, seconds) for each in running]
     finally:

@@ -1,4 +1,4 @@
-"""More than can be served: who is served all the same, and does the rest answer meanwhile."""
+"""More load than the system can serve: accepted bookings, rejections and other routes."""
 
 import threading
 import time
@@ -7,83 +7,87 @@ from typing import Self
 
 import httpx
 
-from goticket_load.bench import CROWD, Bench, Measured
+from goticket_load.bench import BEST_CONNECTIONS, Bench, Measurement
 from goticket_load.wrk import Load
 
-TIMES = 5
+FACTOR = 5
 TRANSACTION_SECONDS = 0.35
-"""What a transaction takes longer on the slow database: 256 bookings share one."""
-BUYERS_PER_RATE = 12
-"""Buyers for each booking a second that the slow database can make. Four seconds' worth of
-them wait in the queue at most, the others come back every two seconds: five times the rate."""
+"""How much longer a transaction takes on the slow database; 256 bookings share one."""
+CLIENTS_PER_RATE = 12
+"""Clients per booking/s of the slow database. Bookings of at most four seconds wait in the
+queue, and rejected clients retry every two seconds. That is five times the rate."""
 
 
 def overload(bench: Bench) -> None:
-    """Five times the rate that can be sustained, and five times the buyers of the best rate."""
+    """Measure five times the sustainable rate, and five times the clients of the best rate."""
     five_times_the_rate(bench)
-    five_times_the_buyers(bench)
+    five_times_the_clients(bench)
 
 
 def five_times_the_rate(bench: Bench) -> None:
-    """Five requests for each booking that can be made, because the database is slow.
+    """Send five requests for each booking that a slow database can make.
 
-    Five times what this machine can sell at its best is more requests than it can take,
-    or send. So here the database is the narrow place, as it is in most overloads.
+    Five times the best rate of this machine is more than it can receive or send. With a slow
+    database the bottleneck is the database, as in most overloads.
     """
-    hot, quiet = bench.events(2)
+    hot, other = bench.create_events(2)
     bench.warm_up(hot)
-    with bench.machine.slow_transactions(TRANSACTION_SECONDS):
-        load = Load("book", CROWD, bench.seconds(8, 5))
-        best = bench.load("slow database", load, [hot]).rate
-        buyers = int(BUYERS_PER_RATE * best) + CROWD
-        load = Load("book", buyers, bench.seconds(16, 8), settings={"PATIENT": "1"})
-        # Who cancels is a buyer of another event: a cancellation takes as long as a batch, and
-        # of the same stock.
-        flooded = _flood(bench, "slow database, overload", load, hot, looked_at=quiet)
-        _compare(bench, flooded, best)
+    with bench.system.slow_transactions(TRANSACTION_SECONDS):
+        load = Load("book", BEST_CONNECTIONS, bench.seconds(8, 4))
+        best = bench.run_load("slow database", load, [hot])
+        clients = int(CLIENTS_PER_RATE * best.rate) + BEST_CONNECTIONS
+        load = Load("book", clients, bench.seconds(16, 6), settings={"HONORS_RETRY_AFTER": "1"})
+        # Cancellations are of another event: those of this one wait for its transactions.
+        flooded = _overload(bench, "slow database, overload", load, hot, probed=other)
+        _compare(bench, flooded, best.steady_rate)
 
 
-def five_times_the_buyers(bench: Bench) -> None:
-    """As many buyers at once as five times the best rate takes; the machine is what is narrow.
+def five_times_the_clients(bench: Bench) -> None:
+    """Run five times as many clients as the best rate has, with CPU as the bottleneck.
 
-    First they wait the seconds that a refusal asks for, then nobody waits: whoever is
-    turned away comes back at once. Compared with the mean of the best load before and after.
+    First rejected clients wait for Retry-After, then they retry at once. Each is compared
+    with the mean of the best load before and after it. All rates are without the first two
+    seconds, because opening 5,120 connections at once takes about one.
     """
-    connections = bench.best().connections
-    [event] = bench.events()
+    connections = bench.best_load().connections
+    [event] = bench.create_events()
     bench.warm_up(event)
 
-    def usual() -> float:
+    def best_rate() -> float:
         load = Load("book", connections, bench.seconds(8, 4))
-        return bench.load("the best rate's buyers", load, [event]).rate
+        return bench.run_load("clients of the best rate", load, [event]).steady_rate
 
-    before = usual()
-    for name, settings in (("overload", {"PATIENT": "1"}), ("overload, nobody waits", {})):
-        load = Load("book", TIMES * connections, bench.seconds(12, 6), settings=settings)
-        flooded = _flood(bench, name, load, event, looked_at=event)
-        after = usual()
+    before = best_rate()
+    variants = {
+        "overload": {"HONORS_RETRY_AFTER": "1"},
+        "overload, Retry-After ignored": {},
+    }
+    for name, settings in variants.items():
+        load = Load("book", FACTOR * connections, bench.seconds(12, 5), settings=settings)
+        flooded = _overload(bench, name, load, event, probed=event)
+        after = best_rate()
         _compare(bench, flooded, (before + after) / 2)
         before = after
 
 
-def _flood(bench: Bench, name: str, load: Load, event: str, *, looked_at: str) -> Measured:
-    with Probes(bench, looked_at) as probes:
-        flooded = bench.load(name, load, [event])
-    bench.figure(f"{name}, turned away", flooded.tally.per_second("book", 503), "/s")
+def _overload(bench: Bench, name: str, load: Load, event: str, *, probed: str) -> Measurement:
+    with Probes(bench, probed) as probes:
+        flooded = bench.run_load(name, load, [event])
+    bench.record_figure(f"{name}, rejected", flooded.result.per_second("book", 503), "/s")
     for what, milliseconds in probes.longest().items():
-        bench.figure(f"{name}, longest {what}", milliseconds, " ms")
+        bench.record_figure(f"{name}, longest {what}", milliseconds, " ms")
     return flooded
 
 
-def _compare(bench: Bench, flooded: Measured, best: float) -> None:
-    """Keep what was accepted and what was asked for, as shares of the best rate."""
-    asked = flooded.tally.requests / flooded.tally.seconds
-    bench.figures[f"{flooded.name}, accepted / best"] = flooded.rate / best
-    bench.figures[f"{flooded.name}, asked for / best"] = asked / best
+def _compare(bench: Bench, flooded: Measurement, best: float) -> None:
+    """Record accepted and requested bookings as shares of the best rate."""
+    requested = flooded.result.requests / flooded.result.seconds
+    bench.figures[f"{flooded.name}, accepted / best"] = flooded.steady_rate / best
+    bench.figures[f"{flooded.name}, requested / best"] = requested / best
 
 
 class Probes(threading.Thread):
-    """Somebody who reads, cancels and looks at /livez all the while, one thing at a time."""
+    """Reads an event, cancels bookings and requests /livez during a load, one at a time."""
 
     def __init__(self, bench: Bench, event: str) -> None:
         super().__init__(daemon=True)
@@ -92,8 +96,8 @@ class Probes(threading.Thread):
         self._done = threading.Event()
         self._seconds: dict[str, list[float]] = {}
         self._buyer = bench.buyers[0]
-        booked = [bench.book(event, self._buyer) for _ in range(20)]
-        self._bookings = [answer.json()["id"] for answer in booked if answer.is_success]
+        booked = [bench.create_booking(event, self._buyer) for _ in range(20)]
+        self._bookings = [response.json()["id"] for response in booked if response.is_success]
 
     def __enter__(self) -> Self:
         self.start()
@@ -104,26 +108,24 @@ class Probes(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        """Look, until told to stop."""
+        """Probe until the end of the block."""
         headers = self._buyer.headers
-        with httpx.Client(
-            base_url=self._bench.machine.base_url, timeout=30, headers=headers
-        ) as api:
+        with httpx.Client(base_url=self._bench.system.base_url, timeout=30, headers=headers) as api:
             while not self._done.wait(0.1):
                 self._time("/livez", lambda: api.get("/livez"))
                 self._time("read", lambda: api.get(f"/api/v1/events/{self._event}"))
                 if self._bookings:
                     path = f"/api/v1/bookings/{self._bookings.pop()}/cancel"
-                    self._time("cancel", lambda path=path: api.post(path))  # type: ignore[misc]  # mypy cannot type a default here
+                    self._time("cancellation", lambda path=path: api.post(path))  # type: ignore[misc]  # mypy cannot type a default here
 
     def _time(self, name: str, call: Callable[[], httpx.Response]) -> None:
-        begun = time.perf_counter()
+        began = time.perf_counter()
         try:
-            name += "" if call().is_success else ", refused"
+            name += "" if call().is_success else ", rejected"
         except httpx.TransportError:
             name += ", broken"
-        self._seconds.setdefault(name, []).append(time.perf_counter() - begun)
+        self._seconds.setdefault(name, []).append(time.perf_counter() - began)
 
     def longest(self) -> dict[str, float]:
-        """Milliseconds by what was done; a p99 would take more than a hundred of each."""
+        """Return the longest durations in milliseconds; there are too few for a p99."""
         return {name: 1000 * max(seconds) for name, seconds in self._seconds.items()}

@@ -1,4 +1,4 @@
-"""Running wrk with the scripts beside this file, and reading what they counted."""
+"""Runs wrk with the scripts of this package and parses their results."""
 
 import json
 import math
@@ -12,25 +12,25 @@ from pathlib import Path
 
 SCRIPTS = Path(__file__).parent / "scripts"
 GROWTH = 1.03
-"""As in tally.lua: a bucket of the histogram is this much wider than the one before."""
+"""Ratio of the widths of consecutive histogram buckets, as in results.lua."""
 SLOT_SECONDS = 0.1
-"""As in tally.lua: how long a slot of the timeline lasts."""
-ANSWER_SECONDS = 15
-"""After this long without an answer wrk counts a request as timed out."""
-MARK = "TALLY "
+"""Length of a slot of the timeline, as in results.lua."""
+RESPONSE_SECONDS = 15
+"""After this time without a response wrk counts a request as timed out."""
+MARK = "RESULTS "
 
 
 class WrkFailed(Exception):
     """wrk did not run to its end."""
 
 
-class NoWrk(Exception):
+class WrkMissing(Exception):
     """wrk is not installed; on Debian and Ubuntu: sudo apt-get install wrk."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk is to do. `rate` (requests/s) and `limit` (requests) of 0 mean no bound."""
+    """A load for wrk. A `rate` (requests/s) or `limit` (requests) of 0 means no limit."""
 
     script: str
     connections: int
@@ -41,39 +41,51 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What came back: counts, latencies and a timeline by (kind of request, HTTP status)."""
+class LoadResult:
+    """Counts, latencies and a timeline of responses by (kind of request, HTTP status)."""
 
     seconds: float
     requests: int
-    broken: int
+    connection_errors: int
     timeouts: int
     p50_ms: float
-    """Over all answers, as wrk measures it."""
+    """Over all responses, as wrk measures it."""
     p99_ms: float
-    answers: dict[tuple[str, int], int]
+    responses: dict[tuple[str, int], int]
     latencies: dict[tuple[str, int], dict[int, int]]
     timeline: dict[tuple[str, int], dict[int, int]]
+    invalid: dict[str, int]
+    """Number of responses that violate the contract, by reason."""
 
     def count(self, kind: str | None = None, status: int | None = None) -> int:
-        """How many answers there were of a kind, with a status; None means any."""
+        """Return the number of responses of a kind and a status; None means any."""
         return sum(
             n
-            for (its_kind, its_status), n in self.answers.items()
+            for (its_kind, its_status), n in self.responses.items()
             if kind in {None, its_kind} and status in {None, its_status}
         )
 
     def per_second(self, kind: str | None = None, status: int | None = None) -> float:
-        """Answers a second."""
+        """Return the responses/s of a kind and a status."""
         return self.count(kind, status) / self.seconds if self.seconds else 0.0
 
+    def steady_per_second(self, kind: str, status: int, skip_seconds: float = 2) -> float:
+        """Return the responses/s without the first seconds, in which thousands of connections open.
+
+        NaN if the load was not longer than `skip_seconds`.
+        """
+        first, end = round(skip_seconds / SLOT_SECONDS), math.floor(self.seconds / SLOT_SECONDS)
+        slots = self.timeline.get((kind, status), {})
+        counted = sum(n for slot, n in slots.items() if first <= slot < end)
+        return counted / ((end - first) * SLOT_SECONDS) if end > first else math.nan
+
     def histogram(self, kind: str, status: int) -> list[tuple[float, int]]:
-        """(upper bound in milliseconds, count) of each latency bucket, shortest first."""
+        """Return (upper bound in milliseconds, count) of each latency bucket in order."""
         buckets = self.latencies.get((kind, status), {})
         return [(GROWTH ** (index + 1) / 1000, n) for index, n in sorted(buckets.items())]
 
     def percentile_ms(self, kind: str, status: int, percent: float) -> float:
-        """The latency that `percent` of these answers took at most; NaN without answers."""
+        """Return a percentile of these latencies; NaN without responses."""
         buckets = self.histogram(kind, status)
         wanted = sum(n for _, n in buckets) * percent / 100
         seen = 0
@@ -84,38 +96,39 @@ class Tally:
         return math.nan
 
     def rates(self, kind: str, status: int) -> list[tuple[float, float]]:
-        """(seconds since the start, answers a second) through the run."""
+        """Return (seconds since the start, responses/s) for each slot of the timeline."""
         slots = self.timeline.get((kind, status), {})
         last = max((slot for each in self.timeline.values() for slot in each), default=-1)
         return [
             (slot * SLOT_SECONDS, slots.get(slot, 0) / SLOT_SECONDS) for slot in range(last + 1)
         ]
 
-    def statuses(self) -> dict[str, int]:
-        """Counts as "kind status", for people."""
-        return {f"{kind} {status}": n for (kind, status), n in sorted(self.answers.items())}
+    def counts_by_name(self) -> dict[str, int]:
+        """Return the counts by "kind status"."""
+        return {f"{kind} {status}": n for (kind, status), n in sorted(self.responses.items())}
 
 
-def parse(output: str) -> Tally:
-    """Read the line that tally.lua prints at the end of wrk's output.
+def parse(output: str) -> LoadResult:
+    """Parse the line that results.lua prints at the end of wrk's output.
 
     Raises:
-        WrkFailed: there is none.
+        WrkFailed: the output has no such line.
     """
     marked = [line for line in output.splitlines() if line.startswith(MARK)]
     if not marked:
         raise WrkFailed(output[-2000:])
     found = json.loads(marked[-1].removeprefix(MARK))
-    return Tally(
+    return LoadResult(
         seconds=found["seconds"],
         requests=found["requests"],
-        broken=found["broken"],
+        connection_errors=found["connection_errors"],
         timeouts=found["timeouts"],
         p50_ms=found["p50"],
         p99_ms=found["p99"],
-        answers={_key(name): n for name, n in found["answers"].items()},
+        responses={_key(name): n for name, n in found["responses"].items()},
         latencies=_nested(found["latencies"]),
         timeline=_nested(found["timeline"]),
+        invalid=found["invalid"],
     )
 
 
@@ -132,10 +145,10 @@ def _nested(counts: Mapping[str, int]) -> dict[tuple[str, int], dict[int, int]]:
 
 
 def program() -> str:
-    """Where wrk is. Raises `NoWrk`."""
+    """Return the path of wrk. Raises `WrkMissing`."""
     found = shutil.which("wrk")
     if found is None:
-        raise NoWrk(NoWrk.__doc__)
+        raise WrkMissing(WrkMissing.__doc__)
     return found
 
 
@@ -143,7 +156,7 @@ def begin(load: Load, base_url: str) -> subprocess.Popen[str]:
     """Start wrk; `finish` waits for it."""
     settings = {
         "SCRIPTS": str(SCRIPTS),
-        # Makes request ids, which are idempotency keys too, new in every run.
+        # Makes request ids unique; they are idempotency keys too.
         "NONCE": secrets.token_hex(6),
         "RATE": f"{load.rate:.3f}",
         "LIMIT": str(load.limit),
@@ -153,7 +166,7 @@ def begin(load: Load, base_url: str) -> subprocess.Popen[str]:
         [
             program(),
             *("--threads", "1", "--connections", str(load.connections)),
-            *("--duration", f"{math.ceil(load.seconds)}s", "--timeout", f"{ANSWER_SECONDS}s"),
+            *("--duration", f"{math.ceil(load.seconds)}s", "--timeout", f"{RESPONSE_SECONDS}s"),
             *("--script", str(SCRIPTS / f"{load.script}.lua"), base_url),
         ],
         env={
@@ -166,8 +179,8 @@ def begin(load: Load, base_url: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(running: subprocess.Popen[str], seconds: float) -> Tally:
-    """Wait for wrk's end and read its tally. Raises `WrkFailed`."""
+def finish(running: subprocess.Popen[str], seconds: float) -> LoadResult:
+    """Wait for the end of wrk and parse its results. Raises `WrkFailed`."""
     try:
         output, _ = running.communicate(timeout=seconds + 30)
     except subprocess.TimeoutExpired as error:
@@ -177,8 +190,3 @@ def finish(running: subprocess.Popen[str], seconds: float) -> Tally:
     if running.returncode != 0:
         raise WrkFailed(output[-2000:])
     return parse(output)
-
-
-def drive(load: Load, base_url: str) -> Tally:
-    """Run a load to its end. Raises `WrkFailed`."""
-    return finish(begin(load, base_url), load.seconds)

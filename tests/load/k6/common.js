@@ -1,6 +1,6 @@
-// What the scenarios share. Settings come from the environment:
+// Shared by the scenarios. Settings come from the environment:
 //   k6 run -e BASE_URL=http://127.0.0.1:8080 -e ORGANIZER_TOKEN=… -e BUYER_TOKENS=tokens.txt hot_event.js
-// BUYER_TOKENS names a file with one access token a line.
+// BUYER_TOKENS is a file with one access token per line.
 import { check } from "k6";
 import { SharedArray } from "k6/data";
 import http from "k6/http";
@@ -11,12 +11,12 @@ const tokens = new SharedArray("tokens", () =>
   open(__ENV.BUYER_TOKENS).split("\n").filter((line) => line.length > 0),
 );
 
-export const booked = new Counter("bookings_made");
+export const booked = new Counter("bookings_created");
 export const soldOut = new Counter("bookings_sold_out");
 export const busy = new Counter("bookings_busy");
 const counters = { 201: booked, 409: soldOut, 503: busy };
 
-// Refusals are answers: only what is none of these fails.
+// Rejections are expected; any other status is a failure.
 http.setResponseCallback(http.expectedStatuses(200, 201, 409, 503));
 
 export function anyToken() {
@@ -32,16 +32,16 @@ export function createEvent(capacity) {
     startAt: new Date(Date.now() + 30 * day).toISOString(),
     endAt: new Date(Date.now() + 31 * day).toISOString(),
   };
-  const answer = http.post(`${BASE}/api/v1/events`, JSON.stringify(body), {
+  const response = http.post(`${BASE}/api/v1/events`, JSON.stringify(body), {
     headers: {
       Authorization: `Bearer ${__ENV.ORGANIZER_TOKEN}`,
       "Content-Type": "application/json",
     },
   });
-  if (answer.status !== 201) {
-    throw new Error(`no event: ${answer.status} ${answer.body}`);
+  if (response.status !== 201) {
+    throw new Error(`event not created: ${response.status} ${response.body}`);
   }
-  return answer.json("id");
+  return response.json("id");
 }
 
 export function post(path, token, body) {
@@ -55,10 +55,10 @@ export function post(path, token, body) {
 }
 
 export function book(eventId, body = { quantity: 1 }, token = anyToken()) {
-  const answer = post(`/api/v1/events/${eventId}/bookings`, token, body);
-  if (counters[answer.status]) {
-    counters[answer.status].add(1);
+  const response = post(`/api/v1/events/${eventId}/bookings`, token, body);
+  if (counters[response.status]) {
+    counters[response.status].add(1);
   }
-  check(answer, { "booked or politely refused": (r) => r.status in counters });
-  return answer;
+  check(response, { "booked or rejected": (r) => r.status in counters });
+  return response;
 }

@@ -1,4 +1,4 @@
-// (a) One hot event with plenty of stock; (g) is the same against two booking replicas.
+// hot-event: one event with large capacity. replica: the same with two booking servers.
 import { book, createEvent } from "./common.js";
 
 export const options = {

@@ -1,4 +1,4 @@
-// (c) A thousand events at once.
+// many-events: a thousand events at once.
 import { book, createEvent } from "./common.js";
 
 export const options = { vus: 64, duration: "15s", setupTimeout: "3m" };

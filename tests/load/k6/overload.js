@@ -1,4 +1,4 @@
-// (e) Five times what can be served: RATE is the sustainable rate, in bookings a second.
+// overload: five times RATE, the sustainable rate in bookings/s.
 import http from "k6/http";
 import { check } from "k6";
 import { BASE, book, createEvent } from "./common.js";
@@ -7,9 +7,9 @@ const RATE = Number(__ENV.RATE || 1000);
 
 export const options = {
   scenarios: {
-    flood: {
+    overload: {
       executor: "constant-arrival-rate",
-      exec: "flood",
+      exec: "overload",
       rate: 5 * RATE,
       timeUnit: "1s",
       duration: "20s",
@@ -22,11 +22,11 @@ export const options = {
 
 export const setup = () => createEvent(10000000);
 
-export function flood(eventId) {
+export function overload(eventId) {
   book(eventId);
 }
 
 export function probe() {
-  const answer = http.get(`${BASE}/livez`, { tags: { probe: "livez" } });
-  check(answer, { alive: (r) => r.status === 200 });
+  const response = http.get(`${BASE}/livez`, { tags: { probe: "livez" } });
+  check(response, { alive: (r) => r.status === 200 });
 }

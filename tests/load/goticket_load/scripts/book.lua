@@ -1,14 +1,15 @@
--- Buyers who press the button: one booking a request, for one event of the list.
-dofile(os.getenv("LOAD_SCRIPTS") .. "/tally.lua")
+-- Each request is a booking of one event of the list by a random buyer.
+dofile(os.getenv("LOAD_SCRIPTS") .. "/results.lua")
 
 local tokens = lines_of(setting("TOKENS"))
 local events = lines_of(setting("EVENTS"))
 local body = setting("BODY", '{"quantity":1}')
 
 function request()
-   return ask("book", any(tokens), "POST", "/api/v1/events/" .. any(events) .. "/bookings", body)
+   local path = "/api/v1/events/" .. any(events) .. "/bookings"
+   return build_request("book", any(tokens), "POST", path, body)
 end
 
 function response(status, headers)
-   note(status, headers)
+   record(status, headers)
 end

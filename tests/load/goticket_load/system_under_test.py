@@ -1,8 +1,10 @@
-"""The measured system: durable servers and every process of GoTicket, on free ports."""
+"""The measured system: durable servers and every process of GoTicket on free ports."""
 
 import contextlib
 import os
 import secrets
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,26 +16,27 @@ from goticket_local import reaper, system
 from goticket_local.local import PREFIXES
 from goticket_local.ports import free_port, free_ports
 from goticket_local.servers import PostgresServer, RabbitPorts, RabbitServer, RedisServer
+from goticket_local.servers.base import plain_environment
 from goticket_local.servers.postgres import ACCOUNT, can_enter
 from goticket_local.stack.accounts import ADMIN, PASSWORD
 from goticket_local.stack.ports import Ports
 from goticket_local.stack.secrets import Secrets
 from goticket_local.stack.services import HOST, StackConfig
 from goticket_local.stack.stack import Stack
+from goticket_testing.clients import ApiUserFactory
 from goticket_testing.databases import ROLES, Postgres
-from goticket_testing.world import People
 
 Settings = Mapping[str, str]
-NOTHING: Settings = MappingProxyType({})
+NO_SETTINGS: Settings = MappingProxyType({})
 DATABASE = "goticket"
 VHOST = "goticket"
-# What follows a booking. On these cores it would run beside what is measured, so it is
-# started for the scenarios that are about it.
-FOLLOWERS = ("booking relay", "notification worker")
+ASYNC_PROCESSES = ("booking relay", "notification worker")
+"""Processes that run after a booking. They would share the cores with what is measured, so
+they are started only by the scenarios that measure them."""
 
 
-class Machine(Stack):
-    """GoTicket's processes on durable servers, with what a measurement needs to know of them."""
+class SystemUnderTest(Stack):
+    """GoTicket's processes on durable servers, with the operations that scenarios need."""
 
     def __init__(
         self, folder: Path, postgres: PostgresServer, redis: RedisServer, rabbitmq: RabbitServer
@@ -42,6 +45,8 @@ class Machine(Stack):
         self.rabbitmq = rabbitmq
         self.redis = redis
         self._folder = folder
+        self.databases = [DATABASE]
+        """Databases with bookings."""
         self._roles = Postgres(postgres)
         keys = Secrets()
         config = StackConfig(
@@ -54,41 +59,41 @@ class Machine(Stack):
             admin_email=ADMIN,
             admin_password=PASSWORD,
         )
-        # GATEWAY_WORKERS=2 make bench: measured as the caller wants it.
+        # GATEWAY_WORKERS=2 make bench passes a setting to the gateway.
         given = {n: v for n, v in os.environ.items() if n.startswith(PREFIXES)}
         super().__init__(config, run_dir=folder / "run", log_dir=folder / "logs", environment=given)
         settings = self.services["identity serve"].environment
-        self.people = People(
+        self.users = ApiUserFactory(
             keys.signing_key, settings["IDENTITY_ISSUER"], settings["IDENTITY_AUDIENCE"]
         )
 
     def set_up(self) -> None:
-        """Create, migrate and start everything but the followers."""
+        """Create the databases, migrate, and start everything except `ASYNC_PROCESSES`."""
         self._roles.create_database(DATABASE)
         self.rabbitmq.add_vhost(VHOST)
         self.migrate()
-        self.start(*(name for name in self.services if name not in FOLLOWERS))
+        self.start(*(name for name in self.services if name not in ASYNC_PROCESSES))
 
     def restart(self, name: str, settings: Mapping[str, str]) -> None:
-        """Start a process anew with other settings, until it is ready."""
+        """Restart a process with more settings; return when it is ready."""
         self.stop(name)
         process = self.process(name)
         process.env = {**process.env, **settings}
         self.start(name)
 
-    def without(self, name: str, *settings: str) -> None:
-        """Start a process anew with the defaults of some settings."""
+    def restart_without(self, name: str, *settings: str) -> None:
+        """Restart a process with the defaults of some settings."""
         self.stop(name)
         process = self.process(name)
         process.env = {n: v for n, v in process.env.items() if n not in settings}
         self.start(name)
 
     def add_replica(
-        self, *, booking_settings: Settings = NOTHING, gateway_settings: Settings = NOTHING
+        self, *, booking_settings: Settings = NO_SETTINGS, gateway_settings: Settings = NO_SETTINGS
     ) -> str:
-        """Start another booking and a gateway that asks it; returns that gateway's address.
+        """Start another booking server and a gateway that calls it; return the gateway's URL.
 
-        Settings are named without their prefix; what is not given is as in the first ones.
+        Settings are named without their prefix. Others are those of the first processes.
         """
         grpc, http, *ops = free_ports(4)
         booking = self.services["booking serve"]
@@ -122,34 +127,47 @@ class Machine(Stack):
         return f"http://{HOST}:{http}"
 
     def drop_replica(self) -> None:
-        """End what `add_replica` started."""
+        """Stop the processes that `add_replica` started."""
         for name in ("gateway serve 2", "booking serve 2"):
             self.stop(name)
             del self.services[name], self._processes[name]
 
+    def add_booking_database(self, name: str) -> str:
+        """Create and migrate another, empty database of booking; returns its URL."""
+        self._roles.create_database(name)
+        url = self._roles.dsn("booking", name)
+        subprocess.run(
+            [str(Path(sys.executable).with_name("booking")), "migrate", "up"],
+            env=plain_environment() | {"BOOKING_DATABASE_URL": url},
+            check=True,
+            capture_output=True,
+        )
+        self.databases.append(name)
+        return url
+
     def sql(self, script: str, database: str = DATABASE) -> str:
-        """Run SQL as superuser; returns what psql prints."""
+        """Run SQL as superuser; returns the output of psql."""
         return self.server.run_sql(database, script)
 
     @contextlib.contextmanager
     def slow_transactions(self, seconds: float) -> Iterator[None]:
-        """Let every transaction that writes events of bookings take so much longer.
+        """Lengthen every transaction that writes to booking's outbox by `seconds`.
 
         It waits while it holds its locks, as it would for a slow disk.
         """
         self.sql(
-            "CREATE FUNCTION booking.wait_a_while() RETURNS trigger LANGUAGE plpgsql AS "
+            "CREATE FUNCTION booking.delay_commit() RETURNS trigger LANGUAGE plpgsql AS "
             f"'BEGIN PERFORM pg_sleep({seconds:f}); RETURN NULL; END';"
-            "CREATE TRIGGER wait_a_while AFTER INSERT ON booking.outbox "
-            "FOR EACH STATEMENT EXECUTE FUNCTION booking.wait_a_while();"
+            "CREATE TRIGGER delay_commit AFTER INSERT ON booking.outbox "
+            "FOR EACH STATEMENT EXECUTE FUNCTION booking.delay_commit();"
         )
         try:
             yield
         finally:
-            self.sql("DROP FUNCTION booking.wait_a_while CASCADE")
+            self.sql("DROP FUNCTION booking.delay_commit CASCADE")
 
     def cpu_seconds(self) -> dict[str, float]:
-        """CPU time so far of each process and server with its children."""
+        """Return the CPU time of each process and server with its children."""
         pids = {name: self.process(name).pid for name in self.services}
         pids |= {s.name: s.pid for s in (self.server, self.redis, self.rabbitmq)}
         return {name: _cpu_seconds(pid) for name, pid in pids.items() if pid}
@@ -161,13 +179,13 @@ def _cpu_seconds(pid: int) -> float:
         parent = psutil.Process(pid)
         for process in [parent, *parent.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess):
-                total += sum(process.cpu_times()[:4])  # own and waited-for children's
+                total += sum(process.cpu_times()[:4])  # its own and that of its exited children
     return total
 
 
 @contextlib.contextmanager
-def machine() -> Iterator[Machine]:
-    """Everything started; ended and removed after the block, also when we are killed in it."""
+def running_system() -> Iterator[SystemUnderTest]:
+    """Start everything; stop and remove it after the block, even if this process is killed."""
     system.ensure_packages()
     folder = _folder()
     with reaper.attach(folder):
@@ -178,11 +196,11 @@ def machine() -> Iterator[Machine]:
         ports = RabbitPorts(*free_ports(4))
         rabbitmq = RabbitServer(folder / "rabbitmq", ports, password=secrets.token_hex(16))
         servers = (postgres, redis, rabbitmq)
-        running: Machine | None = None
+        running: SystemUnderTest | None = None
         try:
             for server in servers:
                 server.start()
-            running = Machine(folder, postgres, redis, rabbitmq)
+            running = SystemUnderTest(folder, postgres, redis, rabbitmq)
             running.set_up()
             yield running
         finally:

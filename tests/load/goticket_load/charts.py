@@ -1,4 +1,4 @@
-"""Charts as SVG, drawn by hand: lines and bars over linear or logarithmic axes."""
+"""Charts as SVG: lines and bars over linear or logarithmic axes."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -25,14 +25,14 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows."""
+    """The label and the scale of an axis."""
 
     label: str
     logarithmic: bool = False
 
 
 def line_chart(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
-    """Return an SVG document; points that a logarithmic axis cannot show are left out."""
+    """Return an SVG document; a logarithmic axis omits points that it cannot show."""
     shown = [
         (each, [p for p in each.points if _fits(p[0], x) and _fits(p[1], y)]) for each in series
     ]
@@ -97,7 +97,7 @@ def _line(
 def _axis(
     axis: Axis, values: Sequence[float], start: float, end: float
 ) -> tuple[Scale, list[float]]:
-    """Return how to place values between `start` and `end`, and where to put ticks."""
+    """Return the scale from values to positions between `start` and `end`, and the ticks."""
     if axis.logarithmic:
         low = math.floor(math.log10(min(values, default=1)))
         high = max(low + 1, math.ceil(math.log10(max(values, default=10))))

@@ -1,4 +1,4 @@
-// (d) Holds that are confirmed, cancelled or left to expire, with ten reads a write.
+// holds-and-reads: holds that are confirmed, cancelled or left to expire, ten reads per write.
 import http from "k6/http";
 import { BASE, anyToken, book, createEvent, post } from "./common.js";
 
@@ -17,9 +17,9 @@ export default function (eventId) {
   if (hold.status !== 201) {
     return;
   }
-  const fate = Math.random();
-  if (fate < 0.85) {
-    const verb = fate < 0.65 ? "confirm" : "cancel";
+  const choice = Math.random();
+  if (choice < 0.85) {
+    const verb = choice < 0.65 ? "confirm" : "cancel";
     post(`/api/v1/bookings/${hold.json("id")}/${verb}`, token, {});
   }
 }

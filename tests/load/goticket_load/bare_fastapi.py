@@ -1,4 +1,4 @@
-"""The yardstick for any route: FastAPI saying hello, and nothing else."""
+"""The baseline of every route: a FastAPI application with one trivial endpoint."""
 
 from fastapi import FastAPI
 
@@ -7,5 +7,5 @@ app = FastAPI(openapi_url=None)
 
 @app.get("/")
 async def hello() -> dict[str, str]:
-    """Say it."""
+    """Return a constant."""
     return {"hello": "world"}

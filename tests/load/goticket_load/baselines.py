@@ -1,4 +1,4 @@
-"""What the figures are divided by, measured on the same servers in the same run."""
+"""Baselines for the ratios of the report, measured on the same servers in the same run."""
 
 import contextlib
 import re
@@ -15,7 +15,7 @@ from goticket_local.servers import PostgresServer
 from goticket_local.servers.base import plain_environment
 
 SCRIPT = Path(__file__).parent / "scripts" / "one_transaction.sql"
-DATABASE = "yardstick"
+DATABASE = "baseline"
 CLIENTS = 64
 TABLES = """
 CREATE TABLE IF NOT EXISTS stock (
@@ -31,7 +31,7 @@ START_SECONDS = 20.0
 
 
 def one_transaction_per_booking(server: PostgresServer, seconds: float) -> float:
-    """Bookings a second of pgbench with 64 clients, each booking a transaction of its own."""
+    """Return the bookings/s of pgbench with 64 clients and one transaction per booking."""
     server.create_database(DATABASE)
     server.run_sql(DATABASE, TABLES)
     done = subprocess.run(
@@ -51,7 +51,7 @@ def one_transaction_per_booking(server: PostgresServer, seconds: float) -> float
 
 
 def transactions_per_second(output: str) -> float:
-    """Read pgbench's result. Raises `ValueError` when there is none."""
+    """Parse the output of pgbench. Raises `ValueError` if it has no result."""
     found = re.search(r"^tps = ([\d.]+)", output, re.MULTILINE)
     if found is None:
         raise ValueError(output)
@@ -59,22 +59,26 @@ def transactions_per_second(output: str) -> float:
 
 
 @contextlib.contextmanager
-def hello_server() -> Iterator[str]:
-    """Serve the bare FastAPI application with uvicorn; yields its address."""
+def bare_fastapi_server() -> Iterator[str]:
+    """Serve the bare FastAPI application with uvicorn; yields its address.
+
+    Raises:
+        RuntimeError: it did not start.
+    """
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     server = subprocess.Popen(
         [
-            *(sys.executable, "-m", "uvicorn", "goticket_load.hello:app"),
+            *(sys.executable, "-m", "uvicorn", "goticket_load.bare_fastapi:app"),
             *("--port", str(port), "--no-access-log", "--log-level", "warning"),
         ],
         env=plain_environment() | {"PYTHONPATH": str(Path(__file__).parents[1])},
     )
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(address):
+        while not _is_ready(address):
             if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("the yardstick's server did not start")
+                raise RuntimeError("the bare FastAPI server did not start")
             time.sleep(0.1)
         yield address
     finally:
@@ -82,7 +86,7 @@ def hello_server() -> Iterator[str]:
         server.wait(10)
 
 
-def _answers(address: str) -> bool:
+def _is_ready(address: str) -> bool:
     try:
         return httpx.get(address).is_success
     except httpx.TransportError:
