@@ -86,7 +86,7 @@ async def _hold_and(api: httpx.AsyncClient, buyer: ApiUser, event_id: str, opera
 
 
 def leaks(journey: Journey, source: str, texts: list[str]) -> list[str]:
-    """Name every forbidden text that occurs, in any case of letters."""
+    """Describe each occurrence of a forbidden text, ignoring case."""
     return [
         f"{source} contains {what}: {text[:400]}"
         for text in texts

@@ -120,8 +120,8 @@ class _Connection:
         kind = {} if body is None else {"Content-Type": "application/json"}
         self._connection.request(method, self._path, content, {**headers, **kind})
         response = self._connection.getresponse()
-        answer = response.read()
+        payload = response.read()
         if response.status != http.client.OK:
-            raise ValueError(f"{method}: {response.status} {answer[:300]!r}")
-        version: int = json.loads(answer)["version"]
+            raise ValueError(f"{method}: {response.status} {payload[:300]!r}")
+        version: int = json.loads(payload)["version"]
         return version
