@@ -33,10 +33,10 @@ def five_times_the_rate(bench: Bench) -> None:
     hot, other = bench.create_events(2)
     bench.warm_up(hot)
     with bench.system.slow_transactions(TRANSACTION_SECONDS):
-        load = Load("book", BEST_CONNECTIONS, bench.seconds(8, 4))
+        load = Load("book", BEST_CONNECTIONS, bench.seconds(8, 3))
         best = bench.run_load("slow database", load, [hot])
         clients = int(CLIENTS_PER_RATE * best.rate) + BEST_CONNECTIONS
-        load = Load("book", clients, bench.seconds(16, 6), settings={"HONORS_RETRY_AFTER": "1"})
+        load = Load("book", clients, bench.seconds(16, 5), settings={"HONORS_RETRY_AFTER": "1"})
         # Cancellations are of another event: those of this one wait for its transactions.
         flooded = _overload(bench, "slow database, overload", load, hot, probed=other)
         _compare(bench, flooded, best.steady_rate)
@@ -54,7 +54,7 @@ def five_times_the_clients(bench: Bench) -> None:
     bench.warm_up(event)
 
     def best_rate() -> float:
-        load = Load("book", connections, bench.seconds(8, 4))
+        load = Load("book", connections, bench.seconds(8, 3))
         return bench.run_load("clients of the best rate", load, [event]).steady_rate
 
     before = best_rate()
@@ -63,7 +63,7 @@ def five_times_the_clients(bench: Bench) -> None:
         "overload, Retry-After ignored": {},
     }
     for name, settings in variants.items():
-        load = Load("book", FACTOR * connections, bench.seconds(12, 5), settings=settings)
+        load = Load("book", FACTOR * connections, bench.seconds(12, 4), settings=settings)
         flooded = _overload(bench, name, load, event, probed=event)
         after = best_rate()
         _compare(bench, flooded, (before + after) / 2)

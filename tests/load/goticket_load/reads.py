@@ -29,7 +29,7 @@ def public_routes(event: str) -> dict[str, str]:
 def reads(bench: Bench) -> None:
     """Measure every read as a ratio to the bare FastAPI of the same run."""
     [event] = bench.create_events()
-    seconds = bench.seconds(4, 2)
+    seconds = bench.seconds(5, 1)
     with baselines.bare_fastapi_server() as bare_url:
         for connections in CONNECTIONS:
             _public_reads(bench, event, connections, seconds, bare_url)
@@ -126,7 +126,7 @@ def _own_data(bench: Bench, event: str) -> dict[str, list[str]]:
 
 
 def _half_rate(bench: Bench, event: str) -> None:
-    """Measure the latency of public reads at half of their best rate, three times each."""
+    """Measure the latency of public reads at half of their best rate."""
     connections = CONNECTIONS[0]
     p99s = {}
     for name, path in public_routes(event).items():
@@ -144,7 +144,7 @@ def _half_rate(bench: Bench, event: str) -> None:
                 rate=best.rate / 2,
                 suffix=HALF_RATE,
             ).percentile_ms(99)
-            for _ in range(3)
+            for _ in range(1 if bench.quick else 3)
         )
     if p99s:
         bench.record_figure(f"reads, p99{HALF_RATE}", max(p99s.values()), " ms")
@@ -172,7 +172,7 @@ def reads_during_sale(bench: Bench) -> None:
     bench.warm_up(event)
     buyers = CONNECTIONS[0]
     readers = READERS_PER_BUYER * buyers
-    seconds = bench.seconds(6, 3)
+    seconds = bench.seconds(6, 2)
     book = Load("book", buyers, seconds)
 
     def alone() -> float:

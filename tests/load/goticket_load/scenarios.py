@@ -15,8 +15,6 @@ from goticket_load.stored_bookings import stored_bookings
 from goticket_load.unary import single_client, unary
 from goticket_load.wrk import Load
 
-HOLD_SECONDS = 5
-
 
 @dataclass(frozen=True)
 class Scenario:
@@ -86,14 +84,15 @@ def many_events(bench: Bench) -> None:
 
 def holds_and_reads(bench: Bench) -> None:
     """Holds that are confirmed, cancelled or left to expire, with ten reads per write."""
-    settings = {"BOOKING_HOLD_SECONDS": f"{HOLD_SECONDS}", "BOOKING_MAX_HOLDS_PER_BUYER": "1000"}
+    hold_seconds = int(bench.seconds(5, 2))
+    settings = {"BOOKING_HOLD_SECONDS": f"{hold_seconds}", "BOOKING_MAX_HOLDS_PER_BUYER": "1000"}
     bench.system.restart("booking serve", settings)
     events = bench.create_events(10)
     bench.warm_up(events[0])
-    load = Load("holds_and_reads", 64, bench.seconds(15, 4))
+    load = Load("holds_and_reads", 64, bench.seconds(15, 3))
     bench.run_load("holds and reads, 64", load, events)
     held = "SELECT count(*) FROM booking.bookings WHERE status = 'held'"
-    deadline = time.monotonic() + HOLD_SECONDS + 20
+    deadline = time.monotonic() + hold_seconds + 20
     while (overdue := int(bench.system.sql(held))) and time.monotonic() < deadline:
         time.sleep(0.5)
     expired = "SELECT count(*) FROM booking.bookings WHERE status = 'expired'"
@@ -159,16 +158,16 @@ def _emails(bench: Bench) -> int:
 
 SCENARIOS = (
     Scenario("pgbench", "Baseline: one transaction per booking", pgbench, 9, 4),
-    Scenario("unary", "Baseline: the unary path", unary, 47, 12),
-    Scenario("hot-event", "One hot event with large capacity", hot_event, 76, 22),
-    Scenario("single-client", "A single client", single_client, 50, 18),
-    Scenario("sell-out", "Sell-out and rejections", sell_out, 60, 10),
-    Scenario("many-events", "Many events at once", many_events, 40, 10),
-    Scenario("holds-and-reads", "Holds, expiries and reads", holds_and_reads, 45, 22),
-    Scenario("reads", "Reads, compared with bare FastAPI", reads, 150, 75),
-    Scenario("reads-during-sale", "A sale with readers", reads_during_sale, 25, 11),
-    Scenario("overload", "Overload", overload, 90, 40),
-    Scenario("replica", "A second replica", replica, 36, 12),
-    Scenario("stored-bookings", "Two million bookings stored", stored_bookings, 130, 22),
-    Scenario("relay-and-email", "Relay and notification", relay_and_email, 60, 18),
+    Scenario("unary", "Baseline: the unary path", unary, 47, 8),
+    Scenario("hot-event", "One hot event with large capacity", hot_event, 76, 20),
+    Scenario("single-client", "A single client", single_client, 50, 15),
+    Scenario("sell-out", "Sell-out and rejections", sell_out, 60, 8),
+    Scenario("many-events", "Many events at once", many_events, 40, 8),
+    Scenario("holds-and-reads", "Holds, expiries and reads", holds_and_reads, 45, 14),
+    Scenario("reads", "Reads, compared with bare FastAPI", reads, 150, 36),
+    Scenario("reads-during-sale", "A sale with readers", reads_during_sale, 25, 9),
+    Scenario("overload", "Overload", overload, 90, 30),
+    Scenario("replica", "A second replica", replica, 36, 10),
+    Scenario("stored-bookings", "Two million bookings stored", stored_bookings, 130, 18),
+    Scenario("relay-and-email", "Relay and notification", relay_and_email, 60, 15),
 )

@@ -20,7 +20,7 @@ def unary(bench: Bench) -> None:
     _switch_off(bench)
     event = bench.create_events()
     bench.warm_up(event[0])
-    seconds = bench.seconds(8, 2)
+    seconds = bench.seconds(8, 1)
     for connections in (1, 64) if bench.quick else (1, 16, 64, 256):
         bench.run_load(f"unary, {connections}", Load("book", connections, seconds), event)
     _switch_on(bench)
@@ -48,7 +48,7 @@ def single_client(bench: Bench) -> None:
         with _both_paths(bench, unary_first=turn % 2 == 1) as urls:
             event = bench.create_events()[0]
             bench.book_alternately(urls, event, bench.seconds(2, 1))  # warm-up
-            durations = bench.book_alternately(urls, event, bench.seconds(5, 2))
+            durations = bench.book_alternately(urls, event, bench.seconds(5, 1))
             for path, each in durations.items():
                 p50s[path].append(statistics.median(each))
                 bookings += len(each)
