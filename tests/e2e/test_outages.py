@@ -17,6 +17,7 @@ from goticket_testing.clients import (
     create_booking,
     create_event,
     eventually,
+    wait_for_availability,
 )
 from goticket_testing.stack import RunningStack
 
@@ -140,12 +141,7 @@ async def test_bookings_and_reads_work_without_redis(
     assert (await api.get("/api/v1/events")).status_code == 200
     await asyncio.to_thread(stack.redis.start)
     assert (await create_booking(api, buyer, event["id"], quantity=3)).status_code == 201
-
-    async def updated() -> bool:
-        response = await api.get(f"/api/v1/events/{event['id']}/availability")
-        return bool(response.json()["available"] == 4)
-
-    await eventually(updated)
+    await wait_for_availability(api, event["id"], 4, seconds=60)
 
 
 async def test_a_database_restart_causes_prompt_503s_and_then_bookings_succeed(
@@ -222,8 +218,7 @@ async def test_a_stopping_gateway_completes_its_requests_and_retries_return_the_
     assert {response.status_code for response in again} == {201}
     first_ids = {response.json()["id"] for response in completed}
     assert first_ids <= {response.json()["id"] for response in again}
-    availability = (await api.get(f"/api/v1/events/{event['id']}/availability")).json()
-    assert availability["available"] == event["capacity"] - len(buyers)
+    await wait_for_availability(api, event["id"], event["capacity"] - len(buyers))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from goticket_testing.clients import (
     create_event,
     event_body,
     eventually,
+    wait_for_availability,
 )
 
 
@@ -115,9 +116,13 @@ async def test_a_booking_its_tickets_and_the_availability_can_be_read(
     assert image.headers["content-type"].startswith("image/svg+xml")
     pdf = await api.get(f"/api/v1/tickets/{ticket['id']}/ticket.pdf", headers=buyer.headers)
     assert qr_codes(pdf.content) == [ticket["code"]]
-    availability = (await api.get(f"/api/v1/events/{event['id']}/availability")).json()
-    assert availability["available"] == 998
-    assert (await api.get(f"/api/v1/events/{event['id']}")).json()["availableSpots"] == 998
+    await wait_for_availability(api, event["id"], 998)
+
+    async def has_available_spots() -> bool:
+        response = await api.get(f"/api/v1/events/{event['id']}")
+        return bool(response.json()["availableSpots"] == 998)
+
+    await eventually(has_available_spots)
 
 
 async def test_a_hold_is_confirmed_and_a_cancelled_booking_returns_its_tickets(
@@ -135,8 +140,7 @@ async def test_a_hold_is_confirmed_and_a_cancelled_booking_returns_its_tickets(
     assert cancelled["status"] == "cancelled"
     again = await api.post(f"{path}/confirm", headers=buyer.headers)
     assert again.status_code == 409
-    availability = (await api.get(f"/api/v1/events/{event['id']}/availability")).json()
-    assert availability["available"] == 5
+    await wait_for_availability(api, event["id"], 5)
 
     await eventually(lambda: has_emails(mailbox, buyer, 2))
 
@@ -157,6 +161,24 @@ async def test_a_cancelled_event_cancels_its_bookings_and_notifies_the_buyers(
     await eventually(lambda: has_emails(mailbox, buyer, 2))
     assert (await api.get(path)).json()["status"] == "cancelled"
     assert (await create_booking(api, buyer, event["id"])).json()["error"] == "event_cancelled"
+
+
+async def test_a_changed_price_is_read_at_once_and_soon_applies_to_bookings(
+    api: httpx.AsyncClient, organizer: ApiUser, buyer: ApiUser
+) -> None:
+    event = await create_event(api, organizer, price=25000)
+    path = f"/api/v1/events/{event['id']}"
+    assert (await api.get(path)).json()["price"] == 25000  # now the gateway has it in its cache
+    changed = await api.patch(path, json={"price": 30000}, headers=organizer.headers)
+    assert changed.status_code == 200, changed.text
+    assert (await api.get(path, headers=organizer.headers)).json()["price"] == 30000
+
+    async def total_has_new_price() -> bool:
+        # The change reaches booking by a message.
+        booking = (await create_booking(api, buyer, event["id"])).json()
+        return bool(booking["total"] == 30000)
+
+    await eventually(total_has_new_price)
 
 
 async def test_an_account_registers_logs_in_refreshes_its_token_and_logs_out(

@@ -118,6 +118,18 @@ async def eventually(
         await asyncio.sleep(0.1)
 
 
+async def wait_for_availability(
+    api: httpx.AsyncClient, event_id: str, available: int, seconds: float = 10
+) -> None:
+    """Wait until an event has so many tickets available; cached answers may be a second old."""
+
+    async def has_availability() -> bool:
+        response = await api.get(f"/api/v1/events/{event_id}/availability")
+        return bool(response.json()["available"] == available)
+
+    await eventually(has_availability, seconds)
+
+
 @dataclass(frozen=True)
 class Mailbox:
     """The HTTP API of the local stack's mailbox."""
