@@ -37,6 +37,7 @@ lock: ## Renew requirements.lock to the newest releases
 .PHONY: new-service
 new-service: setup ## Create services/NAME with a working process (NAME=x)
 	@$(BIN)/python -m goticket_local.workspace new-service "$(NAME)"
+	@$(MAKE) --no-print-directory docs
 
 .PHONY: contracts
 contracts: setup ## Write .importlinter and mypy's search path from services/*/service.toml

@@ -125,8 +125,16 @@ def test_a_new_service_passes_the_type_check(copy: Path) -> None:
 
 @pytest.mark.timeout(600)
 def test_the_test_of_a_new_service_passes(copy: Path, copy_python: Path) -> None:
-    command = [copy_python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"services/{NAME}"]
-    assert "1 passed" in run([*command], copy)
+    command: list[str | Path] = [
+        copy_python,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        f"services/{NAME}",
+    ]
+    assert "1 passed" in run(command, copy)
 
 
 @pytest.mark.timeout(600)

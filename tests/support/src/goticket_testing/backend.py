@@ -164,9 +164,7 @@ def _images_available() -> bool:
 
     needed = [*IMAGES.values()]
     if not testcontainers_config.ryuk_disabled:
-        needed.append(
-            testcontainers_config.ryuk_image
-        )  # removes leftover containers
+        needed.append(testcontainers_config.ryuk_image)  # removes leftover containers
     missing = [image for image in needed if not _present(image)]
     timeout = PULL_SECONDS if programs.missing_packages() else PULL_SECONDS_WITH_ALTERNATIVE
     return all(_succeeds(["docker", "pull", "--quiet", image], timeout) for image in missing)

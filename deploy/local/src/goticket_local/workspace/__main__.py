@@ -39,8 +39,8 @@ def main() -> None:
 def _new_service(name: str) -> None:
     for path in create_service(CHECKOUT, name):
         print(path.relative_to(CHECKOUT))
-    print(f"\nNext: make lint types test T=services/{name}, then make up. See")
-    print("docs/howto/add-a-service.md.")
+    print(f"\nNext: make lint types, make test T=services/{name}, make up.")
+    print("docs/howto/add-a-service.md explains service.toml.")
 
 
 if __name__ == "__main__":

@@ -34,12 +34,12 @@ Comments = dict[tuple[int, ...], str]
 def proto_reference(checkout: Path) -> str:
     """The text of `docs/reference/protos.md`."""
     lines = [INTRODUCTION]
-    for file in _files(checkout):
+    for file in proto_files(checkout):
         lines += _file(file)
     return "\n".join(lines)
 
 
-def _files(checkout: Path) -> Sequence[FileDescriptorProto]:
+def proto_files(checkout: Path) -> Sequence[FileDescriptorProto]:
     """The protos as protoc parses them, comments included."""
     protos = sorted(
         str(path.relative_to(checkout)) for path in checkout.glob("protos/goticket/*/v*/*.proto")

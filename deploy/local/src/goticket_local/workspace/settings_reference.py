@@ -39,7 +39,7 @@ CONVENTIONS = {
     "retired_(ticket_)?keys": "Public keys in base64, newest first, joined by commas.",
     "notification_token": "Token that callers of NotificationDataService must present.",
     "smtp_(host|port)": "Host and port of the SMTP server.",
-    "smtp_tls": "starttls, implicit or none.",
+    "smtp_tls": "starttls, tls or none.",
     "smtp_(username|password)": "Login at the SMTP server; both or neither.",
     "sender": "From address of the e-mails, with a name.",
     "public_url": "Address of the API in links of e-mails.",
