@@ -5,17 +5,16 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Tests wait more than they compute: one worker more than the two cores they are meant for.
+# Tests mostly wait, so there is one worker more than the two cores of the reference machine.
 WORKERS ?= 3
-PACKAGES := libs/kernel libs/contracts libs/platform libs/documents services/identity services/catalog \
-	services/booking services/notification services/gateway deploy/local tests/support
-SOURCES := $(addsuffix /src,$(PACKAGES))
+PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml)) \
+	deploy/local tests/support
 PROTOS := $(sort $(wildcard protos/goticket/*/v1/*.proto))
 STUBS := libs/contracts/src
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .venv/.installed ## Create .venv with every pinned dependency and package
@@ -31,9 +30,22 @@ setup: .venv/.installed ## Create .venv with every pinned dependency and package
 lock: ## Renew requirements.lock to the newest releases
 	uv=$$(command -v $(BIN)/uv uv | head -1); \
 	$$uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-annotate --no-header --group dev pyproject.toml \
-		$(foreach p,kernel contracts platform documents gateway identity catalog booking notification local testing,--no-emit-package goticket-$(p)) \
+		--no-annotate --no-header --group dev pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES)) \
+		$(addprefix --no-emit-package ,$(shell sed -n 's/^name = "\(goticket-.*\)"$$/\1/p' $(addsuffix /pyproject.toml,$(PACKAGES)))) \
 		-o requirements.lock
+
+.PHONY: new-service
+new-service: setup ## Create services/NAME with a working process (NAME=x)
+	@$(BIN)/python -m goticket_local.workspace new-service "$(NAME)"
+	@$(MAKE) --no-print-directory docs
+
+.PHONY: contracts
+contracts: setup ## Write .importlinter and mypy's search path from services/*/service.toml
+	@$(BIN)/python -m goticket_local.workspace contracts
+
+.PHONY: docs
+docs: setup ## Write docs/settings.md and docs/reference/protos.md
+	@$(BIN)/python -m goticket_local.workspace docs
 
 .PHONY: proto
 proto: setup ## Generate stubs from protos/ into libs/contracts
@@ -78,7 +90,7 @@ test: setup ## Run every test against real servers (T=path narrows)
 	@$(BIN)/pytest $(or $(T),-n $(WORKERS) --max-worker-restart 0)
 
 .PHONY: chaos
-chaos: setup ## Break everything under load, then check every promise (SEED=7 SECONDS=180)
+chaos: setup ## Inject faults under load, then check every invariant (SEED=7 SECONDS=180)
 	@CHAOS_SEED=$(or $(SEED),any) CHAOS_SECONDS=$(or $(SECONDS),180) $(BIN)/pytest -s -m chaos tests/chaos/test_chaos.py
 
 .PHONY: bench

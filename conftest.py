@@ -1,6 +1,6 @@
-"""What every test of the workspace can use."""
+"""The pytest plugins of the workspace."""
 
-# In this order: each is imported before the next one may import it.
+# The order matters: a plugin may import only modules of earlier ones.
 pytest_plugins = [
     "goticket_testing.spread",
     "goticket_testing.plugin",

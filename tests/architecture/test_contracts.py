@@ -1,8 +1,7 @@
-"""The protos explain themselves, and the committed stubs are what they generate."""
+"""Every declaration in the protos has a comment, and the committed stubs are current."""
 
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,54 +9,47 @@ from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
     FileDescriptorProto,
-    FileDescriptorSet,
+)
+from goticket_local.workspace.proto_reference import (
+    ENUM_VALUES,
+    FILE_ENUMS,
+    FILE_MESSAGES,
+    FILE_PACKAGE,
+    FILE_SERVICES,
+    MESSAGE_ENUMS,
+    MESSAGE_FIELDS,
+    MESSAGE_MESSAGES,
+    SERVICE_METHODS,
+    proto_files,
 )
 
 ROOT = Path(__file__).parents[2]
 STUBS = ROOT / "libs" / "contracts" / "src" / "goticket"
 
-# Field numbers in descriptor.proto: the steps of a path to a declaration.
-FILE_PACKAGE, FILE_MESSAGES, FILE_ENUMS, FILE_SERVICES = 2, 4, 5, 6
-MESSAGE_FIELDS, MESSAGE_MESSAGES, MESSAGE_ENUMS = 2, 3, 4
-ENUM_VALUES, SERVICE_METHODS = 2, 2
-
 Declaration = tuple[str, tuple[int, ...]]
-"""A name and the path at which protoc keeps its comments."""
+"""A name and the path of its comments in protoc's output."""
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[FileDescriptorProto]:
-    """Our protos as protoc reads them, comments included."""
-    protos = sorted(
-        str(path.relative_to(ROOT)) for path in ROOT.glob("protos/goticket/*/v1/*.proto")
-    )
-    out = tmp_path_factory.mktemp("protos") / "goticket.binpb"
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "grpc_tools.protoc", "-Iprotos"),
-            *("--include_source_info", f"--descriptor_set_out={out}", *protos),
-        ],
-        cwd=ROOT,
-        check=True,
-        timeout=60,
-    )
-    return list(FileDescriptorSet.FromString(out.read_bytes()).file)
+def files() -> Sequence[FileDescriptorProto]:
+    """The protos as protoc parses them, comments included."""
+    return proto_files(ROOT)
 
 
-def test_every_declaration_has_a_comment(files: list[FileDescriptorProto]) -> None:
+def test_every_declaration_has_a_comment(files: Sequence[FileDescriptorProto]) -> None:
     assert files
-    silent = [
+    without = [
         f"{file.name}: {name}"
         for file in files
         for commented in [_commented(file)]
         for name, path in _declarations(file)
         if path not in commented
     ]
-    assert silent == []
+    assert without == []
 
 
 def test_a_package_is_named_like_its_folder_and_version(
-    files: list[FileDescriptorProto],
+    files: Sequence[FileDescriptorProto],
 ) -> None:
     assert [file.package for file in files] == [
         str(Path(file.name).parent).replace("/", ".") for file in files
@@ -110,7 +102,7 @@ def _declarations(file: FileDescriptorProto) -> Iterator[Declaration]:
 def _of_message(
     message: DescriptorProto, name: str, path: tuple[int, ...]
 ) -> Iterator[Declaration]:
-    if message.options.map_entry:  # made by protoc for a map field, which has the comment
+    if message.options.map_entry:  # protoc generates it for a map field, which has the comment
         return
     yield name, path
     for index, field in enumerate(message.field):

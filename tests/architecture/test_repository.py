@@ -1,4 +1,4 @@
-"""What is committed: no index hosts, pinned dependencies, and each package's own list of them."""
+"""Committed files name no index host; dependencies are pinned and listed by each package."""
 
 import ast
 import re
@@ -24,7 +24,7 @@ LAYERED = [
     package for package in SERVICES if (ROOT / package / "src" / package.name / "domain").is_dir()
 ]
 
-# In pieces: this file is committed too.
+# In parts, because this file is committed too.
 INDEX_HOSTS = [
     ".".join(parts)
     for parts in (
@@ -40,7 +40,7 @@ INDEX_HOSTS = [
 ]
 
 OWN_DISTRIBUTIONS = {"goticket": "goticket-contracts"}
-"""Where the name of a first-party package says nothing about its distribution."""
+"""Distributions of first-party packages whose name is not derived from the package's."""
 
 USED_UNIMPORTED = {
     "fastapi-swagger": "ships Swagger UI 5 as files, which the gateway serves",
@@ -48,7 +48,7 @@ USED_UNIMPORTED = {
     "httptools": "uvicorn parses HTTP with it",
     "tzdata": "zoneinfo reads time zones from it where the system has none",
 }
-"""Distributions that do their work without being imported by us, and what that is."""
+"""Distributions that are used without an import, and their purpose."""
 
 PIN = re.compile(r"[A-Za-z0-9._-]+==[^\s;]+( ; .+)? \\")
 HASH = re.compile(r" {4}--hash=sha256:[0-9a-f]{64}( \\)?")
@@ -60,7 +60,7 @@ def test_no_committed_file_names_a_package_index() -> None:
     )
     paths = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
     assert paths
-    naming = [
+    matches = [
         f"{path.relative_to(ROOT)}: {host}"
         for path in paths
         if path.is_file()  # not one deleted in the working tree
@@ -68,36 +68,36 @@ def test_no_committed_file_names_a_package_index() -> None:
         for host in INDEX_HOSTS
         if host.encode() in text
     ]
-    assert naming == []
+    assert matches == []
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-bootstrap.lock"])
-def test_a_lock_holds_exact_versions_with_hashes_and_nothing_else(name: str) -> None:
+def test_a_lock_has_exact_versions_with_hashes_only(name: str) -> None:
     lines = [
         line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")
     ]
     assert lines
-    odd = [line for line in lines if not PIN.fullmatch(line) and not HASH.fullmatch(line)]
-    assert odd == []
+    invalid = [line for line in lines if not PIN.fullmatch(line) and not HASH.fullmatch(line)]
+    assert invalid == []
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         # A pin is followed by its hashes; only the last hash of a pin has no backslash.
         assert line.endswith("\\") == bool(HASH.fullmatch(following)), line
 
 
-def test_the_lock_pins_everything_that_is_asked_for() -> None:
+def test_the_lock_pins_every_listed_dependency() -> None:
     pinned = {
         _normal(line.partition("==")[0])
         for line in (ROOT / "requirements.lock").read_text().splitlines()
         if "==" in line and not line.startswith(" ")
     }
     root = _project(Path())
-    asked = {name for package in PACKAGES for name in _listed(package)}
-    asked |= {_distribution(text) for text in root["dependency-groups"]["dev"]}
-    assert {name for name in asked - pinned if not name.startswith("goticket-")} == set()
+    required = {name for package in PACKAGES for name in _listed(package)}
+    required |= {_distribution(text) for text in root["dependency-groups"]["dev"]}
+    assert {name for name in required - pinned if not name.startswith("goticket-")} == set()
 
 
 @pytest.mark.parametrize("package", SERVICES, ids=str)
-def test_a_service_lists_what_it_imports_and_nothing_else(package: Path) -> None:
+def test_a_service_lists_exactly_the_distributions_that_it_imports(package: Path) -> None:
     listed, imported = _listed(package), _imported(package)
     missing = {name: files for name, files in imported.items() if name not in listed}
     unused = listed - imported.keys() - USED_UNIMPORTED.keys()
@@ -106,10 +106,10 @@ def test_a_service_lists_what_it_imports_and_nothing_else(package: Path) -> None
 
 @pytest.mark.parametrize("layers", [("domain",), ("application", "domain")], ids=" ".join)
 @pytest.mark.parametrize("package", LAYERED, ids=str)
-def test_the_inner_layers_need_the_standard_library_and_each_other_alone(
+def test_the_inner_layers_import_only_the_standard_library_the_kernel_and_each_other(
     package: Path, layers: tuple[str, ...]
 ) -> None:
-    allowed = tuple(f"{package.name}.{layer}" for layer in layers)
+    allowed = ("goticket_kernel.", *(f"{package.name}.{layer}" for layer in layers))
     foreign = [
         f"{path.name}: {names[-1]}"
         for path in (ROOT / package / "src" / package.name / layers[0]).rglob("*.py")
@@ -141,7 +141,7 @@ def _normal(name: str) -> str:
 
 
 def _imported(package: Path) -> dict[str, set[str]]:
-    """Map each distribution that a package imports to the files that do."""
+    """Map each distribution that a package imports to the importing files."""
     own = _normal(_project(package)["project"]["name"])  # type: ignore[arg-type]  # a string here
     found: dict[str, set[str]] = defaultdict(set)
     for path in (ROOT / package / "src").rglob("*.py"):
@@ -153,7 +153,7 @@ def _imported(package: Path) -> dict[str, set[str]]:
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[str, ...]]:
-    """Yield the dotted names an import may mean, the longest first."""
+    """Yield the dotted names that an import can refer to, the longest first."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name,) for alias in node.names)
@@ -162,7 +162,7 @@ def _imports(tree: ast.AST) -> Iterator[tuple[str, ...]]:
 
 
 def _owner(names: tuple[str, ...]) -> str | None:
-    """Return the distribution that holds the module; None for the standard library."""
+    """Return the distribution that contains the module; None for the standard library."""
     top = names[-1].partition(".")[0]
     if top in sys.stdlib_module_names:
         return None
@@ -170,13 +170,13 @@ def _owner(names: tuple[str, ...]) -> str | None:
         if top == prefix or top.startswith(f"{prefix}_"):
             return OWN_DISTRIBUTIONS.get(top) or f"goticket-{top.removeprefix('goticket_')}"
     owners = [_modules()[name] for name in names if name in _modules()]
-    assert owners, f"nothing installed holds {names[-1]}"
+    assert owners, f"no installed distribution contains {names[-1]}"
     return owners[0]
 
 
 @cache
 def _modules() -> dict[str, str]:
-    """Map every installed module to its distribution: top names may be shared by many."""
+    """Map every installed module to its distribution. Distributions may share a top-level name."""
     modules: dict[str, str] = {}
     for distribution in metadata.distributions():
         for file in distribution.files or ():

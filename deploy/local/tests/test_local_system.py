@@ -1,55 +1,68 @@
-"""What surrounds the processes: ports, secrets, folders and messages."""
+"""Ports, secrets, settings and messages of the local system."""
 
+import json
 import re
 import socket
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from goticket_local import programs, system
 from goticket_local.local import LocalSystem, PortsBusy
-from goticket_local.quickstart import session
+from goticket_local.manifest import databases, load_services
+from goticket_local.quickstart import example_session
+from goticket_local.stack.config import StackConfig, process_configs
 from goticket_local.stack.ports import Ports
-from goticket_local.stack.secrets import ROLES, Secrets
-from goticket_local.stack.services import StackConfig, services
+from goticket_local.stack.secrets import Secrets
+
+SERVICES = load_services()
 
 
-def config(ports: Ports) -> StackConfig:
+def config(secrets: Secrets) -> StackConfig:
     return StackConfig(
-        ports=ports,
-        database_urls={role: f"postgresql://{role}@db/goticket" for role in ROLES},
+        ports=Ports.default(),
+        database_urls={name: f"postgresql://{name}@db/goticket" for name in databases(SERVICES)},
         redis_url="redis://cache",
         amqp_url="amqp://broker",
-        signing_key="c2lnbmluZw==",
-        ticket_key="dGlja2V0",
-        admin_email="admin@goticket.example",
-        admin_password="secret",
+        secrets=secrets.services,
     )
 
 
-def test_every_port_is_for_one_thing() -> None:
-    ports = list(Ports().named().values())
+def with_port(ports: Ports, name: str, number: int) -> Ports:
+    return Ports({**ports.numbers, name: number})
+
+
+def test_every_port_has_one_purpose() -> None:
+    ports = list(Ports.default().numbers.values())
     assert len(set(ports)) == len(ports)
 
 
 def test_a_port_can_be_chosen_by_its_variable() -> None:
-    chosen = Ports.chosen({"GOTICKET_GATEWAY_PORT": "8081", "GOTICKET_INBOX_PORT": ""})
-    assert chosen == replace(Ports(), gateway=8081)
+    chosen = Ports.chosen({"GOTICKET_GATEWAY_PORT": "8081", "GOTICKET_MAILBOX_PORT": ""})
+    assert chosen == with_port(Ports.default(), "gateway", 8081)
 
 
-def test_the_ports_of_a_running_system_are_remembered(tmp_path: Path) -> None:
+def test_the_ports_of_a_running_system_are_stored(tmp_path: Path) -> None:
     assert Ports.load(tmp_path / "ports.json") is None
-    replace(Ports(), gateway=8081).save(tmp_path / "ports.json")
-    assert Ports.load(tmp_path / "ports.json") == replace(Ports(), gateway=8081)
+    ports = with_port(Ports.default(), "gateway", 8081)
+    ports.save(tmp_path / "ports.json")
+    assert Ports.load(tmp_path / "ports.json") == ports
 
 
-def test_a_busy_port_is_named_with_what_it_is_for_and_the_way_out(tmp_path: Path) -> None:
+def test_a_service_added_to_a_running_system_gets_its_default_ports(tmp_path: Path) -> None:
+    (tmp_path / "ports.json").write_text('{"gateway": 8081}')
+    ports = Ports.load(tmp_path / "ports.json")
+    assert ports == with_port(Ports.default(), "gateway", 8081)
+
+
+def test_the_error_for_a_busy_port_has_its_name_and_its_variable(
+    tmp_path: Path,
+) -> None:
     local = LocalSystem(tmp_path, print)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        local.ports = replace(Ports.free(), gateway=port)
+        local.ports = with_port(Ports.free(), "gateway", port)
         with pytest.raises(PortsBusy) as busy:
             local.check_ports()
     message = str(busy.value)
@@ -58,45 +71,61 @@ def test_a_busy_port_is_named_with_what_it_is_for_and_the_way_out(tmp_path: Path
     assert len(message.splitlines()) == 1
 
 
-def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:
+def test_secrets_are_generated_once_and_only_their_owner_can_read_them(tmp_path: Path) -> None:
     file = tmp_path / "secrets.json"
-    first = Secrets.kept_in(file)
-    assert Secrets.kept_in(file) == first
+    first = Secrets.stored_in(file)
+    assert Secrets.stored_in(file) == first
     assert file.stat().st_mode & 0o777 == 0o600
-    assert first.signing_key != first.ticket_key
+    assert len(set(first.services.values())) == len(first.services)
     assert first.postgres not in repr(first)
 
 
-def test_every_process_gets_its_settings_under_its_own_prefix() -> None:
-    table = services(config(Ports()))
-    for service in table:
-        prefix = service.command.split()[0].upper()
-        assert all(name.startswith(f"{prefix}_") for name in service.environment)
-        assert service.environment[f"{prefix}_METRICS_LISTEN"] == f"127.0.0.1:{service.ops_port}"
-    assert len({service.ops_port for service in table}) == len(table)
+def test_a_secret_that_a_service_declares_later_is_added_to_the_stored_ones(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.json"
+    first = Secrets.stored_in(file)
+    stored = json.loads(file.read_text())
+    del stored["services"]["booking.secrets.notification_token"]
+    file.write_text(json.dumps(stored))
+    second = Secrets.stored_in(file)
+    assert second.roles == first.roles
+    assert len(second.services["booking.secrets.notification_token"]) >= 32
+    assert Secrets.stored_in(file) == second
 
 
-def test_only_the_issuer_of_tokens_and_tickets_has_the_keys() -> None:
+def test_every_process_gets_its_settings_with_its_own_prefix() -> None:
+    processes = process_configs(config(Secrets.generate()))
+    for process in processes:
+        prefix = process.command.split()[0].upper()
+        assert all(name.startswith(f"{prefix}_") for name in process.environment)
+        assert process.environment[f"{prefix}_METRICS_LISTEN"] == f"127.0.0.1:{process.ops_port}"
+    assert len({process.ops_port for process in processes}) == len(processes)
+
+
+def test_a_secret_is_given_only_to_the_processes_that_use_it() -> None:
+    secrets = Secrets.generate()
     holders = {
-        service.command: {
-            value for value in service.environment.values() if value in {"c2lnbmluZw==", "dGlja2V0"}
+        name: {
+            process.command
+            for process in process_configs(config(secrets))
+            if secret in process.environment.values()
         }
-        for service in services(config(Ports()))
+        for name, secret in secrets.services.items()
     }
-    assert {command for command, keys in holders.items() if keys} == {
-        "identity serve",
-        "booking serve",
+    assert holders == {
+        "identity.secrets.signing_key": {"identity serve"},
+        "booking.secrets.ticket_key": {"booking serve"},
+        "booking.secrets.notification_token": {"booking serve", "notification worker"},
     }
 
 
-def test_the_printed_session_has_no_gaps() -> None:
-    text = session("http://127.0.0.1:8080", "http://127.0.0.1:8025")
+def test_the_printed_session_has_no_placeholders() -> None:
+    text = example_session("http://127.0.0.1:8080", "http://127.0.0.1:8025")
     assert re.findall(r"\{[a-z_]+\}", text) == []
 
 
-def test_without_rights_one_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_one_error_has_the_command_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "missing_packages", lambda: ["postgresql", "redis-server"])
-    monkeypatch.setattr(system, "_rights", lambda: None)
+    monkeypatch.setattr(system, "_root_prefix", lambda: None)
     with pytest.raises(system.CannotInstall) as refused:
         system.ensure_packages()
     assert "apt-get install --no-install-recommends postgresql postgresql-contrib redis-server" in (
@@ -104,7 +133,7 @@ def test_without_rights_one_message_says_what_to_install(monkeypatch: pytest.Mon
     )
 
 
-def test_down_without_anything_running_is_harmless(tmp_path: Path) -> None:
-    said: list[str] = []
-    LocalSystem(tmp_path, said.append).down()
-    assert said == ["Nothing runs."]
+def test_down_without_a_running_process_does_nothing(tmp_path: Path) -> None:
+    lines: list[str] = []
+    LocalSystem(tmp_path, lines.append).down()
+    assert lines == ["Nothing runs."]

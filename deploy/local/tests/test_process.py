@@ -1,4 +1,4 @@
-"""Processes that outlive their starter, and pid files that never name a stranger."""
+"""Processes that outlive their starter, and their pid files."""
 
 import asyncio
 import contextlib
@@ -14,14 +14,14 @@ import grpc
 import pytest
 from goticket_local.process import Identity, Process, StartFailed, wait_until
 from goticket_local.reaper import attach
-from goticket_local.servers.base import plain_environment
+from goticket_local.servers.base import minimal_environment
 from goticket_local.servers.postgres import ACCOUNT
 from goticket_local.supervisor import supervise
 
-STUBBORN = """
+IGNORES_SIGTERM = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print("deaf", flush=True)
+print("started", flush=True)
 time.sleep(600)
 """
 SESSION = """
@@ -60,7 +60,7 @@ class Processes:
         process = Process(
             name,
             argv,
-            env=plain_environment(),
+            env=minimal_environment(),
             run_dir=self.folder / "run",
             log=self.folder / f"{name}.log",
             user=user,
@@ -80,7 +80,7 @@ def runs(process: Process, program: str) -> bool:
     return wait_until(lambda: running() == program, 20)
 
 
-def said(process: Process, word: str) -> bool:
+def has_logged(process: Process, word: str) -> bool:
     return wait_until(lambda: word in process.log_tail(), 20)
 
 
@@ -94,7 +94,7 @@ def test_a_process_is_found_again_by_its_pid_file(processes: Processes) -> None:
     assert Process.at(process.pid_file).alive
 
 
-def test_a_pid_file_of_a_recycled_pid_names_nobody(processes: Processes) -> None:
+def test_a_pid_file_of_a_reused_pid_is_ignored(processes: Processes) -> None:
     process = processes.make("sleep", "600")
     mine = Identity.of(os.getpid())
     assert mine is not None
@@ -108,35 +108,35 @@ def test_a_pid_file_of_a_recycled_pid_names_nobody(processes: Processes) -> None
 
 
 @pytest.mark.parametrize("content", ["", "17", "seventeen 1 2", "1 2 3 4"])
-def test_a_damaged_pid_file_names_nobody(processes: Processes, content: str) -> None:
+def test_a_damaged_pid_file_is_ignored(processes: Processes, content: str) -> None:
     process = processes.make("sleep", "600")
     process.pid_file.parent.mkdir()
     process.pid_file.write_text(content)
     assert process.pid is None
 
 
-def test_a_process_that_ignores_the_request_is_killed_after_the_grace(
+def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period(
     processes: Processes,
 ) -> None:
-    process = processes.python(STUBBORN)
+    process = processes.python(IGNORES_SIGTERM)
     process.start()
-    assert said(process, "deaf")
+    assert has_logged(process, "started")
     assert process.stop(grace_seconds=0.2) is False
     assert not process.alive
     assert process.exit_code == -signal.SIGKILL
 
 
-def test_a_process_that_ends_when_asked_says_how(processes: Processes) -> None:
+def test_a_stopped_process_has_an_exit_code(processes: Processes) -> None:
     process = processes.make("sleep", "600")
     process.start()
     assert process.stop() is True
     assert process.exit_code == -signal.SIGTERM
 
 
-def test_a_kill_reaches_the_children_too(processes: Processes) -> None:
+def test_a_kill_includes_the_children(processes: Processes) -> None:
     process = processes.python(PARENT)
     process.start()
-    assert said(process, "parent")
+    assert has_logged(process, "parent")
 
     def children() -> list[str]:
         listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
@@ -148,7 +148,7 @@ def test_a_kill_reaches_the_children_too(processes: Processes) -> None:
     assert Identity.of(int(child)) is None
 
 
-def test_a_program_that_is_not_there_is_an_error_at_once(processes: Processes) -> None:
+def test_a_missing_program_is_an_error(processes: Processes) -> None:
     with pytest.raises((StartFailed, FileNotFoundError)):
         processes.make("/no/such/program").start()
 
@@ -185,10 +185,10 @@ async def grpc_calls() -> AsyncIterator[None]:
     await server.stop(grace=None)
 
 
-def test_the_tail_of_a_log_begins_with_the_last_start(processes: Processes) -> None:
+def test_the_tail_of_a_log_begins_at_the_last_start(processes: Processes) -> None:
     process = processes.python("print('before', flush=True); import time; time.sleep(600)")
     process.start()
-    assert said(process, "before")
+    assert has_logged(process, "before")
     process.kill()
     process.argv = ["sleep", "600"]
     process.start()
@@ -196,7 +196,7 @@ def test_the_tail_of_a_log_begins_with_the_last_start(processes: Processes) -> N
     assert "before" in process.log.read_text()
 
 
-def test_what_a_killed_session_leaves_is_reaped(tmp_path: Path) -> None:
+def test_the_processes_of_a_killed_session_are_reaped(tmp_path: Path) -> None:
     folder = tmp_path / "session"
     done = subprocess.run(
         [sys.executable, "-c", SESSION, str(folder)], capture_output=True, text=True, check=False
@@ -208,7 +208,7 @@ def test_what_a_killed_session_leaves_is_reaped(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_session_that_ends_in_order_leaves_no_reaper(tmp_path: Path) -> None:
+def test_a_session_that_ends_normally_leaves_no_reaper(tmp_path: Path) -> None:
     folder = tmp_path / "session"
     folder.mkdir()
     with attach(folder) as reaper:
@@ -217,19 +217,19 @@ def test_a_session_that_ends_in_order_leaves_no_reaper(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_crashed_process_is_started_again(processes: Processes) -> None:
+def test_a_crashed_process_is_restarted(processes: Processes) -> None:
     process = processes.make("sleep", "600")
     process.start()
     crashed = process.pid
     assert crashed is not None
-    said: list[str] = []
+    reports: list[str] = []
     stop = Event()
-    watch = Thread(target=supervise, args=([process], said.append, stop))
+    watch = Thread(target=supervise, args=([process], reports.append, stop))
     watch.start()
     try:
         os.kill(crashed, signal.SIGKILL)
         assert wait_until(lambda: process.pid not in {None, crashed}, 20)
-        assert said == ["some service has ended; starting it again"]
+        assert reports == ["some service has ended; restarting it"]
     finally:
         stop.set()
         watch.join()

@@ -1,4 +1,4 @@
-"""The private servers: real, alone on their ports, and gone when told."""
+"""The private servers: start, stop, kill and restart of real processes."""
 
 import os
 import pwd
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from goticket_local import reaper, system
-from goticket_local.ports import described, free_port, free_ports, is_busy, listener
+from goticket_local.ports import describe_process, free_port, free_ports, is_busy, listener
 from goticket_local.process import Identity, StartFailed
 from goticket_local.servers import PostgresServer, RabbitPorts, RabbitServer, RedisServer
 from goticket_local.servers.base import Server
@@ -58,13 +58,13 @@ def server(request: pytest.FixtureRequest) -> Server:
     return server
 
 
-def test_starting_a_server_that_runs_is_harmless(server: Server) -> None:
+def test_starting_a_running_server_changes_nothing(server: Server) -> None:
     first = server.pid
     server.start()
     assert server.pid == first
 
 
-def test_a_server_comes_back_after_a_kill(server: Server) -> None:
+def test_a_killed_server_can_be_started(server: Server) -> None:
     first = server.pid
     server.kill()
     assert not server.alive
@@ -73,7 +73,7 @@ def test_a_server_comes_back_after_a_kill(server: Server) -> None:
 
 
 @pytest.mark.parametrize("name", ["postgres", "redis"])  # slow and no different for RabbitMQ
-def test_a_server_comes_back_after_a_stop(name: str, request: pytest.FixtureRequest) -> None:
+def test_a_stopped_server_can_be_started(name: str, request: pytest.FixtureRequest) -> None:
     server: Server = request.getfixturevalue(name)
     server.start()
     server.stop()
@@ -88,7 +88,7 @@ def test_a_server_listens_on_the_loopback_interface_only(server: Server) -> None
     assert all(address.startswith(("127.0.0.1:", "[::1]:")) for address in mine), mine
 
 
-def test_a_virtual_host_with_a_slash_in_its_name_can_be_made(rabbitmq: RabbitServer) -> None:
+def test_a_virtual_host_with_a_slash_in_its_name_can_be_created(rabbitmq: RabbitServer) -> None:
     rabbitmq.start()
     rabbitmq.add_vhost("a/b")
     rabbitmq.add_vhost("a/b")
@@ -117,14 +117,14 @@ def test_psql_variables_survive_quotes_and_backslashes(postgres: PostgresServer)
     assert postgres.run_sql("postgres", "SELECT :'value'", {"value": value}) == value
 
 
-def test_creating_a_database_twice_is_harmless(postgres: PostgresServer) -> None:
+def test_creating_a_database_twice_changes_nothing(postgres: PostgresServer) -> None:
     postgres.start()
     postgres.create_database("twice")
     postgres.create_database("twice")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account run PostgreSQL")
-def test_postgres_runs_for_a_checkout_in_a_folder_only_root_may_enter(tmp_path: Path) -> None:
+def test_postgres_runs_for_a_checkout_that_only_root_can_access(tmp_path: Path) -> None:
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     server = PostgresServer(
@@ -140,7 +140,7 @@ def test_postgres_runs_for_a_checkout_in_a_folder_only_root_may_enter(tmp_path: 
     assert not outside.parent.exists()
 
 
-def test_a_server_that_cannot_start_says_why(redis: RedisServer, folder: Path) -> None:
+def test_the_error_of_a_failed_start_has_the_log(redis: RedisServer, folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -151,13 +151,13 @@ def test_a_server_that_cannot_start_says_why(redis: RedisServer, folder: Path) -
         assert not refused.alive
 
 
-def test_a_busy_port_is_told_with_who_holds_it() -> None:
+def test_the_holder_of_a_busy_port_is_found() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         assert is_busy(port)
-        assert f"pid {os.getpid()}" in described(listener(port))
+        assert f"pid {os.getpid()}" in describe_process(listener(port))
 
 
 def test_free_ports_are_all_different() -> None:

@@ -5,12 +5,12 @@ import smtplib
 import aio_pika
 import asyncpg
 import pytest
-from goticket_local.inbox.process import InboxProcess
+from goticket_local.mailbox.process import MailboxProcess
 from goticket_testing.databases import Postgres
 from redis.asyncio import Redis
 
 
-async def test_a_role_reaches_its_own_schema_and_no_other(postgres_server: Postgres) -> None:
+async def test_a_role_can_use_only_its_own_schema(postgres_server: Postgres) -> None:
     postgres_server.create_database("roles")
     connection = await asyncpg.connect(postgres_server.dsn("booking", "roles"))
     try:
@@ -49,7 +49,7 @@ async def test_redis_is_another_database_for_the_next_test(redis_url: str) -> No
         assert await client.get("left") is None
 
 
-async def test_a_virtual_host_takes_messages(amqp_url: str) -> None:
+async def test_a_virtual_host_delivers_messages(amqp_url: str) -> None:
     connection = await aio_pika.connect(amqp_url)
     async with connection:
         channel = await connection.channel()
@@ -69,14 +69,14 @@ async def test_the_next_virtual_host_is_empty(amqp_url: str) -> None:
             await channel.get_queue("mine")
 
 
-def test_the_inbox_has_what_was_sent_to_it(smtp_inbox: InboxProcess) -> None:
-    with smtplib.SMTP(smtp_inbox.host, smtp_inbox.port) as client:
+def test_the_mailbox_stores_a_sent_mail(smtp_mailbox: MailboxProcess) -> None:
+    with smtplib.SMTP(smtp_mailbox.host, smtp_mailbox.port) as client:
         client.sendmail(
             "a@goticket.example", "b@goticket.example", b"Subject: Hello\r\n\r\nYou\r\n"
         )
-    (mail,) = smtp_inbox.messages("to:b@goticket.example")
-    assert smtp_inbox.message(mail["ID"])["Text"].strip() == "You"
+    (mail,) = smtp_mailbox.messages("to:b@goticket.example")
+    assert smtp_mailbox.message(mail["ID"])["Text"].strip() == "You"
 
 
-def test_the_inbox_of_the_next_test_is_empty(smtp_inbox: InboxProcess) -> None:
-    assert smtp_inbox.messages() == []
+def test_the_mailbox_of_the_next_test_is_empty(smtp_mailbox: MailboxProcess) -> None:
+    assert smtp_mailbox.messages() == []

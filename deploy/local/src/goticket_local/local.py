@@ -1,7 +1,8 @@
-"""The system of one checkout: servers and processes with their data under one folder."""
+"""The system of one checkout: servers and processes with their data in one folder."""
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Collection
 from functools import cached_property
@@ -10,55 +11,57 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from goticket_local import system
-from goticket_local.ports import described, is_busy, listener
+from goticket_local.concurrency import run_concurrently
+from goticket_local.manifest import databases, load_services
+from goticket_local.ports import describe_process, is_busy, listener
 from goticket_local.process import Process
 from goticket_local.servers import PostgresServer, RabbitPorts, RabbitServer, RedisServer
-from goticket_local.servers.base import Server
-from goticket_local.stack.accounts import ADMIN, PASSWORD, ensure_accounts
+from goticket_local.servers.base import Server, minimal_environment
+from goticket_local.stack.accounts import ensure_accounts
+from goticket_local.stack.bootstrap import bootstrap_script
+from goticket_local.stack.config import StackConfig
 from goticket_local.stack.ports import Ports, variable
-from goticket_local.stack.secrets import ROLES, Secrets
-from goticket_local.stack.services import StackConfig
-from goticket_local.stack.stack import Stack, at_once
-from goticket_local.supervisor import supervisor
+from goticket_local.stack.secrets import Secrets
+from goticket_local.stack.stack import Stack
 
 DATABASE = "goticket"
-# What a service's process may be told besides: BOOKING_LOG_LEVEL=DEBUG make up
-PREFIXES = ("GATEWAY_", "IDENTITY_", "CATALOG_", "BOOKING_", "NOTIFICATION_")
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
+"""Takes a line of progress for the user."""
 
 
 class PortsBusy(Exception):
-    """Somebody else listens where GoTicket would."""
+    """Another program listens on a port that GoTicket needs."""
 
 
 class LocalSystem:
-    """GoTicket without containers: `up`, `down`, `reset` and what they are made of."""
+    """GoTicket without containers: `up`, `down`, `reset` and the parts they use."""
 
-    def __init__(self, checkout: Path, say: Say) -> None:
+    def __init__(self, checkout: Path, report: Report) -> None:
         self.checkout = checkout
         self.folder = checkout / ".local"
         self.run_dir = self.folder / "run"
         self.log_dir = self.folder / "logs"
-        self.say = say
+        self.report = report
+        self.services = load_services()
 
     @cached_property
     def ports(self) -> Ports:
-        """Those it runs on, or those it would be started on."""
+        """The ports that the system runs on, or would be started on."""
         runs = any(process.alive for process in self.processes())
         return (Ports.load(self.folder / "ports.json") if runs else None) or Ports.chosen()
 
     @cached_property
     def secrets(self) -> Secrets:
-        """This checkout's own."""
-        return Secrets.kept_in(self.folder / "secrets.json")
+        """The secrets of this checkout."""
+        return Secrets.stored_in(self.folder / "secrets.json")
 
     @cached_property
     def postgres(self) -> PostgresServer:
-        """The database server; durable: what was booked survives a power cut."""
+        """The database server. It is durable: committed bookings survive a power cut."""
         return PostgresServer(
             self.folder / "postgres",
-            self.ports.postgres,
+            self.ports["postgres"],
             password=self.secrets.postgres,
             run_dir=self.run_dir,
             log_dir=self.log_dir,
@@ -69,7 +72,7 @@ class LocalSystem:
         """The cache."""
         return RedisServer(
             self.folder / "redis",
-            self.ports.redis,
+            self.ports["redis"],
             password=self.secrets.redis,
             run_dir=self.run_dir,
             log_dir=self.log_dir,
@@ -79,10 +82,10 @@ class LocalSystem:
     def rabbitmq(self) -> RabbitServer:
         """The message broker."""
         ports = RabbitPorts(
-            amqp=self.ports.rabbitmq,
-            management=self.ports.rabbitmq_management,
-            distribution=self.ports.rabbitmq_distribution,
-            port_mapper=self.ports.rabbitmq_port_mapper,
+            amqp=self.ports["rabbitmq"],
+            management=self.ports["rabbitmq_management"],
+            distribution=self.ports["rabbitmq_distribution"],
+            port_mapper=self.ports["rabbitmq_port_mapper"],
         )
         return RabbitServer(
             self.folder / "rabbitmq",
@@ -94,7 +97,7 @@ class LocalSystem:
 
     @cached_property
     def servers(self) -> list[Server]:
-        """The servers."""
+        """PostgreSQL, Redis and RabbitMQ."""
         return [self.postgres, self.redis, self.rabbitmq]
 
     @cached_property
@@ -103,80 +106,91 @@ class LocalSystem:
         config = StackConfig(
             ports=self.ports,
             database_urls={
-                role: self.postgres.dsn(role, self.secrets.roles[role], DATABASE) for role in ROLES
+                service: self.postgres.dsn(database.role, self.secrets.roles[service], DATABASE)
+                for service, database in databases(self.services).items()
             },
             redis_url=self.redis.url(),
             amqp_url=self.rabbitmq.amqp_url(),
-            signing_key=self.secrets.signing_key,
-            ticket_key=self.secrets.ticket_key,
-            admin_email=ADMIN,
-            admin_password=PASSWORD,
+            secrets=self.secrets.services,
         )
-        environment = {k: v for k, v in os.environ.items() if k.startswith(PREFIXES)}
-        return Stack(config, run_dir=self.run_dir, log_dir=self.log_dir, environment=environment)
+        return Stack(
+            config, run_dir=self.run_dir, log_dir=self.log_dir, environment=given_settings()
+        )
 
     def processes(self) -> list[Process]:
-        """Everything that has a pid file, running or not."""
+        """Every process that has a pid file, running or not."""
         return [Process.at(file) for file in sorted(self.run_dir.glob("*.pid"))]
 
     @property
     def supervisor(self) -> Process:
-        """The process that starts again what crashed."""
-        return supervisor(self.checkout, self.run_dir, self.log_dir)
+        """The process that restarts crashed processes."""
+        return Process(
+            "supervisor",
+            [sys.executable, "-m", "goticket_local.supervisor", str(self.checkout)],
+            env=minimal_environment(),
+            run_dir=self.run_dir,
+            log=self.log_dir / "supervisor.log",
+        )
 
     def up(self) -> None:
-        """Start what does not run. Raises `PortsBusy`, `CannotInstall` or `StartFailed`."""
+        """Start everything that does not run.
+
+        Raises:
+            PortsBusy: another program holds a port.
+            CannotInstall: a system package is missing.
+            StartFailed: a server or process did not become ready.
+        """
         began = time.monotonic()
         self._make_folders()
         self.check_ports()
         self.ports.save(self.folder / "ports.json")
         system.ensure_packages()
-        self.say("Starting PostgreSQL, Redis and RabbitMQ ...")
-        at_once(self._start_database, self.redis.start, self.rabbitmq.start)
-        self.say("Starting GoTicket ...")
+        self.report("Starting PostgreSQL, Redis and RabbitMQ ...")
+        run_concurrently(self._start_database, self.redis.start, self.rabbitmq.start)
+        self.report("Starting GoTicket ...")
         self.stack.start()
         ensure_accounts(self.stack.base_url)
         self.supervisor.start()
-        self.say(f"Ready after {time.monotonic() - began:.0f} s.")
+        self.report(f"Ready after {time.monotonic() - began:.0f} s.")
 
     def down(self) -> None:
-        """Stop what was started from here, in order, and nothing else."""
+        """Stop every process that was started from this checkout."""
         if not any(process.alive for process in self.processes()):
-            self.say("Nothing runs.")
+            self.report("Nothing runs.")
         else:
-            self.say("Stopping ...")
+            self.report("Stopping ...")
             self.supervisor.stop()
             for name in self.stack.stop_all():
-                self.say(f"{name} had to be killed.")
-            at_once(*(server.stop for server in self.servers))
-            self.say("Stopped.")
+                self.report(f"{name} did not stop in time and was killed.")
+            run_concurrently(*(server.stop for server in self.servers))
+            self.report("Stopped.")
         (self.folder / "ports.json").unlink(missing_ok=True)
 
     def reset(self) -> None:
-        """Stop, and forget all data."""
+        """Stop everything and delete all data."""
         self.down()
         if self.folder.exists():
             for server in self.servers:
                 server.remove()
             shutil.rmtree(self.folder)
-        self.say("All local data is gone.")
+        self.report("All local data is deleted.")
 
     def check_ports(self) -> None:
         """Raise `PortsBusy` naming each port that another program holds."""
-        ours = {process.pid for process in self.processes()} - {None}
-        complaints = []
-        for name, port in self.ports.named().items():
+        own_pids = {process.pid for process in self.processes()} - {None}
+        conflicts = []
+        for name, port in self.ports.numbers.items():
             if not is_busy(port):
                 continue
-            by = listener(port)
-            if ours and (by is None or _belongs(by, ours)):
+            holder = listener(port)
+            if own_pids and (holder is None or _belongs(holder, own_pids)):
                 continue
-            complaints.append(_complaint(name, port, described(by) if by else ""))
-        if complaints:
-            raise PortsBusy("\n".join(complaints))
+            conflicts.append(_conflict(name, port, describe_process(holder) if holder else ""))
+        if conflicts:
+            raise PortsBusy("\n".join(conflicts))
 
     def _make_folders(self) -> None:
-        # Only we may look around in it; PostgreSQL's account, where it differs, may pass.
+        # Only the user may list it; PostgreSQL's account, where it differs, may pass through.
         self.folder.mkdir(mode=0o711, exist_ok=True)
         for folder in (self.run_dir, self.log_dir):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -184,22 +198,28 @@ class LocalSystem:
     def _start_database(self) -> None:
         self.postgres.start()
         self.postgres.create_database(DATABASE)
-        bootstrap = (self.checkout / "deploy" / "postgres" / "bootstrap.sql").read_text()
-        passwords = {f"{role}_password": self.secrets.roles[role] for role in ROLES}
-        self.postgres.run_sql(DATABASE, bootstrap, passwords)
+        self.postgres.run_sql(DATABASE, bootstrap_script(self.services, self.secrets.roles))
         self.stack.migrate()
 
 
-def _belongs(process: psutil.Process, ours: Collection[int | None]) -> bool:
-    """Whether a process is one of ours or was started by one of ours."""
+def given_settings() -> dict[str, str]:
+    """The services' settings in this process's environment: BOOKING_LOG_LEVEL=DEBUG make up."""
+    prefixes = tuple(service.prefix for service in load_services())
+    return {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
+
+
+def _belongs(process: psutil.Process, own_pids: Collection[int | None]) -> bool:
+    """Whether a process is one of ours or a descendant of one of ours."""
     try:
-        return process.pid in ours or any(each.pid in ours for each in process.parents())
+        return process.pid in own_pids or any(
+            parent.pid in own_pids for parent in process.parents()
+        )
     except psutil.NoSuchProcess:
-        return True  # it has just ended: not in the way any more
+        return True  # it has just ended and no longer holds the port
 
 
-def _complaint(name: str, port: int, by: str) -> str:
+def _conflict(name: str, port: int, holder: str) -> str:
     return (
-        f"Port {port} ({name.replace('_', ' ')}) is busy{f': {by}' if by else ''}. "
+        f"Port {port} ({name.replace('_', ' ')}) is busy{f': {holder}' if holder else ''}. "
         f"Stop that program, or choose another port: {variable(name)}=<port> make up"
     )

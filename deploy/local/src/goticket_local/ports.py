@@ -1,4 +1,4 @@
-"""Ports of the loopback interface: free ones, and who holds a busy one."""
+"""Ports of the loopback interface: free ones, and the holder of a busy one."""
 
 import random
 import socket
@@ -6,26 +6,25 @@ from itertools import islice
 
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 
-# Below the range that outgoing connections take their ports from, so that a server that was
-# stopped finds its port free when it starts again.
+# Below the ephemeral range of outgoing connections: a stopped server finds its port free when
+# it starts again.
 CANDIDATES = range(20_000, 32_000)
 
 _candidates = CANDIDATES
 
 
-def keep_to_share(index: int, count: int) -> None:
-    """Choose from the `index`-th of `count` equal shares of the candidates from now on.
+def use_share(index: int, count: int) -> None:
+    """Restrict this process to the `index`-th of `count` equal shares of the candidates.
 
-    For processes that choose ports at the same time: without it, one may choose a port
-    that another has chosen but does not listen on yet, or has stopped listening on for
-    a while.
+    Test workers choose ports at the same time. Without shares, one worker may choose a port
+    on which another does not listen yet, or does not listen at the moment.
     """
-    global _candidates  # noqa: PLW0603 - a process has one share, however it is asked for ports
+    global _candidates  # noqa: PLW0603 - the share belongs to the process
     _candidates = CANDIDATES[index % count :: count]
 
 
 def free_port() -> int:
-    """A port that nobody listens on right now."""
+    """A port that no process listens on now."""
     return free_ports(1)[0]
 
 
@@ -38,7 +37,7 @@ def free_ports(count: int) -> list[int]:
 def is_busy(port: int) -> bool:
     """Whether listening on the port would fail."""
     with socket.socket() as probe:
-        # As servers do; without it a port with connections in TIME_WAIT would look busy.
+        # Servers set it too. Without it, a port with connections in TIME_WAIT would look busy.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -48,7 +47,7 @@ def is_busy(port: int) -> bool:
 
 
 def listener(port: int) -> psutil.Process | None:
-    """The process that listens on the port, where we may see it."""
+    """The process that listens on the port; None if it is not visible to this user."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.AccessDenied:
@@ -63,8 +62,8 @@ def listener(port: int) -> psutil.Process | None:
     return None
 
 
-def described(process: psutil.Process) -> str:
-    """Name and pid, for a message."""
+def describe_process(process: psutil.Process) -> str:
+    """Name and pid of a process, for a message."""
     try:
         return f"{process.name()}, pid {process.pid}"
     except psutil.NoSuchProcess:

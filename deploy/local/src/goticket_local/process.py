@@ -1,4 +1,4 @@
-"""One detached process with a pid file that can never name a stranger."""
+"""One detached process with a pid file that survives the reuse of pids."""
 
 import contextlib
 import os
@@ -30,7 +30,7 @@ class Identity:
 
     @classmethod
     def of(cls, pid: int) -> "Identity | None":
-        """The identity of a running process; None when there is none (zombies count as gone)."""
+        """The identity of a running process; None if it has ended or is a zombie."""
         try:
             stat = Path(f"/proc/{pid}/stat").read_text()
         except OSError:
@@ -43,7 +43,7 @@ class Identity:
 
     @classmethod
     def parse(cls, text: str) -> "Identity | None":
-        """What `str()` wrote, or None for anything else."""
+        """Parse the text that `str()` returns; None for any other text."""
         match text.split():
             case [pid, started, boot] if pid.isdigit() and started.isdigit():
                 return cls(int(pid), int(started), boot)
@@ -53,7 +53,7 @@ class Identity:
         return f"{self.pid} {self.started} {self.boot}"
 
     def alive(self) -> bool:
-        """Whether this very process still runs."""
+        """Whether this process still runs."""
         return Identity.of(self.pid) == self
 
 
@@ -62,9 +62,9 @@ def _boot_id() -> str:
 
 
 class Process:
-    """A command that runs in a session of its own and outlives whoever started it.
+    """A command that runs in a session of its own and outlives the program that started it.
 
-    `user` is the account it runs as when we are root; `stop_signal` asks it to end in order.
+    As root, the command runs as the account `user`. `stop_signal` starts its orderly shutdown.
     """
 
     def __init__(
@@ -86,13 +86,13 @@ class Process:
         self.stop_signal = stop_signal
         self.pid_file = run_dir / f"{name.replace(' ', '-')}.pid"
         self.exit_code: int | None = None
-        """How it ended, as `subprocess` tells it; known only to whoever started it."""
+        """Its exit status in `subprocess` form; known only to the program that started it."""
         self._child: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
     @classmethod
     def at(cls, pid_file: Path) -> "Process":
-        """The process a pid file names, to look at or to end; it cannot be started again."""
+        """The process of a pid file, to inspect or to stop. It cannot be started again."""
         nowhere = Path(os.devnull)
         return cls(pid_file.stem, [], env={}, run_dir=pid_file.parent, log=nowhere)
 
@@ -100,7 +100,7 @@ class Process:
     def identity(self) -> Identity | None:
         """The running process this pid file names, if it still runs."""
         if self._child is not None:
-            self._child.poll()  # reaps our own child, so that it does not linger as a zombie
+            self._child.poll()  # collects an ended child, which would stay a zombie
         try:
             recorded = Identity.parse(self.pid_file.read_text())
         except FileNotFoundError:
@@ -119,7 +119,7 @@ class Process:
         return self.identity is not None
 
     def start(self) -> None:
-        """Start it unless it runs already; says nothing about readiness."""
+        """Start it unless it runs; does not wait until it is ready."""
         if self.alive:
             return
         self.pid_file.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ class Process:
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._child = subprocess.Popen(
-                [*become(self.user), *self.argv],
+                [*run_as(self.user), *self.argv],
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -138,48 +138,48 @@ class Process:
         identity = Identity.of(self._child.pid)
         if identity is None:
             self._child.wait()
-            raise StartFailed(f"{self.name} ended at once\n{self.log_tail()}")
+            raise StartFailed(f"{self.name} ended immediately\n{self.log_tail()}")
         self.pid_file.write_text(f"{identity}\n")
 
     def kill(self, sig: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal; SIGKILL reaches every descendant and returns once they are gone."""
+        """Send a signal. SIGKILL also kills every descendant, and returns when all have ended."""
         identity = self.identity
         if identity is None:
             return
         if sig is not signal.SIGKILL:
             _send(identity.pid, sig)
             return
-        # Listed before the parent dies and they change parents.
+        # Listed first: the descendants of a dead process have another parent.
         descendants = _descendants(identity.pid)
         _send(identity.pid, sig)
         for process in descendants:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()  # psutil checks the start time: a recycled pid is left alone
+                process.kill()  # psutil checks the start time and ignores a reused pid
         psutil.wait_procs(descendants, timeout=10)
-        if self.wait_gone(10):
-            self._forget()
+        if self.wait_ended(10):
+            self._clean_up()
 
     def stop(self, grace_seconds: float = 25.0) -> bool:
-        """Ask it to end, then insist. True when it went by itself within the grace."""
+        """Send the stop signal, then SIGKILL. True if it ended within the grace period."""
         self.kill(self.stop_signal)
-        if self.wait_gone(grace_seconds):
-            self._forget()
+        if self.wait_ended(grace_seconds):
+            self._clean_up()
             return True
         self.kill()
         return False
 
-    def _forget(self) -> None:
+    def _clean_up(self) -> None:
         if self._child is not None:
-            self.exit_code = self._child.wait()  # it has ended: this only collects it
+            self.exit_code = self._child.wait()  # the process has ended: this collects its status
             self._child = None
         self.pid_file.unlink(missing_ok=True)
 
-    def wait_gone(self, seconds: float) -> bool:
-        """Wait until it has ended; False when it has not by then."""
+    def wait_ended(self, seconds: float) -> bool:
+        """Wait until it has ended; False after `seconds`."""
         return wait_until(lambda: not self.alive, seconds)
 
     def log_tail(self, lines: int = 15) -> str:
-        """The end of what it has logged since its start, for a message about why it failed."""
+        """The last lines that it has logged since its start, for an error message."""
         if not self.log.exists():
             return ""
         with self.log.open("rb") as log:
@@ -189,12 +189,12 @@ class Process:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def become(user: str | None) -> list[str]:
-    """The beginning of a command line that runs the rest as `user`: empty unless root asks.
+def run_as(user: str | None) -> list[str]:
+    """The words before a command that run it as `user`. Empty unless this process is root.
 
-    Only root can and needs to change. `subprocess` could do it, but then it forks in full where
-    it otherwise calls vfork, and that runs the fork handlers of every library in the process:
-    gRPC's kill the child when other threads are in calls.
+    `subprocess` can change the account too, but then it forks instead of calling vfork. A fork
+    runs the fork handlers of every library: gRPC's handlers kill the child when other threads
+    are in calls.
     """
     if user is None or os.geteuid() != 0:
         return []
@@ -210,7 +210,7 @@ def _descendants(pid: int) -> list[psutil.Process]:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Poll a condition until it holds; False when it has not within the time."""
+    """Poll a condition until it holds; False after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= deadline:

@@ -1,4 +1,4 @@
-"""Where the programs of the servers are, and what to install when they are not there."""
+"""Finds the programs of the servers, and the packages of missing ones."""
 
 import os
 import re
@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-# The program that stands for each Debian package.
+# Debian packages by a program that each contains.
 PACKAGES = {
     "postgres": "postgresql",
     "redis-server": "redis-server",
@@ -29,14 +29,14 @@ def find(name: str) -> Path:
 
 
 def missing_packages() -> list[str]:
-    """The Debian packages whose program cannot be found."""
+    """The Debian packages whose program is not installed."""
     return [package for program, package in PACKAGES.items() if not _present(program)]
 
 
 def versions() -> list[str]:
-    """What is installed, each with its version where it is quick to tell."""
+    """The installed servers with their versions."""
     found = [f"PostgreSQL {_version('postgres')}", f"Redis {_version('redis-server')}"]
-    # Asking RabbitMQ starts an Erlang machine; its folder bears the version.
+    # `rabbitmqctl version` starts an Erlang VM; the folder name has the version too.
     folder = re.search(r"rabbitmq_server-([\d.]+)", str(find("rabbitmq-server").resolve()))
     return [*found, f"RabbitMQ {folder[1]}" if folder else "RabbitMQ"]
 
@@ -58,9 +58,9 @@ def _present(program: str) -> bool:
 
 
 def _folders(name: str) -> Iterable[Path]:
-    # Debian's rabbitmq wrappers in PATH change the account; the plain scripts do not.
+    # Debian's rabbitmq wrappers in PATH change the account; the original scripts do not.
     yield Path("/usr/lib/rabbitmq/bin")
-    # Newest PostgreSQL first; it also keeps initdb and postgres of one version together.
+    # Newest PostgreSQL first, so that initdb and postgres have the same version.
     versions = Path("/usr/lib/postgresql")
     if versions.is_dir():
         numbered = [path for path in versions.iterdir() if path.name.isdigit()]

@@ -18,5 +18,5 @@ post /events/$EVENT/bookings -d '{"quantity": 2}' -H "Authorization: Bearer $BUY
   -H "Idempotency-Key: $EVENT" | python3 -m json.tool
 curl -sS $API/events/$EVENT/availability | python3 -m json.tool
 
-# The mail with the tickets is there a moment later; read it at {inbox}
-sleep 2; curl -sS {inbox}/api/v1/messages?limit=1 | json "['messages'][0]['Subject']"
+# The e-mail with the tickets arrives a moment later; read it at {mailbox}
+sleep 2; curl -sS {mailbox}/api/v1/messages?limit=1 | json "['messages'][0]['Subject']"

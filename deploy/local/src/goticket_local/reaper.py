@@ -1,8 +1,7 @@
-"""Ends what a session started when the session itself could not: also after its kill -9.
+"""Kills the processes of a session that has ended, also after kill -9 of the session.
 
-Reads its standard input, whose other end only the session holds. At the end of
-it (whatever ended the session), everything with a pid file below the folder is
-killed and the folder removed.
+The reaper reads its standard input; only the session holds the other end. When the input
+ends, the reaper kills every process with a pid file below the folder and removes the folder.
 """
 
 import shutil
@@ -14,12 +13,12 @@ from goticket_local.process import Process
 
 
 def attach(folder: Path) -> subprocess.Popen[bytes]:
-    """Start a reaper for what runs out of a folder; closing its `stdin` sets it off."""
+    """Start a reaper for the processes of a folder; it acts when its `stdin` is closed."""
     return subprocess.Popen(
         [sys.executable, "-m", "goticket_local.reaper", str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        start_new_session=True,  # an interrupt from the terminal is not for it
+        start_new_session=True,  # it must not receive an interrupt from the terminal
         cwd="/",
     )
 

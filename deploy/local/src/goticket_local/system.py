@@ -1,4 +1,4 @@
-"""System packages the native servers need: installed where we may, named where we may not."""
+"""Installs the system packages of the native servers, or names them without permission."""
 
 import os
 import shutil
@@ -10,9 +10,9 @@ from goticket_local import programs
 # pg_trgm, unaccent and friends; a package of its own on older Debian and Ubuntu.
 COMPANIONS = {"postgresql": ["postgresql-contrib"]}
 
-# Debian starts a server as soon as it is installed. Ours bring their own ports and data, so a
-# policy forbids that for the time of the installation. One that is already there is respected,
-# and services that already run are not touched.
+# Debian starts a server when its package is installed. GoTicket uses its own ports and data,
+# so a policy forbids the start during the installation. An existing policy is kept, and
+# running services are not changed.
 INSTALL = r"""
 set -e
 policy=/usr/sbin/policy-rc.d
@@ -28,11 +28,11 @@ apt-get install -q -y --no-install-recommends "$@"
 
 
 class CannotInstall(Exception):
-    """System packages are missing and cannot be installed from here."""
+    """System packages are missing and cannot be installed without more permissions."""
 
 
 def ensure_packages() -> None:
-    """Install what is missing. Raises `CannotInstall` with what to do instead."""
+    """Install missing packages. Raises `CannotInstall` with the command to run instead."""
     missing = programs.missing_packages()
     if not missing:
         return
@@ -42,13 +42,13 @@ def ensure_packages() -> None:
             "PostgreSQL (15 or newer), Redis (6 or newer) and RabbitMQ (3.10 or newer) are needed; "
             f"on Debian they are: {' '.join(packages)}"
         )
-    by_hand = f"    sudo apt-get install --no-install-recommends {' '.join(packages)}"
-    rights = _rights()
-    if rights is None:
-        raise CannotInstall(f"System packages are missing. Install them with:\n{by_hand}")
+    command = f"    sudo apt-get install --no-install-recommends {' '.join(packages)}"
+    prefix = _root_prefix()
+    if prefix is None:
+        raise CannotInstall(f"System packages are missing. Install them with:\n{command}")
     print(f"Installing system packages: {' '.join(packages)}", file=sys.stderr)
     done = subprocess.run(
-        [*rights, "/bin/sh", "-c", INSTALL, "sh", *packages],
+        [*prefix, "/bin/sh", "-c", INSTALL, "sh", *packages],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -56,11 +56,11 @@ def ensure_packages() -> None:
     )
     if done.returncode != 0 or programs.missing_packages():
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        raise CannotInstall(f"{tail}\nInstalling failed. Try by hand:\n{by_hand}")
+        raise CannotInstall(f"{tail}\nThe installation failed. Run it yourself:\n{command}")
 
 
-def _rights() -> list[str] | None:
-    """What to put before a command that needs root; None when we cannot become root."""
+def _root_prefix() -> list[str] | None:
+    """The words before a command that needs root; None without root permissions."""
     if os.geteuid() == 0:
         return []
     sudo = shutil.which("sudo")

@@ -1,4 +1,4 @@
-"""Where the real servers of a test session come from: this machine, or containers."""
+"""The source of a test session's real servers: this machine, or containers."""
 
 import contextlib
 import json
@@ -17,10 +17,10 @@ IMAGES = {
     "redis": "redis:7",
     "rabbitmq": "rabbitmq:3.13-management",
 }
-# An engine that does not answer must not hold up the tests.
+# An engine that does not respond must not delay the tests.
 ENGINE_SECONDS = 5.0
 PULL_SECONDS = 600.0
-# With the programs installed there is no need to wait for a slow download.
+# If the programs are installed, the tests do not wait for a slow download.
 PULL_SECONDS_WITH_ALTERNATIVE = 45.0
 
 
@@ -33,15 +33,15 @@ class Server(Protocol):
         ...
 
     def start(self) -> None:
-        """Start and wait until it answers; harmless when it runs."""
+        """Start it unless it runs, and wait until it is ready."""
         ...
 
     def stop(self) -> None:
-        """Stop in order."""
+        """Stop with the stop signal."""
         ...
 
     def kill(self) -> None:
-        """End at once, as kill -9 does."""
+        """Kill with SIGKILL."""
         ...
 
     def restart(self) -> None:
@@ -49,7 +49,7 @@ class Server(Protocol):
         ...
 
     def discard(self) -> None:
-        """End it for good; its data is not wanted any more."""
+        """Kill it and delete its data."""
         ...
 
 
@@ -57,7 +57,7 @@ AnyServer = TypeVar("AnyServer", bound=Server)
 
 
 class PostgresBackend(Server, Protocol):
-    """A PostgreSQL cluster we are superuser of."""
+    """A PostgreSQL cluster with superuser access."""
 
     def dsn(self, role: str, password: str, database: str) -> str:
         """A connection URL."""
@@ -80,7 +80,7 @@ class RedisBackend(Server, Protocol):
     """A Redis with 16 databases."""
 
     def url(self, database: int = 0) -> str:
-        """Where a database is."""
+        """The URL of a database."""
         ...
 
 
@@ -88,7 +88,7 @@ class RabbitBackend(Server, Protocol):
     """A RabbitMQ node with its management API."""
 
     def amqp_url(self, vhost: str = "/") -> str:
-        """Where clients connect."""
+        """The URL for clients."""
         ...
 
     def add_vhost(self, name: str) -> None:
@@ -105,7 +105,7 @@ class RabbitBackend(Server, Protocol):
 
 
 class ServerSource(Protocol):
-    """Makes servers, not yet started, with whatever they need."""
+    """Creates servers, which are not started yet."""
 
     def postgres(self) -> PostgresBackend:
         """A PostgreSQL."""
@@ -122,7 +122,7 @@ class ServerSource(Protocol):
 
 @contextlib.contextmanager
 def running(server: AnyServer) -> Iterator[AnyServer]:
-    """A server that runs inside the block and is gone, data and all, after it."""
+    """Run a server within the block; delete it with its data afterwards."""
     try:
         server.start()
         yield server
@@ -132,16 +132,16 @@ def running(server: AnyServer) -> Iterator[AnyServer]:
 
 def choose() -> str:
     """Return "containers" or "native", as set by GOTICKET_TEST_SERVERS or as available."""
-    wanted = os.environ.get(CHOICE, "auto")
-    if wanted in {"containers", "native"}:
-        return wanted
-    if wanted != "auto":
-        raise ValueError(f"{CHOICE} is {wanted!r}; use auto, native or containers")
-    return "containers" if _engine_answers() and _images_available() else "native"
+    choice = os.environ.get(CHOICE, "auto")
+    if choice in {"containers", "native"}:
+        return choice
+    if choice != "auto":
+        raise ValueError(f"{CHOICE} is {choice!r}; use auto, native or containers")
+    return "containers" if _engine_responds() and _images_available() else "native"
 
 
 def versions(choice: str) -> str:
-    """One line on what a choice runs, without starting anything."""
+    """One line that names the servers of a choice. Starts none."""
     if choice == "containers":
         return "containers: " + ", ".join(IMAGES.values())
     missing = programs.missing_packages()
@@ -150,29 +150,31 @@ def versions(choice: str) -> str:
     return "native servers: " + ", ".join(programs.versions())
 
 
-def _engine_answers() -> bool:
+def _engine_responds() -> bool:
     docker = shutil.which("docker")
     if docker is None:
         return False
-    return _quietly([docker, "info"], ENGINE_SECONDS)
+    return _succeeds([docker, "info"], ENGINE_SECONDS)
 
 
 def _images_available() -> bool:
-    from testcontainers.core.config import testcontainers_config  # only where an engine answers
+    from testcontainers.core.config import (
+        testcontainers_config,  # imported only if an engine responds
+    )
 
     needed = [*IMAGES.values()]
     if not testcontainers_config.ryuk_disabled:
-        needed.append(testcontainers_config.ryuk_image)  # removes what a killed session leaves
+        needed.append(testcontainers_config.ryuk_image)  # removes leftover containers
     missing = [image for image in needed if not _present(image)]
-    patience = PULL_SECONDS if programs.missing_packages() else PULL_SECONDS_WITH_ALTERNATIVE
-    return all(_quietly(["docker", "pull", "--quiet", image], patience) for image in missing)
+    timeout = PULL_SECONDS if programs.missing_packages() else PULL_SECONDS_WITH_ALTERNATIVE
+    return all(_succeeds(["docker", "pull", "--quiet", image], timeout) for image in missing)
 
 
 def _present(image: str) -> bool:
-    return _quietly(["docker", "image", "inspect", image], ENGINE_SECONDS)
+    return _succeeds(["docker", "image", "inspect", image], ENGINE_SECONDS)
 
 
-def _quietly(argv: list[str], seconds: float) -> bool:
+def _succeeds(argv: list[str], seconds: float) -> bool:
     try:
         done = subprocess.run(argv, capture_output=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:

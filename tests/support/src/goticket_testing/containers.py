@@ -1,4 +1,4 @@
-"""Containers of a test session, with the same verbs as the native servers."""
+"""Containers of a test session, with the same methods as the native servers."""
 
 import secrets
 import socket
@@ -28,7 +28,7 @@ class ContainerServer:
 
     @property
     def host(self) -> str:
-        """Where the published ports are."""
+        """The host of the published ports."""
         return self.container.get_container_host_ip()
 
     @property
@@ -39,26 +39,26 @@ class ContainerServer:
         self.container.reload()
         return self.container.status == "running"
 
-    def answers(self) -> bool:
-        """Whether a client would be served now."""
+    def is_ready(self) -> bool:
+        """Whether it serves clients now."""
         raise NotImplementedError
 
     def start(self) -> None:
-        """Start it and wait until it answers. Raises `StartFailed`."""
+        """Start it and wait until it is ready. Raises `StartFailed`."""
         if not self._created:
             self.container.start()
             self._created = True
         elif not self.alive:
             self.container.get_wrapped_container().start()
-        if not wait_until(self.answers, START_SECONDS):
-            raise StartFailed(f"{self.container.image} does not answer")
+        if not wait_until(self.is_ready, START_SECONDS):
+            raise StartFailed(f"{self.container.image} is not ready after {START_SECONDS:.0f} s")
 
     def stop(self) -> None:
-        """Stop it in order; its data stays."""
+        """Stop it with SIGTERM. Its data is kept."""
         self.container.get_wrapped_container().stop(timeout=25)
 
     def kill(self) -> None:
-        """End it at once; its data stays."""
+        """Kill it. Its data is kept."""
         if self.alive:
             self.container.get_wrapped_container().kill()
 
@@ -82,16 +82,16 @@ class PostgresContainer(ContainerServer):
 
     def dsn(self, role: str, password: str, database: str) -> str:
         """A connection URL."""
-        where = f"{self.host}:{self.ports[5432]}"
-        return f"postgresql://{role}:{quote(password, safe='')}@{where}/{database}"
+        address = f"{self.host}:{self.ports[5432]}"
+        return f"postgresql://{role}:{quote(password, safe='')}@{address}/{database}"
 
     def superuser_dsn(self, database: str = "postgres") -> str:
         """A connection URL of the superuser."""
         return self.dsn("postgres", self.password, database)
 
     def run_sql(self, database: str, sql: str, variables: Mapping[str, str] | None = None) -> str:
-        """Run a psql script as superuser. Raises `RuntimeError` with psql's words."""
-        # Over TCP: the socket already answers while the image's first-start script runs.
+        """Run a psql script as superuser. Raises `RuntimeError` with psql's messages."""
+        # Over TCP: the socket accepts connections before the image's first-start script ends.
         psql = "psql -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -U postgres"
         done = self.container.exec(
             ExecConfig(
@@ -112,8 +112,8 @@ class PostgresContainer(ContainerServer):
         """Create a database."""
         self.run_sql("postgres", f'CREATE DATABASE "{name}"')
 
-    def answers(self) -> bool:
-        """Whether it takes connections."""
+    def is_ready(self) -> bool:
+        """Whether it accepts connections."""
         try:
             return self.run_sql("postgres", "SELECT 1") == "1"
         except RuntimeError:
@@ -129,11 +129,11 @@ class RedisContainer(ContainerServer):
         self.container.with_command(f"redis-server --save '' --requirepass {self.password}")
 
     def url(self, database: int = 0) -> str:
-        """Where a database is."""
+        """The URL of a database."""
         return f"redis://:{self.password}@{self.host}:{self.ports[6379]}/{database}"
 
-    def answers(self) -> bool:
-        """Whether it takes commands."""
+    def is_ready(self) -> bool:
+        """Whether it executes commands."""
         try:
             with socket.create_connection((self.host, self.ports[6379]), timeout=2) as connection:
                 connection.sendall(f"AUTH {self.password}\r\n".encode())
@@ -149,13 +149,13 @@ class RabbitContainer(ContainerServer):
         self.user = ("goticket", secrets.token_hex(16))
         env = {"RABBITMQ_DEFAULT_USER": self.user[0], "RABBITMQ_DEFAULT_PASS": self.user[1]}
         super().__init__(IMAGES["rabbitmq"], [5672, 15672], env)
-        # The node's name holds the host name: data would be lost with a random one.
+        # The node's name contains the host name. A random one would lose the data.
         self.container.with_kwargs(hostname="goticket")
 
     def amqp_url(self, vhost: str = "/") -> str:
-        """Where clients connect."""
-        where = f"{self.host}:{self.ports[5672]}"
-        return f"amqp://{self.user[0]}:{self.user[1]}@{where}/{quote(vhost, safe='')}"
+        """The URL for clients."""
+        address = f"{self.host}:{self.ports[5672]}"
+        return f"amqp://{self.user[0]}:{self.user[1]}@{address}/{quote(vhost, safe='')}"
 
     def add_vhost(self, name: str) -> None:
         """Create a virtual host that the user may use."""
@@ -172,7 +172,7 @@ class RabbitContainer(ContainerServer):
         """Call the management API. Raises `OSError` when it refuses."""
         return call_api(self.host, self.ports[15672], self.user, method, path, body)
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether clients and the management API are served."""
         try:
             self.api("GET", "/api/vhosts")

@@ -3,18 +3,20 @@
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import asyncpg
+from goticket_local.manifest import databases, load_services
+from goticket_local.stack.bootstrap import bootstrap_script
 from goticket_platform.migrations import migrate_up
 
 from goticket_testing.backend import PostgresBackend
 
-ROLES = ("identity", "catalog", "booking", "notification")
-BOOTSTRAP = Path(__file__).parents[4] / "deploy" / "postgres" / "bootstrap.sql"
+SERVICES = load_services()
+ROLES = {service: database.role for service, database in databases(SERVICES).items()}
+"""The role of each service that owns a database, by the service's name."""
 
 DatabaseFactory = Callable[[str], Awaitable[str]]
-"""Takes a service's name, gives the URL of a fresh database of it, as that service's role."""
+"""Takes a service's name; returns the URL of a new database of it, for the service's role."""
 
 
 class Postgres:
@@ -22,51 +24,50 @@ class Postgres:
 
     def __init__(self, server: PostgresBackend) -> None:
         self.server = server
-        self.passwords = {role: secrets.token_hex(8) for role in ROLES}
+        self.passwords = {service: secrets.token_hex(8) for service in ROLES}
         self._templates: set[str] = set()
         self._numbers = itertools.count(1)
 
-    def dsn(self, role: str, database: str) -> str:
+    def dsn(self, service: str, database: str) -> str:
         """A connection URL of a service's role."""
-        return self.server.dsn(role, self.passwords[role], database)
+        return self.server.dsn(ROLES[service], self.passwords[service], database)
 
     def superuser_dsn(self, database: str = "postgres") -> str:
         """A connection URL of the superuser."""
         return self.server.superuser_dsn(database)
 
     def create_database(self, name: str) -> None:
-        """A database with the roles, schemas and extensions, but no tables."""
+        """Create a database with the roles, schemas and extensions, but no tables."""
         self.server.create_database(name)
-        passwords = {f"{role}_password": self.passwords[role] for role in ROLES}
-        self.server.run_sql(name, BOOTSTRAP.read_text(), passwords)
+        self.server.run_sql(name, bootstrap_script(SERVICES, self.passwords))
 
     async def clone(self, service: str) -> str:
-        """A fresh database with a service's migrated schema; returns its name."""
+        """Create a database with a service's migrated schema; returns its name."""
         template = f"template_{service}"
         if template not in self._templates:
             self.create_database(template)
             await migrate_up(self.dsn(service, template), f"{service}.migrations")
             self._templates.add(template)
         name = f"{service}_{next(self._numbers)}"
-        # Copies the files; by default each page would go through the write-ahead log as well.
+        # Copies files. The default strategy also writes each page to the write-ahead log.
         await self._run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
         return name
 
     async def drop(self, name: str) -> None:
-        """Drop a database, whoever is still connected; starts a server that a test stopped."""
+        """Drop a database and disconnect its clients. Starts a server that a test stopped."""
         self.server.start()
         await self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def start(self) -> None:
-        """Start the server again; harmless when it runs."""
+        """Start the server unless it runs."""
         self.server.start()
 
     def stop(self) -> None:
-        """Stop the server in order; clients are cut off."""
+        """Stop the server with a fast shutdown, which disconnects clients."""
         self.server.stop()
 
     def kill(self) -> None:
-        """End the server at once, as kill -9 does."""
+        """Kill the server with SIGKILL."""
         self.server.kill()
 
     def restart(self) -> None:

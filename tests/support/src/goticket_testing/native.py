@@ -8,13 +8,13 @@ from goticket_local.servers import PostgresServer, RabbitPorts, RabbitServer, Re
 
 
 class NativeSource:
-    """Servers out of a folder; whoever removes the folder first ends what runs there."""
+    """Servers with their data in a folder. The reaper of the folder kills them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def postgres(self) -> PostgresServer:
-        """A cluster that survives kill -9 but spares the disk."""
+        """A cluster that survives kill -9 of the server, but no power cut."""
         return PostgresServer(
             self.folder / "postgres", free_port(), password=secrets.token_hex(16), durable=False
         )

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 import structlog
 from goticket_local import reaper, system
-from goticket_local.inbox.process import InboxProcess
+from goticket_local.mailbox.process import MailboxProcess
 from goticket_local.ports import free_ports
-from goticket_local.servers.postgres import ACCOUNT, can_enter
+from goticket_local.servers.postgres import ACCOUNT, can_access
 from redis import Redis
 from xdist.workermanage import (  # type: ignore[import-untyped]  # it ships no types
     WorkerController,
@@ -27,24 +27,25 @@ from goticket_testing.stack import RunningStack
 CHOICE = pytest.StashKey[str]()
 STARTED = pytest.StashKey[list[str]]()
 SERVERS = "goticket_servers"
-"""What workers are told and tell about servers, in pytest-xdist's own dictionaries."""
+"""The key of the servers in the input and output of pytest-xdist's workers."""
 REDIS_DATABASES = 16
 
 _numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Decide once what the servers run on; a worker is told."""
+    """Decide once between native servers and containers; a worker uses the controller's choice."""
     _log_plain_tracebacks()
-    given = worker_input(config)
-    config.stash[CHOICE] = given[SERVERS] if given else backend.choose()
+    worker = worker_input(config)
+    config.stash[CHOICE] = worker[SERVERS] if worker else backend.choose()
     config.stash[STARTED] = []
 
 
 def _log_plain_tracebacks() -> None:
-    """Spare the default of structlog: where rich is installed, it prints every local variable.
+    """Log tracebacks without local variables.
 
-    For one exception out of a gateway that is ten seconds of computing.
+    With rich installed, structlog prints every local variable by default. That takes ten seconds
+    of CPU time for one exception of the gateway.
     """
     *others, _renderer = structlog.get_config()["processors"]
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
@@ -52,38 +53,38 @@ def _log_plain_tracebacks() -> None:
 
 
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
-    """Install what is missing before there are workers, who would do it all at once."""
+    """Install missing packages before workers start, which would do it concurrently."""
     if config.stash[CHOICE] == "native":
         system.ensure_packages()
 
 
 def pytest_configure_node(node: WorkerController) -> None:
-    """Tell a worker what the servers run on."""
+    """Send the choice of servers to a worker."""
     node.workerinput[SERVERS] = node.config.stash[CHOICE]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Tell what a worker's tests ran against to whoever prints it."""
+    """Send the servers of a worker's tests to the controller, which prints them."""
     if (output := worker_output(session.config)) is not None:
         output[SERVERS] = session.config.stash[STARTED]
 
 
 def pytest_testnodedown(node: WorkerController) -> None:
-    """Note what a worker's tests ran against; one that crashed could not say."""
+    """Record the servers of a worker's tests. A crashed worker has sent none."""
     output = getattr(node, "workeroutput", {})
     started = node.config.stash[STARTED]
     started += [name for name in output.get(SERVERS, []) if name not in started]
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say what the tests will run against."""
+    """Print the servers that the tests will use."""
     return f"goticket: {backend.versions(config.stash[CHOICE])} (started when first needed)"
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say what the tests did run against."""
+    """Print the servers that the tests used."""
     started = config.stash[STARTED]
     if started:
         terminalreporter.write_line(f"goticket: ran against {config.stash[CHOICE]} servers:")
@@ -92,21 +93,21 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session")
 def session_folder() -> Iterator[Path]:
-    """Where the session's servers keep everything; nothing outlives the session in it."""
+    """The folder of the session's servers, deleted at the end of the session."""
     for parent in (tempfile.gettempdir(), "/var/tmp"):  # noqa: S108 - mkdtemp makes it private
         folder = Path(tempfile.mkdtemp(prefix="goticket-test-", dir=parent))
         folder.chmod(0o711)  # PostgreSQL may run as another account
-        if can_enter(ACCOUNT, folder):
+        if can_access(ACCOUNT, folder):
             break
         folder.rmdir()
     with reaper.attach(folder):
-        # Leaving closes the reaper's input and waits for it to end what is left.
+        # Leaving the block closes the reaper's input and waits for the reaper.
         yield folder
 
 
 @pytest.fixture(scope="session")
 def server_source(session_folder: Path, pytestconfig: pytest.Config) -> ServerSource:
-    """Makes servers of the session's kind; installs native ones where they are missing."""
+    """Creates the session's servers, native or containers; installs missing packages."""
     if pytestconfig.stash[CHOICE] == "containers":
         from goticket_testing.containers import ContainerSource  # slow to import
 
@@ -159,7 +160,7 @@ async def database(postgres_server: Postgres) -> AsyncIterator[DatabaseFactory]:
 
 @pytest.fixture
 def amqp_url(rabbitmq_server: RabbitBackend) -> Iterator[str]:
-    """The URL of a virtual host that is this test's alone."""
+    """The URL of a virtual host that only this test uses."""
     name = f"test-{next(_numbers)}"
     rabbitmq_server.start()  # an earlier test may have stopped it
     rabbitmq_server.add_vhost(name)
@@ -172,7 +173,7 @@ def amqp_url(rabbitmq_server: RabbitBackend) -> Iterator[str]:
 def redis_url(redis_server: RedisBackend) -> str:
     """The URL of an empty Redis database; the next test gets another one."""
     redis_server.start()  # an earlier test may have stopped it
-    # Number 0 is the running system's.
+    # The running system uses number 0.
     url = redis_server.url(1 + next(_numbers) % (REDIS_DATABASES - 1))
     with Redis.from_url(url) as client:
         client.flushdb()
@@ -180,19 +181,19 @@ def redis_url(redis_server: RedisBackend) -> str:
 
 
 @pytest.fixture(scope="session")
-def inbox_process(session_folder: Path) -> Iterator[InboxProcess]:
-    """The session's inbox."""
-    inbox = InboxProcess(*free_ports(2), run_dir=session_folder, log_dir=session_folder)
-    inbox.start()
-    yield inbox
-    inbox.stop()
+def mailbox_process(session_folder: Path) -> Iterator[MailboxProcess]:
+    """The session's mailbox."""
+    process = MailboxProcess(*free_ports(2), run_dir=session_folder, log_dir=session_folder)
+    process.start()
+    yield process
+    process.stop()
 
 
 @pytest.fixture
-def smtp_inbox(inbox_process: InboxProcess) -> InboxProcess:
-    """An empty inbox: mails go to `.host` and `.port`, `.messages()` has what came."""
-    inbox_process.clear()
-    return inbox_process
+def smtp_mailbox(mailbox_process: MailboxProcess) -> MailboxProcess:
+    """An empty mailbox: an SMTP server at `.host` and `.port`; `.messages()` lists the e-mails."""
+    mailbox_process.clear()
+    return mailbox_process
 
 
 @pytest.fixture(scope="session")
@@ -202,7 +203,7 @@ def stack(
     redis_server: RedisBackend,
     rabbitmq_server: RabbitBackend,
 ) -> Iterator[RunningStack]:
-    """The whole system, started once; a test that breaks it calls `heal` in the end."""
+    """The whole system, started once. A test that stops a part of it calls `heal` at its end."""
     running_stack = RunningStack(
         session_folder / "stack", postgres_server, redis_server, rabbitmq_server
     )
@@ -210,6 +211,6 @@ def stack(
         running_stack.set_up()
         yield running_stack
     finally:
-        late = running_stack.stop_all()
-    # Stopping in time is part of what every process promises.
-    assert late == []
+        killed = running_stack.stop_all()
+    # Every process must stop within the drain time.
+    assert killed == []

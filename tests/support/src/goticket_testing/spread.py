@@ -1,4 +1,4 @@
-"""How tests are spread over workers: what shares a system stays together, the slowest first."""
+"""Distributes tests over workers: tests of one system run in one worker, the slowest first."""
 
 from typing import Any
 
@@ -12,25 +12,25 @@ SYSTEMS = {
     "tests/e2e/": "stack",
     "tests/support/tests/test_stack.py": "stack",
 }
-"""Where tests use a whole running system, and the fixture that is it: one worker runs them all."""
+"""Folders whose tests use a whole running system, and its fixture. One worker runs them all."""
 
 
 class Spread(LoadScopeScheduling):  # type: ignore[misc]  # untyped, as above
-    """Gives a free worker the next group of tests, in the order of `turn`."""
+    """Gives a free worker the next group of tests, in the order of `priority`."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid)
 
 
 def group(nodeid: str) -> str:
-    """What must run in one worker: all tests of a system, or else those of one file."""
+    """The group of a test, which runs in one worker: the tests of a system or of a file."""
     path = nodeid.partition("::")[0]
     systems = (system for folder, system in SYSTEMS.items() if path.startswith(folder))
     return next(systems, path)
 
 
-def turn(nodeid: str) -> int:
-    """When a test's group begins: whole systems take minutes, unit tests fill the last gaps."""
+def priority(nodeid: str) -> int:
+    """The rank of a test's group, lowest first: whole systems, integration tests, unit tests."""
     path = nodeid.partition("::")[0]
     if group(nodeid) != path:
         return 0
@@ -38,28 +38,28 @@ def turn(nodeid: str) -> int:
 
 
 def worker_input(config: pytest.Config) -> dict[str, Any] | None:
-    """What this process was told if it is one of several that pytest-xdist started, else None."""
+    """pytest-xdist's input of this worker; None outside a worker."""
     return getattr(config, "workerinput", None)
 
 
 def worker_output(config: pytest.Config) -> dict[str, Any] | None:
-    """What such a process hands back in the end; simple values only."""
+    """pytest-xdist's output of this worker; simple values only."""
     return getattr(config, "workeroutput", None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let no two workers choose the same port."""
+    """Give each worker a share of the ports of its own."""
     if given := worker_input(config):
-        ports.keep_to_share(int(given["workerid"].removeprefix("gw")), given["workercount"])
+        ports.use_share(int(given["workerid"].removeprefix("gw")), given["workercount"])
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Spread:
-    """Spread the tests in our way, whatever `--dist` says."""
-    config.option.loadscopereorder = False  # the order is ours
+    """Use `Spread` with every value of `--dist`."""
+    config.option.loadscopereorder = False  # `priority` is the order
     return Spread(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the tests of a worker in order; those of an undivided run stay as they are."""
+    """Sort the tests of a worker; a run without workers keeps its order."""
     if worker_input(config) is not None:
-        items.sort(key=lambda item: turn(item.nodeid))
+        items.sort(key=lambda item: priority(item.nodeid))

@@ -1,11 +1,11 @@
-"""The whole system under test: real processes on the session's servers."""
+"""The whole system under test: real processes on the servers of the session."""
 
 from pathlib import Path
 
-from goticket_local.stack.accounts import ADMIN, PASSWORD, ensure_accounts
+from goticket_local.stack.accounts import ensure_accounts
+from goticket_local.stack.config import StackConfig
 from goticket_local.stack.ports import Ports
 from goticket_local.stack.secrets import Secrets
-from goticket_local.stack.services import StackConfig
 from goticket_local.stack.stack import Stack
 
 from goticket_testing.backend import RabbitBackend, RedisBackend
@@ -16,10 +16,10 @@ VHOST = "goticket"
 
 
 class RunningStack(Stack):
-    """The system, wired as `make up` wires it, with the handles of its servers.
+    """The system, configured as by `make up`, with access to its servers.
 
-    `base_url` is the gateway, `inbox` has the mails, `process("booking relay")`,
-    `kill(name)`, `start(name)` and `stop(name)` are about single processes.
+    `base_url` is the gateway's address, `mailbox` has the e-mails. `process("booking relay")`,
+    `kill(name)`, `start(name)` and `stop(name)` work on single processes.
     """
 
     def __init__(
@@ -28,43 +28,39 @@ class RunningStack(Stack):
         self.postgres = postgres
         self.redis = redis
         self.rabbitmq = rabbitmq
-        keys = Secrets()
         config = StackConfig(
             ports=Ports.free(),
-            database_urls={role: postgres.dsn(role, DATABASE) for role in ROLES},
+            database_urls={service: postgres.dsn(service, DATABASE) for service in ROLES},
             redis_url=redis.url(),
             amqp_url=rabbitmq.amqp_url(VHOST),
-            signing_key=keys.signing_key,
-            ticket_key=keys.ticket_key,
-            admin_email=ADMIN,
-            admin_password=PASSWORD,
+            secrets=Secrets.generate().services,
         )
         super().__init__(config, run_dir=folder / "run", log_dir=folder / "logs")
 
     @property
     def amqp_url(self) -> str:
-        """The broker, as the system's processes see it."""
+        """The broker's URL for the processes."""
         return self.config.amqp_url
 
     @property
-    def inbox_url(self) -> str:
-        """The inbox's page and API."""
-        return self.inbox.url
+    def mailbox_url(self) -> str:
+        """The URL of the mailbox's page and API."""
+        return self.mailbox.url
 
     def environment(self, name: str) -> dict[str, str]:
         """The settings of one process, such as "identity serve"."""
-        return self.services[name].environment
+        return self.process_configs[name].environment
 
-    def database_url(self, role: str) -> str:
-        """The database, as a service's role."""
-        return self.config.database_urls[role]
+    def database_url(self, service: str) -> str:
+        """The database's URL for a service's role."""
+        return self.config.database_urls[service]
 
     def superuser_url(self) -> str:
-        """The database, as a superuser who sees every schema."""
+        """The database's URL for a superuser, who can read every schema."""
         return self.postgres.superuser_dsn(DATABASE)
 
     def set_up(self) -> None:
-        """Create database and virtual host, migrate, start, and make the demo accounts."""
+        """Create database, virtual host and demo accounts; migrate and start."""
         self.postgres.create_database(DATABASE)
         self.rabbitmq.add_vhost(VHOST)
         self.migrate()
@@ -72,7 +68,7 @@ class RunningStack(Stack):
         ensure_accounts(self.base_url)
 
     def heal(self) -> None:
-        """Start whatever a test has stopped or killed, servers first; wait until all is ready."""
+        """Start what a test has stopped or killed, servers first; wait until all are ready."""
         self.postgres.start()
         self.redis.start()
         self.rabbitmq.start()

@@ -1,4 +1,4 @@
-"""What the private servers have in common: one process, awaited until it answers."""
+"""The base of the private servers: one process each, with a readiness check."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from goticket_local.process import Process, StartFailed, wait_until
 class Server:
     """A server process with a data folder of its own.
 
-    Subclasses prepare the folder, name the process and know when it answers.
+    Subclasses prepare the folder, name the process and check its readiness.
     """
 
     name: str
@@ -24,15 +24,15 @@ class Server:
 
     @property
     def process(self) -> Process:
-        """The process; made anew by subclasses, known by its pid file."""
+        """The process, identified by its pid file."""
         raise NotImplementedError
 
     def prepare(self) -> None:
-        """Create folders and configuration; harmless when they exist."""
+        """Create folders and configuration. Existing ones are kept."""
         raise NotImplementedError
 
-    def answers(self) -> bool:
-        """Whether a client would be served now."""
+    def is_ready(self) -> bool:
+        """Whether it serves clients now."""
         raise NotImplementedError
 
     @property
@@ -46,31 +46,31 @@ class Server:
         return self.process.alive
 
     def start(self) -> None:
-        """Start it and wait until it answers; harmless when it runs. Raises `StartFailed`."""
+        """Start it unless it runs, and wait until it is ready. Raises `StartFailed`."""
         self.prepare()
         process = self.process
         process.start()
-        wait_until(lambda: self.answers() or not process.alive, self.start_seconds)
-        if not (process.alive and self.answers()):
+        wait_until(lambda: self.is_ready() or not process.alive, self.start_seconds)
+        if not (process.alive and self.is_ready()):
             tail = process.log_tail()
             process.kill()
             raise StartFailed(f"{self.name} did not start; the end of {self.log}:\n{tail}")
 
     def stop(self, grace_seconds: float = 25.0) -> None:
-        """Stop it in order, by force after the grace."""
+        """Stop it with its stop signal, and with SIGKILL after the grace period."""
         self.process.stop(grace_seconds)
 
     def kill(self, sig: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal; with SIGKILL it is gone on return, like in a power cut."""
+        """Send a signal. After SIGKILL the process has ended on return."""
         self.process.kill(sig)
 
     def discard(self) -> None:
-        """End it for good: at once, and with its data."""
+        """Kill it and delete its data."""
         self.kill()
         self.remove()
 
     def remove(self) -> None:
-        """Delete its folder; it must not run."""
+        """Delete its folder. The server must not run."""
         shutil.rmtree(self.home, ignore_errors=True)
 
     def restart(self) -> None:
@@ -79,7 +79,7 @@ class Server:
         self.start()
 
 
-def plain_environment() -> dict[str, str]:
-    """An environment without the caller's settings, in which a server starts the same anywhere."""
+def minimal_environment() -> dict[str, str]:
+    """An environment with PATH and locale only, independent of the caller's settings."""
     path = os.environ.get("PATH", os.defpath)
     return {"PATH": f"{path}:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}

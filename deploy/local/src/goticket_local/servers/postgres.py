@@ -11,14 +11,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from goticket_local import programs
-from goticket_local.process import Process, StartFailed, become
-from goticket_local.servers.base import Server, plain_environment
+from goticket_local.process import Process, StartFailed, run_as
+from goticket_local.servers.base import Server, minimal_environment
 
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
 # PostgreSQL refuses to run as root; this account comes with the package.
 ACCOUNT = "postgres"
-# For clusters of checkouts that account cannot enter; each gets a private folder in it.
+# The parent of clusters whose checkout that account cannot access.
 OUTSIDE = "/var/tmp"  # noqa: S108
 
 COMMON = {
@@ -35,7 +35,7 @@ NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "checkpoint_timeout": 
 
 
 class PostgresServer(Server):
-    """PostgreSQL with a superuser `postgres` and scram passwords for everybody."""
+    """PostgreSQL with a superuser `postgres` and scram-sha-256 passwords for every role."""
 
     name = "postgres"
 
@@ -60,7 +60,7 @@ class PostgresServer(Server):
         return f"postgresql://{role}:{quote(password, safe='')}@{HOST}:{self.port}/{database}"
 
     def superuser_dsn(self, database: str = "postgres") -> str:
-        """A connection URL for what only a superuser may do."""
+        """A connection URL of the superuser."""
         return self.dsn(SUPERUSER, self.password, database)
 
     @cached_property
@@ -69,29 +69,29 @@ class PostgresServer(Server):
         return Process(
             self.name,
             self._argv(),
-            env=plain_environment(),
+            env=minimal_environment(),
             run_dir=self.run_dir,
             log=self.log,
             user=ACCOUNT,
-            stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait for clients to leave
+            stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait until clients disconnect
         )
 
     def prepare(self) -> None:
-        """Make the cluster, owned by the account that will run it."""
+        """Create the cluster, owned by the account that will run it."""
         if not (self.data / "PG_VERSION").exists():
             self.home.mkdir(parents=True, exist_ok=True)
-            self._make_cluster(self._place())
+            self._create_cluster(self._cluster_folder())
         self.process.argv = self._argv()
 
-    def _place(self) -> Path:
-        """A folder for the cluster that its account can enter: home, where possible.
+    def _cluster_folder(self) -> Path:
+        """A folder for the cluster that its account can access: home, if possible.
 
-        A checkout in a private folder (root's home) is not; `data` then links out of it.
+        If the checkout is in a private folder (root's home), `data` is a link out of it.
         """
-        if not become(ACCOUNT):
+        if not run_as(ACCOUNT):
             return self.home
         self.home.chmod(0o711)
-        if can_enter(ACCOUNT, self.home):
+        if can_access(ACCOUNT, self.home):
             return self.home
         outside = Path(tempfile.mkdtemp(prefix="goticket-postgres-", dir=OUTSIDE))
         outside.chmod(0o711)
@@ -99,44 +99,44 @@ class PostgresServer(Server):
         self.data.symlink_to(outside / "data")
         return outside
 
-    def _make_cluster(self, place: Path) -> None:
-        fresh = place / "data.new"
-        shutil.rmtree(fresh, ignore_errors=True)  # what an interrupted attempt left
-        fresh.mkdir(mode=0o700)
-        password_file = place / "password"
+    def _create_cluster(self, folder: Path) -> None:
+        draft = folder / "data.new"
+        shutil.rmtree(draft, ignore_errors=True)  # left by an interrupted attempt
+        draft.mkdir(mode=0o700)
+        password_file = folder / "password"
         password_file.touch(mode=0o600)
         password_file.write_text(self.password)
-        if become(ACCOUNT):
-            for path in (fresh, password_file):
+        if run_as(ACCOUNT):
+            for path in (draft, password_file):
                 shutil.chown(path, ACCOUNT, pwd.getpwnam(ACCOUNT).pw_gid)
         initdb = [
             str(programs.find("initdb")),
-            *("-D", str(fresh), "-U", SUPERUSER, "--pwfile", str(password_file)),
+            *("-D", str(draft), "-U", SUPERUSER, "--pwfile", str(password_file)),
             *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8"),
             *(() if self.durable else ("--no-sync",)),
         ]
         try:
-            done = _run_as(ACCOUNT, initdb)
+            done = _run(ACCOUNT, initdb)
         finally:
             password_file.unlink()
         if done.returncode != 0:
             raise StartFailed(f"initdb failed:\n{done.stdout}{done.stderr}")
-        fresh.rename(place / "data")  # only a finished cluster gets the name
+        draft.rename(folder / "data")  # only a complete cluster gets the final name
 
     def _argv(self) -> list[str]:
         settings = COMMON | {"port": str(self.port)} | ({} if self.durable else NOT_DURABLE)
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [str(programs.find("postgres")), "-D", str(self.data.resolve()), *options]
 
-    def answers(self) -> bool:
-        """Whether it takes connections (it refuses them while it recovers)."""
+    def is_ready(self) -> bool:
+        """Whether it accepts connections. It refuses them during recovery."""
         command = [str(programs.find("pg_isready")), "-q", "-t", "2", "-h", HOST]
         return subprocess.run([*command, "-p", str(self.port)], check=False).returncode == 0
 
     def run_sql(self, database: str, sql: str, variables: Mapping[str, str] | None = None) -> str:
         """Run a psql script as superuser and return its output; stops at the first error.
 
-        Raises `subprocess.CalledProcessError` with psql's words in `stderr`.
+        Raises `subprocess.CalledProcessError` with psql's messages in `stderr`.
         """
         done = subprocess.run(
             [
@@ -144,9 +144,9 @@ class PostgresServer(Server):
                 *("-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
                 *("-h", HOST, "-p", str(self.port), "-U", SUPERUSER, "-d", database),
             ],
-            # Passwords go by environment and input: the process list shows arguments to everybody.
+            # Passwords are passed by environment and input: every user can list arguments.
             input=psql_script(sql, variables),
-            env=plain_environment() | {"PGPASSWORD": self.password},
+            env=minimal_environment() | {"PGPASSWORD": self.password},
             check=True,
             capture_output=True,
             text=True,
@@ -163,28 +163,28 @@ class PostgresServer(Server):
         )
 
     def remove(self) -> None:
-        """Delete cluster and folder; it must not run."""
+        """Delete cluster and folder. The server must not run."""
         if self.data.is_symlink():
             shutil.rmtree(self.data.resolve().parent, ignore_errors=True)
         shutil.rmtree(self.home, ignore_errors=True)
 
 
 def psql_script(sql: str, variables: Mapping[str, str] | None) -> str:
-    """A script that begins with setting its variables."""
+    """A psql script that first sets its variables."""
     assignments = [f"\\set {name} {_quoted(value)}\n" for name, value in (variables or {}).items()]
     return "".join(assignments) + sql
 
 
-def can_enter(user: str, folder: Path) -> bool:
-    """Whether the account a server would run as can reach a folder through its parents."""
+def can_access(user: str, folder: Path) -> bool:
+    """Whether an account can access a folder and all its parents."""
     argv = ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)]
-    return _run_as(user, argv).returncode == 0
+    return _run(user, argv).returncode == 0
 
 
-def _run_as(user: str, argv: list[str]) -> subprocess.CompletedProcess[str]:
+def _run(user: str, argv: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*become(user), *argv],
-        env=plain_environment(),
+        [*run_as(user), *argv],
+        env=minimal_environment(),
         cwd="/",
         capture_output=True,
         text=True,
@@ -193,5 +193,5 @@ def _run_as(user: str, argv: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _quoted(value: str) -> str:
-    """A value as psql's backslash commands read it."""
+    """A value quoted for psql's backslash commands."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from goticket_local import programs
 from goticket_local.process import Process
-from goticket_local.servers.base import Server, plain_environment
+from goticket_local.servers.base import Server, minimal_environment
 
 HOST = "127.0.0.1"
 USER = "goticket"
@@ -30,7 +30,7 @@ class RabbitPorts:
 
 
 class RabbitServer(Server):
-    """RabbitMQ with the management API and one user, `goticket`, who may do everything."""
+    """RabbitMQ with the management API and one user, `goticket`, who has every permission."""
 
     name = "rabbitmq"
     start_seconds = 90.0
@@ -49,12 +49,12 @@ class RabbitServer(Server):
         self.password = password
 
     def amqp_url(self, vhost: str = "/") -> str:
-        """Where clients connect."""
+        """The URL for clients."""
         return f"amqp://{USER}:{self.password}@{HOST}:{self.ports.amqp}/{quote(vhost, safe='')}"
 
     @property
     def management_url(self) -> str:
-        """Where the management page and API are."""
+        """The URL of the management page and API."""
         return f"http://{HOST}:{self.ports.management}"
 
     @cached_property
@@ -70,14 +70,14 @@ class RabbitServer(Server):
 
     @cached_property
     def port_mapper(self) -> Process:
-        """The node's own epmd: RabbitMQ would start one that stays behind."""
+        """The node's own epmd. One that RabbitMQ started would outlive the node."""
         return Process(
             "epmd",
             [
                 str(programs.find("epmd")),
                 *("-address", HOST, "-port", str(self.ports.port_mapper)),
             ],
-            env=plain_environment(),
+            env=minimal_environment(),
             run_dir=self.run_dir,
             log=self.log.with_name("epmd.log"),
         )
@@ -101,8 +101,8 @@ class RabbitServer(Server):
         (self.home / "enabled_plugins").write_text("[rabbitmq_management].\n")
         self.port_mapper.start()
 
-    def answers(self) -> bool:
-        """Whether clients and the management API are served."""
+    def is_ready(self) -> bool:
+        """Whether it serves clients and the management API."""
         try:
             with socket.create_connection((HOST, self.ports.amqp), timeout=2) as connection:
                 connection.settimeout(2)
@@ -120,27 +120,27 @@ class RabbitServer(Server):
         self.port_mapper.stop()
 
     def remove(self) -> None:
-        """Delete its folder and end its port mapper; it must not run."""
+        """Delete its folder and kill its port mapper. The node must not run."""
         self.port_mapper.kill()
         super().remove()
 
     def add_vhost(self, name: str) -> None:
-        """Create a virtual host that the user may use; harmless when it exists."""
+        """Create a virtual host for the user, unless it exists."""
         vhost = quote(name, safe="")
         self.api("PUT", f"/api/vhosts/{vhost}")
-        everything = {"configure": ".*", "write": ".*", "read": ".*"}
-        self.api("PUT", f"/api/permissions/{vhost}/{USER}", everything)
+        permissions = {"configure": ".*", "write": ".*", "read": ".*"}
+        self.api("PUT", f"/api/permissions/{vhost}/{USER}", permissions)
 
     def delete_vhost(self, name: str) -> None:
         """Delete a virtual host with all its queues."""
         self.api("DELETE", f"/api/vhosts/{quote(name, safe='')}")
 
     def api(self, method: str, path: str, body: object = None) -> bytes:
-        """Call the management API. Raises `OSError` when it refuses."""
+        """Call the management API. Raises `OSError` for status 400 or above."""
         return call_api(HOST, self.ports.management, (USER, self.password), method, path, body)
 
     def _environment(self) -> dict[str, str]:
-        return plain_environment() | {
+        return minimal_environment() | {
             "HOME": str(self.home),  # where Erlang looks for the cookie
             "ERL_EPMD_PORT": str(self.ports.port_mapper),
             "ERL_EPMD_ADDRESS": HOST,
@@ -163,7 +163,7 @@ class RabbitServer(Server):
 def call_api(
     host: str, port: int, user: tuple[str, str], method: str, path: str, body: object = None
 ) -> bytes:
-    """Call a management API. Raises `OSError` when it refuses."""
+    """Call a management API. Raises `OSError` for status 400 or above."""
     credentials = base64.b64encode(":".join(user).encode()).decode()
     headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
     payload = None if body is None else json.dumps(body)

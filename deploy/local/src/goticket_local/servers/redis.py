@@ -1,4 +1,4 @@
-"""A private Redis that keeps nothing on disk."""
+"""A private Redis without persistence."""
 
 import socket
 from functools import cached_property
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from goticket_local import programs
 from goticket_local.process import Process
-from goticket_local.servers.base import Server, plain_environment
+from goticket_local.servers.base import Server, minimal_environment
 
 HOST = "127.0.0.1"
 
@@ -30,7 +30,7 @@ class RedisServer(Server):
         self.password = password
 
     def url(self, database: int = 0) -> str:
-        """Where one of its numbered databases is."""
+        """The URL of one of its numbered databases."""
         return f"redis://:{self.password}@{HOST}:{self.port}/{database}"
 
     @cached_property
@@ -39,13 +39,13 @@ class RedisServer(Server):
         return Process(
             self.name,
             [str(programs.find("redis-server")), str(self.home / "redis.conf")],
-            env=plain_environment(),
+            env=minimal_environment(),
             run_dir=self.run_dir,
             log=self.log,
         )
 
     def prepare(self) -> None:
-        """Write its configuration: the password stays out of the process list."""
+        """Write its configuration. The password is in the file, not in the process list."""
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         conf = self.home / "redis.conf"
         conf.touch(mode=0o600)
@@ -54,12 +54,12 @@ class RedisServer(Server):
             f'save ""\nappendonly no\ndaemonize no\ndir "{self.home}"\n'
         )
 
-    def answers(self) -> bool:
-        """Whether it takes commands (it refuses them while it loads)."""
+    def is_ready(self) -> bool:
+        """Whether it executes commands. It refuses them while it loads."""
         try:
             with socket.create_connection((HOST, self.port), timeout=1) as connection:
                 connection.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
-                with connection.makefile("rb") as answers:
-                    return [answers.readline().strip() for _ in "12"] == [b"+OK", b"+PONG"]
+                with connection.makefile("rb") as replies:
+                    return [replies.readline().strip() for _ in "12"] == [b"+OK", b"+PONG"]
         except OSError:
             return False

@@ -1,4 +1,4 @@
-"""The demo accounts, made through the public door. Only the local stack has them."""
+"""The demo accounts, created through the public API. Only the local stack has them."""
 
 import contextlib
 import http.client
@@ -8,62 +8,64 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-PASSWORD = "goticket-demo"  # noqa: S105 - published on purpose: it opens nothing but a demo
+PASSWORD = "goticket-demo"  # noqa: S105 - published on purpose: the accounts are demo accounts
 ADMIN = "admin@goticket.example"
 ORGANIZER = "organizer@goticket.example"
 BUYER = "buyer@goticket.example"
 NAMES = {ORGANIZER: "Olivia Organizer", BUYER: "Bea Buyer"}
 
 
-class Refused(Exception):
-    """The gateway gave an unexpected answer."""
+class UnexpectedResponse(Exception):
+    """The gateway answered with a status that was not expected."""
 
 
 @dataclass(frozen=True)
-class Door:
-    """The gateway's API."""
+class ApiClient:
+    """A client of the gateway's REST API."""
 
     base_url: str
 
-    def call(
+    def request(
         self, method: str, path: str, body: object = None, token: str | None = None
     ) -> tuple[int, Any]:
-        """Call it; returns status and parsed body."""
+        """Send a request; returns status and parsed body."""
         headers = {"Content-Type": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         payload = None if body is None else json.dumps(body)
-        where = urlsplit(self.base_url).netloc
-        with contextlib.closing(http.client.HTTPConnection(where, timeout=30)) as connection:
+        address = urlsplit(self.base_url).netloc
+        with contextlib.closing(http.client.HTTPConnection(address, timeout=30)) as connection:
             connection.request(method, f"/api/v1{path}", payload, headers)
             response = connection.getresponse()
             text = response.read()
         return response.status, json.loads(text) if text else None
 
-    def expect(self, *call: Any, **more: Any) -> Any:
-        """Call it; returns the body. Raises `Refused` for anything but success."""
-        status, body = self.call(*call, **more)
+    def request_ok(
+        self, method: str, path: str, body: object = None, token: str | None = None
+    ) -> Any:
+        """Send a request; returns the body. Raises `UnexpectedResponse` for status 400 or above."""
+        status, response = self.request(method, path, body, token)
         if status >= HTTPStatus.BAD_REQUEST:
-            raise Refused(f"{call[0]} {call[1]}: {status} {body}")
-        return body
+            raise UnexpectedResponse(f"{method} {path}: {status} {response}")
+        return response
 
     def login(self, email: str, password: str = PASSWORD) -> str:
-        """An access token."""
-        answer = self.expect("POST", "/auth/login", {"email": email, "password": password})
-        token: str = answer["accessToken"]
+        """Log in; returns an access token."""
+        response = self.request_ok("POST", "/auth/login", {"email": email, "password": password})
+        token: str = response["accessToken"]
         return token
 
 
 def ensure_accounts(base_url: str) -> None:
-    """Make what is missing of the demo accounts. Raises `Refused`."""
-    door = Door(base_url)
+    """Create the demo accounts that do not exist. Raises `UnexpectedResponse`."""
+    api = ApiClient(base_url)
     for email, name in NAMES.items():
-        person = {"email": email, "password": PASSWORD, "name": name}
-        status, answer = door.call("POST", "/auth/register", person)
+        account = {"email": email, "password": PASSWORD, "name": name}
+        status, response = api.request("POST", "/auth/register", account)
         if status not in {HTTPStatus.CREATED, HTTPStatus.CONFLICT}:
-            raise Refused(f"registering {email}: {status} {answer}")
-    token = door.login(ADMIN)
-    (organizer,) = door.expect("GET", f"/users?email={quote(ORGANIZER)}", token=token)["items"]
+            raise UnexpectedResponse(f"POST /auth/register for {email}: {status} {response}")
+    token = api.login(ADMIN)
+    (organizer,) = api.request_ok("GET", f"/users?email={quote(ORGANIZER)}", token=token)["items"]
     if "organizer" not in organizer["roles"]:
         roles = {"roles": ["organizer"]}
-        door.expect("PUT", f"/users/{organizer['id']}/roles", roles, token=token)
+        api.request_ok("PUT", f"/users/{organizer['id']}/roles", roles, token=token)

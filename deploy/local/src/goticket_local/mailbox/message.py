@@ -1,4 +1,4 @@
-"""What is in a mail: addresses, bodies and attachments of a MIME message."""
+"""Parses a MIME message into the fields of Mailpit's API."""
 
 import html
 import re
@@ -12,22 +12,12 @@ from functools import cached_property
 
 SNIPPET_CHARACTERS = 250
 
-
-@dataclass(frozen=True)
-class Address:
-    """A name and a mail address."""
-
-    name: str
-    address: str
-
-    def as_json(self) -> dict[str, str]:
-        """In the API's words."""
-        return {"Name": self.name, "Address": self.address}
+Json = dict[str, str | int]
 
 
 @dataclass(frozen=True)
 class Part:
-    """A leaf of the MIME tree that is not a body."""
+    """A leaf of the MIME tree that is not a body. Ids count the leaves from 1."""
 
     id: str
     file_name: str
@@ -36,8 +26,8 @@ class Part:
     content: bytes
     inline: bool
 
-    def as_json(self) -> dict[str, str | int]:
-        """In the API's words."""
+    def as_json(self) -> Json:
+        """The part in the API's format."""
         return {
             "PartID": self.id,
             "FileName": self.file_name,
@@ -48,45 +38,14 @@ class Part:
 
 
 class ParsedMessage:
-    """A message read leniently: whatever was sent can be looked at."""
+    """A message. Malformed parts are read as far as possible; parsing raises no error."""
 
-    def __init__(self, raw: bytes, recipients: tuple[str, ...]) -> None:
+    def __init__(self, raw: bytes) -> None:
         self._message = BytesParser(EmailMessage, policy=policy.default).parsebytes(raw)
-        self._recipients = recipients
 
-    @property
-    def subject(self) -> str:
-        """The subject line."""
-        return str(self._message.get("Subject", ""))
-
-    @property
-    def message_id(self) -> str:
-        """The Message-ID without its brackets."""
-        return str(self._message.get("Message-ID", "")).strip().strip("<>")
-
-    @property
-    def date(self) -> datetime | None:
-        """When its sender says it was written."""
-        header = self._message.get("Date")
-        return header.datetime if isinstance(header, DateHeader) else None
-
-    @property
-    def sender(self) -> Address:
-        """The first From address."""
-        return next(iter(self.addresses("From")), Address("", ""))
-
-    def addresses(self, header: str) -> list[Address]:
-        """Everybody a header names."""
-        value = self._message.get(header)
-        if not isinstance(value, AddressHeader):
-            return []
-        return [Address(each.display_name, each.addr_spec) for each in value.addresses]
-
-    @property
-    def blind_recipients(self) -> list[Address]:
-        """Whom the envelope names and no header does."""
-        named = {each.address.casefold() for name in ("To", "Cc") for each in self.addresses(name)}
-        return [Address("", each) for each in self._recipients if each.casefold() not in named]
+    def header(self, name: str) -> str:
+        """The first value of a header; "" without one."""
+        return str(self._message.get(name, ""))
 
     @cached_property
     def headers(self) -> dict[str, list[str]]:
@@ -96,26 +55,44 @@ class ParsedMessage:
             found.setdefault(name, []).append(str(value))
         return found
 
+    @property
+    def message_id(self) -> str:
+        """The Message-ID without its brackets."""
+        return self.header("Message-ID").strip().strip("<>")
+
+    @property
+    def date(self) -> datetime | None:
+        """The time in the Date header."""
+        header = self._message.get("Date")
+        return header.datetime if isinstance(header, DateHeader) else None
+
+    def addresses(self, header: str) -> list[dict[str, str]]:
+        """The mailboxes in a header, in the API's format."""
+        value = self._message.get(header)
+        if not isinstance(value, AddressHeader):
+            return []
+        return [{"Name": each.display_name, "Address": each.addr_spec} for each in value.addresses]
+
     @cached_property
     def text(self) -> str:
         """The plain text body."""
-        return _content(self._body("plain"))
+        return _content(self._message.get_body(("plain",)))
 
     @cached_property
     def html(self) -> str:
         """The HTML body."""
-        return _content(self._body("html"))
+        return _content(self._message.get_body(("html",)))
 
     @property
     def snippet(self) -> str:
-        """How the mail begins, for a list."""
+        """The beginning of the text, for a list."""
         text = self.text or html.unescape(re.sub(r"<style.*?</style>|<[^>]*>", " ", self.html))
         return " ".join(text.split())[:SNIPPET_CHARACTERS]
 
     @cached_property
     def parts(self) -> list[Part]:
-        """Everything but the bodies. Ids count the leaves of the MIME tree from 1."""
-        bodies = (self._body("plain"), self._body("html"))
+        """Every leaf of the MIME tree but the bodies."""
+        bodies = [self._message.get_body((kind,)) for kind in ("plain", "html")]
         leaves = [part for part in self._message.walk() if not part.is_multipart()]
         return [
             _part(str(number), leaf)
@@ -125,33 +102,22 @@ class ParsedMessage:
 
     @property
     def attachments(self) -> list[Part]:
-        """Parts to be kept by the reader."""
+        """Parts that the reader can save."""
         return [part for part in self.parts if not part.inline]
 
     @property
     def inline(self) -> list[Part]:
-        """Parts shown within the HTML body."""
+        """Parts that the HTML body shows."""
         return [part for part in self.parts if part.inline]
-
-    @cached_property
-    def searchable(self) -> str:
-        """All a plain word is looked for in, folded."""
-        addresses = [str(self.sender), *self._recipients]
-        return "\n".join([self.subject, *addresses, self.text, self.html]).casefold()
-
-    def _body(self, kind: str) -> MIMEPart | None:
-        return self._message.get_body((kind,))
 
 
 def _content(part: MIMEPart | None) -> str:
-    if part is None:
-        return ""
-    payload = part.get_payload(decode=True)
-    if not isinstance(payload, bytes):
+    payload = part.get_payload(decode=True) if part else None
+    if part is None or not isinstance(payload, bytes):
         return ""
     try:
         return payload.decode(part.get_content_charset("utf-8"), errors="replace")
-    except LookupError:  # a charset nobody knows
+    except LookupError:  # an unknown charset
         return payload.decode(errors="replace")
 
 

@@ -1,43 +1,43 @@
-"""The inbox, spoken to as the system and its users do: SMTP in, HTTP out."""
+"""The mailbox, used by SMTP and HTTP."""
 
 import smtplib
 from collections.abc import Iterator
 from email import policy
 from email.message import EmailMessage
-from pathlib import Path
 
 import httpx
 import pytest
-from goticket_local.inbox.process import InboxProcess
+from goticket_local.mailbox.process import MailboxProcess
+from goticket_local.mailbox.store import Mail, MailStore
 from goticket_local.ports import free_ports
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InboxProcess]:
-    folder = tmp_path_factory.mktemp("inbox")
-    inbox = InboxProcess(*free_ports(2), run_dir=folder, log_dir=folder)
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailboxProcess]:
+    folder = tmp_path_factory.mktemp("mailbox")
+    mailbox = MailboxProcess(*free_ports(2), run_dir=folder, log_dir=folder)
     try:
-        inbox.start()
-        yield inbox
+        mailbox.start()
+        yield mailbox
     finally:
-        inbox.stop()
+        mailbox.stop()
 
 
 @pytest.fixture
-def inbox(running: InboxProcess) -> InboxProcess:
+def mailbox(running: MailboxProcess) -> MailboxProcess:
     httpx.delete(f"{running.url}/api/v1/messages").raise_for_status()
     return running
 
 
 @pytest.fixture
-def api(inbox: InboxProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{inbox.url}/api/v1") as client:
+def api(mailbox: MailboxProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{mailbox.url}/api/v1") as client:
         yield client
 
 
 @pytest.fixture
-def smtp(inbox: InboxProcess) -> Iterator[smtplib.SMTP]:
-    with smtplib.SMTP("127.0.0.1", inbox.smtp_port) as client:
+def smtp(mailbox: MailboxProcess) -> Iterator[smtplib.SMTP]:
+    with smtplib.SMTP("127.0.0.1", mailbox.smtp_port) as client:
         yield client
 
 
@@ -57,9 +57,7 @@ def ticket_mail(number: int = 1) -> EmailMessage:
     return mail
 
 
-def test_a_mail_is_listed_with_whom_and_what_it_is_about(
-    api: httpx.Client, smtp: smtplib.SMTP
-) -> None:
+def test_a_list_has_sender_recipients_and_subject(api: httpx.Client, smtp: smtplib.SMTP) -> None:
     smtp.send_message(ticket_mail())
     page = api.get("/messages").json()
     assert (page["total"], page["unread"], page["count"], page["messages_count"]) == (1, 1, 1, 1)
@@ -141,13 +139,13 @@ def test_a_search_finds_by_recipient_and_by_words(
     assert api.get("/search", params={"query": query}).json()["messages_count"] == found
 
 
-def test_a_recipient_no_header_names_is_a_blind_copy(api: httpx.Client, smtp: smtplib.SMTP) -> None:
+def test_a_recipient_without_header_is_a_blind_copy(api: httpx.Client, smtp: smtplib.SMTP) -> None:
     smtp.send_message(ticket_mail(), to_addrs=["buyer@goticket.example", "hidden@goticket.example"])
     (listed,) = api.get("/messages").json()["messages"]
     assert listed["Bcc"] == [{"Name": "", "Address": "hidden@goticket.example"}]
 
 
-def test_deleting_names_some_mails_or_all(api: httpx.Client, smtp: smtplib.SMTP) -> None:
+def test_some_mails_or_all_can_be_deleted(api: httpx.Client, smtp: smtplib.SMTP) -> None:
     for number in range(3):
         smtp.send_message(ticket_mail(number))
     newest = api.get("/message/latest").json()["ID"]
@@ -158,7 +156,7 @@ def test_deleting_names_some_mails_or_all(api: httpx.Client, smtp: smtplib.SMTP)
     assert api.get("/messages").json()["total"] == 0
 
 
-def test_a_broken_mail_can_still_be_looked_at(api: httpx.Client, smtp: smtplib.SMTP) -> None:
+def test_a_malformed_mail_can_be_read(api: httpx.Client, smtp: smtplib.SMTP) -> None:
     broken = (
         b"From: <<<\r\nSubject: =?nope?b?x\r\nDate: yesterday\r\n"
         b"Content-Type: multipart/mixed; charset=klingon\r\n\r\n\xff\xfe"
@@ -168,31 +166,27 @@ def test_a_broken_mail_can_still_be_looked_at(api: httpx.Client, smtp: smtplib.S
     assert api.get("/message/latest").status_code == 200
 
 
-def test_what_a_mail_brings_along_cannot_run_scripts(
-    inbox: InboxProcess, smtp: smtplib.SMTP
+def test_the_content_of_a_mail_cannot_run_scripts(
+    mailbox: MailboxProcess, smtp: smtplib.SMTP
 ) -> None:
     smtp.send_message(ticket_mail())
-    mail_id = httpx.get(f"{inbox.url}/api/v1/message/latest").json()["ID"]
-    view = httpx.get(f"{inbox.url}/view/{mail_id}.html")
+    mail_id = httpx.get(f"{mailbox.url}/api/v1/message/latest").json()["ID"]
+    view = httpx.get(f"{mailbox.url}/view/{mail_id}.html")
     assert "sandbox" in view.headers["content-security-policy"]
     assert f"/api/v1/message/{mail_id}/part/" in view.text
 
 
-def test_the_page_needs_nothing_from_elsewhere(inbox: InboxProcess) -> None:
-    page = httpx.get(inbox.url)
+def test_the_page_loads_nothing_from_other_hosts(mailbox: MailboxProcess) -> None:
+    page = httpx.get(mailbox.url)
     assert page.status_code == 200
     assert "http://" not in page.text
     assert "https://" not in page.text
 
 
-def test_the_oldest_mails_make_room(tmp_path: Path) -> None:
-    from datetime import UTC, datetime
-
-    from goticket_local.inbox.mailbox import Mail, Mailbox
-
-    mailbox = Mailbox(max_messages=3, max_bytes=100)
+def test_the_oldest_mails_are_deleted_when_a_limit_is_exceeded() -> None:
+    store = MailStore(max_messages=3, max_bytes=100)
     for number in range(5):
-        mailbox.add(Mail(b"x" * 10, "", (str(number),), datetime.now(UTC)))
-    assert [mail.recipients for mail in mailbox] == [("4",), ("3",), ("2",)]
-    mailbox.add(Mail(b"x" * 95, "", ("big",), datetime.now(UTC)))
-    assert [mail.recipients for mail in mailbox] == [("big",)]
+        store.add(Mail(b"x" * 10, "", (str(number),)))
+    assert [mail.recipients for mail in store] == [("4",), ("3",), ("2",)]
+    store.add(Mail(b"x" * 95, "", ("big",)))
+    assert [mail.recipients for mail in store] == [("big",)]

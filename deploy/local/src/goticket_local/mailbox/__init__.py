@@ -1,0 +1,1 @@
+"""A mail server for development: receives by SMTP, shows by Mailpit's JSON API and a page."""

@@ -1,0 +1,1 @@
+"""Development tools: new services, import contracts and generated documents."""
