@@ -1,4 +1,4 @@
-"""The processes as an operator starts and stops them."""
+"""The `identity` command as a separate process."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ from goticket_platform.rpc.client import call, open_channel
 from goticket_testing.databases import DatabaseFactory
 
 COMMAND = Path(sys.executable).with_name("identity")
-DEADLINE = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -41,7 +41,7 @@ async def started(
             await process.wait()
 
 
-async def test_serve_logs_its_port_answers_and_stops_in_order(
+async def test_serve_logs_its_port_responds_and_stops_at_sigterm(
     database: DatabaseFactory, redis_url: str
 ) -> None:
     env = environment(
@@ -52,10 +52,10 @@ async def test_serve_logs_its_port_answers_and_stops_in_order(
         IDENTITY_ADMIN_EMAIL="admin@goticket.example",
         IDENTITY_ADMIN_PASSWORD="goticket-demo",
     )
-    async with asyncio.timeout(DEADLINE), started("serve", env=env) as (process, log):
+    async with asyncio.timeout(TIMEOUT_SECONDS), started("serve", env=env) as (process, log):
         lines: list[str] = []
         address = ""
-        while not any("first admin" in line for line in lines):
+        while not any("first admin ensured" in line for line in lines):
             lines.append((await log.readline()).decode())
             assert lines[-1], "".join(lines)
             address = json.loads(lines[-1]).get("grpc", address)
@@ -72,29 +72,31 @@ async def test_serve_logs_its_port_answers_and_stops_in_order(
     assert "admin@" not in "".join(lines) + rest
 
 
-async def test_migrate_reports_what_is_applied(database: DatabaseFactory) -> None:
+async def test_migrate_status_lists_the_applied_migrations(database: DatabaseFactory) -> None:
     env = environment(IDENTITY_DATABASE_URL=await database("identity"))
-    done = await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         COMMAND, "migrate", "status", env=env, stdout=asyncio.subprocess.PIPE
     )
-    said, _ = await asyncio.wait_for(done.communicate(), DEADLINE)
-    assert done.returncode == 0
-    assert b"applied  0001_users\n" in said
+    output, _ = await asyncio.wait_for(process.communicate(), TIMEOUT_SECONDS)
+    assert process.returncode == 0
+    lines = output.decode().splitlines()
+    assert lines
+    assert all(line.startswith("applied  ") for line in lines)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [(["serve"], "IDENTITY_SIGNING_KEY"), (["relay"], "IDENTITY_AMQP_URL"), (["dance"], "usage")],
 )
-def test_a_start_that_cannot_work_says_why(arguments: list[str], said: str) -> None:
+def test_an_invalid_start_reports_its_reason(arguments: list[str], message: str) -> None:
     done = subprocess.run(
         [COMMAND, *arguments],
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=DEADLINE,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     assert done.returncode != 0
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
