@@ -24,10 +24,6 @@ from catalog.domain.event import (
 from catalog.domain.list_events import EventFilter, EventPageRequest, EventSort
 from goticket_platform.cursors import encode_cursor
 from goticket_platform.ids import new_id
-from goticket_platform.messaging.outbox import Outbox, OutboxNotifier
-from goticket_platform.migrations import migrate_down, migrate_up
-from goticket_platform.postgres import open_pool
-from goticket_testing.databases import DatabaseFactory
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -257,24 +253,6 @@ async def test_a_dash_is_not_an_exclusion(events: PostgresEventRepository, dash:
     query = EventFilter(query=f"beyonce {dash} renaissance")
     assert await names_of(events, page_request(query)) == ["Tour"]
     assert await names_of(events, page_request(EventFilter(query="beyonce -renaissance"))) == []
-
-
-async def test_events_of_before_are_searched_without_accents_after_the_migration(
-    database: DatabaseFactory,
-) -> None:
-    dsn = await database("catalog")
-    pool = await open_pool(dsn)
-    notifier = OutboxNotifier(pool, "catalog")
-    events = PostgresEventRepository(pool, Outbox("catalog"), notifier)
-    await publish(events, make_event("Beyoncé", description="crème"))
-    steps = ["0003_accents", "0004_plain_json"]
-    assert await migrate_down(dsn, "catalog.migrations") == steps[1:]
-    assert await migrate_down(dsn, "catalog.migrations") == steps[:1]
-    assert await migrate_up(dsn, "catalog.migrations") == steps
-    for query in ("beyonce", "creme"):
-        assert await names_of(events, page_request(EventFilter(query=query))) == ["Beyoncé"]
-    await notifier.close()
-    await pool.close()
 
 
 async def test_a_name_ranks_above_a_location_and_a_location_above_a_description(

@@ -16,15 +16,15 @@ USAGE = "usage: catalog serve | relay | migrate up | migrate down [STEPS] | migr
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one of the catalog's processes; exit with 2 when the arguments name none."""
+    """Run one of the catalog's processes; exit with 2 when asked for none of them."""
     match list(sys.argv[1:] if argv is None else argv):
         case ["serve"]:
             serve_settings = load(ServeSettings)
-            _configure_observability(serve_settings)
+            _observe(serve_settings)
             run(lambda stop: bootstrap.run_server(serve_settings, stop))
         case ["relay"]:
             relay_settings = load(RelaySettings)
-            _configure_observability(relay_settings)
+            _observe(relay_settings)
             run(lambda stop: bootstrap.run_relay(relay_settings, stop))
         case ["migrate", *rest]:
             settings = load(CatalogSettings)
@@ -34,6 +34,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             sys.exit(2)
 
 
-def _configure_observability(settings: ServiceSettings) -> None:
+def _observe(settings: ServiceSettings) -> None:
     configure_logging("catalog", settings.log_level)
     configure_tracing("catalog", settings.otlp_endpoint, settings.trace_sample_ratio)

@@ -31,7 +31,7 @@ def main() -> None:
 
 def _serve() -> None:
     settings = load(ServeSettings)
-    _configure_observability(settings)
+    _observe(settings)
 
     async def main(stop: Stop) -> None:
         await bootstrap.run_server(settings, stop)
@@ -41,7 +41,7 @@ def _serve() -> None:
 
 def _relay() -> None:
     settings = load(RelaySettings)
-    _configure_observability(settings)
+    _observe(settings)
 
     async def main(stop: Stop) -> None:
         await bootstrap.run_relay(settings, stop)
@@ -49,6 +49,6 @@ def _relay() -> None:
     run(main)
 
 
-def _configure_observability(settings: ServiceSettings) -> None:
+def _observe(settings: ServiceSettings) -> None:
     configure_logging("identity", settings.log_level)
     configure_tracing("identity", settings.otlp_endpoint, settings.trace_sample_ratio)
