@@ -1,7 +1,7 @@
-"""One booking is one trace, from the HTTP request to the SMTP conversation.
+"""One booking is one trace, from the HTTP request to the delivery of the e-mail.
 
-All services run in this process, wired by their own bootstraps over real servers, so
-that one in-memory exporter sees every span.
+All services run in this process with real servers, constructed by their own bootstraps.
+So one in-memory exporter receives every span.
 """
 
 import asyncio
@@ -27,23 +27,24 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from goticket_local.ports import free_ports
 from goticket_platform.lifecycle import Stop
+from goticket_testing.clients import ApiUserFactory, create_booking, create_event, eventually
 from goticket_testing.databases import DatabaseFactory
-from goticket_testing.world import People, book, create_event, eventually
-from notification.mail_server import Tls
+from notification.smtp_client import Tls
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext
+from pydantic import SecretStr
 
 ISSUER, AUDIENCE = "https://goticket.example", "goticket"
 
 
 @dataclass
 class Mailbox:
-    """What came in over SMTP."""
+    """An SMTP handler that keeps the e-mails that it receives."""
 
     received: list[Envelope] = field(default_factory=list)
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd names it
         self.received.append(envelope)
         return "250 OK"
 
@@ -53,13 +54,13 @@ class System:
     """The services of this process."""
 
     url: str
-    people: People
+    users: ApiUserFactory
     mailbox: Mailbox
 
 
 @asynccontextmanager
 async def running(*processes: Callable[[Stop], Awaitable[None]]) -> AsyncIterator[None]:
-    """Run processes beside the test; stop them in order at its end."""
+    """Run processes during the block, and stop them at its end."""
     stop = Stop()
     async with asyncio.TaskGroup() as tasks:
         for process in processes:
@@ -72,9 +73,10 @@ async def running(*processes: Callable[[Stop], Awaitable[None]]) -> AsyncIterato
 
 @pytest.fixture
 async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> AsyncIterator[System]:
-    """Every service that a booking passes through."""
+    """All services that take part in a booking."""
     ports = [f"127.0.0.1:{port}" for port in free_ports(4)]
     signing_key = base64.b64encode(secrets.token_bytes(32)).decode()
+    notification_token = SecretStr(secrets.token_urlsafe(32))
     databases = {
         name: await database(name) for name in ("identity", "catalog", "booking", "notification")
     }
@@ -98,6 +100,7 @@ async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> As
         grpc_listen=ports[2],
         catalog_target=ports[1],
         ticket_key=secrets.token_bytes(32),
+        notification_token=notification_token,
     )
     relay_settings = booking.config.RelaySettings(
         database_url=databases["booking"], amqp_url=amqp_url
@@ -105,6 +108,8 @@ async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> As
     worker_settings = notification.config.WorkerSettings(
         database_url=databases["notification"],
         amqp_url=amqp_url,
+        booking_target=ports[2],
+        booking_token=notification_token,
         smtp_host="127.0.0.1",
         smtp_port=smtp.port,
         smtp_tls=Tls.NONE,
@@ -117,6 +122,7 @@ async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> As
         catalog_target=ports[1],
         booking_target=ports[2],
         redis_url=redis_url,
+        amqp_url=amqp_url,
         issuer=ISSUER,
         audience=AUDIENCE,
     )
@@ -128,7 +134,7 @@ async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> As
         lambda stop: notification.bootstrap.run_worker(worker_settings, stop),
         lambda stop: gateway.bootstrap.run_gateway(gateway_settings, stop),
     ):
-        yield System(f"http://{ports[3]}", People(signing_key, ISSUER, AUDIENCE), mailbox)
+        yield System(f"http://{ports[3]}", ApiUserFactory(signing_key, ISSUER, AUDIENCE), mailbox)
     smtp.stop()
 
 
@@ -141,7 +147,7 @@ def context_of(span: ReadableSpan) -> SpanContext:
 async def test_one_booking_is_one_trace_from_http_to_smtp(
     system: System, spans: InMemorySpanExporter
 ) -> None:
-    organizer, buyer = system.people.person("organizer"), system.people.person()
+    organizer, buyer = system.users.create("organizer"), system.users.create()
     async with httpx.AsyncClient(base_url=system.url, timeout=30) as api:
 
         async def ready() -> bool:
@@ -153,12 +159,12 @@ async def test_one_booking_is_one_trace_from_http_to_smtp(
         await eventually(ready)
         event = await create_event(api, organizer)
         spans.clear()
-        assert (await book(api, buyer, event["id"])).status_code == 201
+        assert (await create_booking(api, buyer, event["id"])).status_code == 201
 
-        async def mailed() -> bool:
+        async def email_received() -> bool:
             return bool(system.mailbox.received)
 
-        await eventually(mailed)
+        await eventually(email_received)
 
     def booking_trace() -> list[ReadableSpan]:
         finished = spans.get_finished_spans()
@@ -178,6 +184,7 @@ async def test_one_booking_is_one_trace_from_http_to_smtp(
         "goticket.catalog.v1.CatalogService/",
         "goticket.events publish",
         "notification.booking-events process",
+        "goticket.booking.v1.NotificationDataService/",
         "SMTP",
     ):
         assert any(stage.lower() in name.lower() for name in names), (stage, names)
