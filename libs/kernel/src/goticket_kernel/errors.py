@@ -7,7 +7,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one input field.
+    """One invalid input field.
 
     `field` is a path of the domain's own names ("ticket_types[0].price"). Entry points
     translate it to the names of the public JSON.

@@ -163,8 +163,10 @@ async def test_the_range_of_start_times_includes_its_beginning_and_excludes_its_
     events: PostgresEventRepository,
 ) -> None:
     await publish(events, *(make_event(f"Day {day}", day=day) for day in (1, 2, 3)))
-    wanted = EventFilter(starts_from=NOW + timedelta(days=1), starts_before=NOW + timedelta(days=3))
-    assert await names_of(events, page_request(wanted)) == ["Day 1", "Day 2"]
+    filter_ = EventFilter(
+        starts_from=NOW + timedelta(days=1), starts_before=NOW + timedelta(days=3)
+    )
+    assert await names_of(events, page_request(filter_)) == ["Day 1", "Day 2"]
 
 
 async def test_wildcards_in_a_location_are_matched_literally(
@@ -206,8 +208,8 @@ async def test_a_search_tolerates_typing_errors(
         make_event("Metallica Live", location="Wembley Stadium"),
         make_event("Chess Night"),
     )
-    wanted = page_request(EventFilter(query=query), EventSort.RELEVANCE)
-    assert await names_of(events, wanted) == ["Metallica Live"]
+    request = page_request(EventFilter(query=query), EventSort.RELEVANCE)
+    assert await names_of(events, request) == ["Metallica Live"]
 
 
 PLAIN_AND_ACCENTED = [
@@ -264,8 +266,8 @@ async def test_a_name_ranks_above_a_location_and_a_location_above_a_description(
         make_event("Gala", location="Paris"),
         make_event("Paris"),
     )
-    wanted = page_request(EventFilter(query="paris"), EventSort.RELEVANCE)
-    assert await names_of(events, wanted) == ["Paris", "Gala", "Tour"]
+    request = page_request(EventFilter(query="paris"), EventSort.RELEVANCE)
+    assert await names_of(events, request) == ["Paris", "Gala", "Tour"]
 
 
 @pytest.mark.parametrize("query", ["!!!", "''", "a & | !", "<->", "%", "\\", '"open', "- -", "🎸"])
@@ -324,10 +326,10 @@ async def plans_of(connection: "Connection", sql: str, values: list[object]) -> 
     """Return the plan for these values, and the generic plan."""
     explained = await connection.fetch(f"EXPLAIN {sql}", *values)
     await connection.execute("SET plan_cache_mode = force_generic_plan")
-    await connection.execute(f"PREPARE wanted AS {sql}")
-    nothing = ", ".join(["NULL"] * len(values))
-    generic = await connection.fetch(f"EXPLAIN EXECUTE wanted ({nothing})")
-    await connection.execute("DEALLOCATE wanted")
+    await connection.execute(f"PREPARE list_events AS {sql}")
+    nulls = ", ".join(["NULL"] * len(values))
+    generic = await connection.fetch(f"EXPLAIN EXECUTE list_events ({nulls})")
+    await connection.execute("DEALLOCATE list_events")
     await connection.execute("RESET plan_cache_mode")
     return ["\n".join(row[0] for row in rows) for rows in (explained, generic)]
 
@@ -359,12 +361,12 @@ async def test_an_index_serves_every_list_and_search(
     cases += [
         (page_request(EventFilter(query="banana split"), sort), text_indexes) for sort in EventSort
     ]
-    for wanted, indexes in cases:
-        sql, values = build_page_statement(QUERIES["list_events"], wanted)
+    for request, indexes in cases:
+        sql, values = build_page_statement(QUERIES["list_events"], request)
         for plan in await plans_of(large_table, sql, list(values)):
-            assert "Seq Scan" not in plan, f"{wanted}\n{plan}"
+            assert "Seq Scan" not in plan, f"{request}\n{plan}"
             missing = [index for index in indexes if index not in plan]
-            assert not missing, f"{wanted}\n{plan}"
+            assert not missing, f"{request}\n{plan}"
 
 
 async def test_a_location_of_two_letters_is_filtered_in_index_order(
@@ -381,8 +383,8 @@ async def test_a_location_of_two_letters_is_filtered_in_index_order(
 
 async def test_primary_keys_serve_events_by_id(large_table: "Connection") -> None:
     ids = [row["id"] for row in await large_table.fetch("SELECT id FROM catalog.events LIMIT 200")]
-    for wanted in (ids, ids[:1]):
-        for plan in await plans_of(large_table, QUERIES["get_events"], [wanted]):
+    for event_ids in (ids, ids[:1]):
+        for plan in await plans_of(large_table, QUERIES["get_events"], [event_ids]):
             assert "Seq Scan" not in plan, plan
             assert "events_pkey" in plan
             assert "ticket_types_event_position_key" in plan

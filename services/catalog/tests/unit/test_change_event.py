@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 ORGANIZER = Actor(UUID(int=7), frozenset({"user", "organizer"}))
-RIVAL = Actor(UUID(int=8), frozenset({"user", "organizer"}))
+OTHER_ORGANIZER = Actor(UUID(int=8), frozenset({"user", "organizer"}))
 DEMOTED = Actor(UUID(int=7), frozenset({"user"}))
 ADMIN = Actor(UUID(int=1), frozenset({"admin"}))
 
@@ -230,12 +230,12 @@ def test_a_cancelled_event_cannot_change_but_can_be_cancelled_again() -> None:
     [
         (EventStatus.PUBLISHED, ORGANIZER, None),
         (EventStatus.PUBLISHED, ADMIN, None),
-        (EventStatus.PUBLISHED, RIVAL, Forbidden),
+        (EventStatus.PUBLISHED, OTHER_ORGANIZER, Forbidden),
         (EventStatus.PUBLISHED, DEMOTED, Forbidden),
         (EventStatus.PUBLISHED, ANONYMOUS, Forbidden),
         (EventStatus.DRAFT, ORGANIZER, None),
         (EventStatus.DRAFT, ADMIN, None),
-        (EventStatus.DRAFT, RIVAL, EventNotFound),
+        (EventStatus.DRAFT, OTHER_ORGANIZER, EventNotFound),
         (EventStatus.DRAFT, ANONYMOUS, EventNotFound),
     ],
 )

@@ -27,7 +27,7 @@ from catalog.domain.validation import (
 )
 
 DEFAULT_TICKET_TYPE_NAME = "General Admission"
-"""Name of the ticket type that is made of a price and a capacity alone."""
+"""Name of the only ticket type when the command has just a price and a capacity."""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class UserNotFound(DomainError):
 
 
 class LastAdmin(DomainError):
-    """The last administrator has to stay one."""
+    """The last administrator cannot lose this role."""
 
     code = "last_admin"
 
