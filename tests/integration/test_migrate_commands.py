@@ -1,4 +1,4 @@
-"""`migrate` of every service that owns tables, while its database is away."""
+"""The command `migrate` of every service that owns tables, without its database."""
 
 import os
 import subprocess
@@ -10,16 +10,16 @@ from goticket_local.stack.services import SERVICES_WITH_TABLES
 
 
 @pytest.mark.parametrize("service", SERVICES_WITH_TABLES)
-def test_a_database_that_is_away_is_one_line_and_exit_code_1(service: str) -> None:
-    away = {f"{service.upper()}_DATABASE_URL": "postgresql://127.0.0.1:1/nothing"}
-    done = subprocess.run(
+def test_an_unreachable_database_is_one_line_of_error_and_exit_code_1(service: str) -> None:
+    unreachable = {f"{service.upper()}_DATABASE_URL": "postgresql://127.0.0.1:1/nothing"}
+    process = subprocess.run(
         [Path(sys.executable).with_name(service), "migrate", "up"],
-        env=os.environ | away,
+        env=os.environ | unreachable,
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    assert (done.returncode, done.stdout) == (1, "")
-    [line] = done.stderr.splitlines()
+    assert (process.returncode, process.stdout) == (1, "")
+    [line] = process.stderr.splitlines()
     assert line.startswith("migrate: cannot connect to the database: ")

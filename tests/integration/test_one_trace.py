@@ -1,7 +1,7 @@
-"""One booking is one trace, from the HTTP request to the SMTP conversation.
+"""One booking is one trace, from the HTTP request to the delivery of the e-mail.
 
-All services run in this process, wired by their own bootstraps over real servers, so
-that one in-memory exporter sees every span.
+All services run in this process with real servers, constructed by their own bootstraps.
+So one in-memory exporter receives every span.
 """
 
 import asyncio
@@ -29,21 +29,22 @@ from goticket_local.ports import free_ports
 from goticket_platform.lifecycle import Stop
 from goticket_testing.clients import ApiUserFactory, create_booking, create_event, eventually
 from goticket_testing.databases import DatabaseFactory
-from notification.mail_server import Tls
+from notification.smtp_client import Tls
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext
+from pydantic import SecretStr
 
 ISSUER, AUDIENCE = "https://goticket.example", "goticket"
 
 
 @dataclass
 class Mailbox:
-    """What came in over SMTP."""
+    """An SMTP handler that keeps the e-mails that it receives."""
 
     received: list[Envelope] = field(default_factory=list)
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd names it
         self.received.append(envelope)
         return "250 OK"
 
@@ -59,7 +60,7 @@ class System:
 
 @asynccontextmanager
 async def running(*processes: Callable[[Stop], Awaitable[None]]) -> AsyncIterator[None]:
-    """Run processes beside the test; stop them in order at its end."""
+    """Run processes during the block, and stop them at its end."""
     stop = Stop()
     async with asyncio.TaskGroup() as tasks:
         for process in processes:
@@ -72,9 +73,10 @@ async def running(*processes: Callable[[Stop], Awaitable[None]]) -> AsyncIterato
 
 @pytest.fixture
 async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> AsyncIterator[System]:
-    """Every service that a booking passes through."""
+    """All services that take part in a booking."""
     ports = [f"127.0.0.1:{port}" for port in free_ports(4)]
     signing_key = base64.b64encode(secrets.token_bytes(32)).decode()
+    notification_token = SecretStr(secrets.token_urlsafe(32))
     databases = {
         name: await database(name) for name in ("identity", "catalog", "booking", "notification")
     }
@@ -98,6 +100,7 @@ async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> As
         grpc_listen=ports[2],
         catalog_target=ports[1],
         ticket_key=secrets.token_bytes(32),
+        notification_token=notification_token,
     )
     relay_settings = booking.config.RelaySettings(
         database_url=databases["booking"], amqp_url=amqp_url
@@ -105,6 +108,8 @@ async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> As
     worker_settings = notification.config.WorkerSettings(
         database_url=databases["notification"],
         amqp_url=amqp_url,
+        booking_target=ports[2],
+        booking_token=notification_token,
         smtp_host="127.0.0.1",
         smtp_port=smtp.port,
         smtp_tls=Tls.NONE,
@@ -117,6 +122,7 @@ async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> As
         catalog_target=ports[1],
         booking_target=ports[2],
         redis_url=redis_url,
+        amqp_url=amqp_url,
         issuer=ISSUER,
         audience=AUDIENCE,
     )
@@ -155,10 +161,10 @@ async def test_one_booking_is_one_trace_from_http_to_smtp(
         spans.clear()
         assert (await create_booking(api, buyer, event["id"])).status_code == 201
 
-        async def mailed() -> bool:
+        async def email_received() -> bool:
             return bool(system.mailbox.received)
 
-        await eventually(mailed)
+        await eventually(email_received)
 
     def booking_trace() -> list[ReadableSpan]:
         finished = spans.get_finished_spans()
@@ -178,6 +184,7 @@ async def test_one_booking_is_one_trace_from_http_to_smtp(
         "goticket.catalog.v1.CatalogService/",
         "goticket.events publish",
         "notification.booking-events process",
+        "goticket.booking.v1.NotificationDataService/",
         "SMTP",
     ):
         assert any(stage.lower() in name.lower() for name in names), (stage, names)

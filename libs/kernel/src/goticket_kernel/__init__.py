@@ -1,1 +1,1 @@
-"""What the domains of all services share. Standard library only."""
+"""Types that the domains of all services share. Standard library only."""

@@ -1,4 +1,4 @@
-"""The base of every domain error. A subclass's docstring is the message that people read."""
+"""The base of all domain errors. The docstring of a subclass is the message that people read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,11 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one input field, named as in the public JSON ("items[0].quantity")."""
+    """One invalid input field.
+
+    `field` is a path of the domain's own names ("ticket_types[0].price"). Entry points
+    translate it to the names of the public JSON.
+    """
 
     field: str
     message: str
@@ -16,8 +20,8 @@ class FieldError:
 class DomainError(Exception):
     """The request is refused.
 
-    `code` is the stable machine code of the public API, `fields` the faults of single
-    fields, `metadata` further facts for the caller, such as how many tickets are left.
+    `code` is the stable machine code of the public API. `fields` lists invalid input fields.
+    `metadata` has further details for the caller, such as how many tickets are available.
     """
 
     code: ClassVar[str] = "refused"

@@ -1,4 +1,4 @@
-"""What an actor is allowed to do."""
+"""Rights of actors."""
 
 from uuid import UUID, uuid4
 
@@ -7,13 +7,13 @@ from goticket_kernel.actor import ADMIN, ANONYMOUS, ORGANIZER, Actor
 from goticket_kernel.errors import Forbidden
 
 
-def test_an_admin_acts_for_every_user() -> None:
+def test_an_admin_may_act_for_every_user() -> None:
     admin = Actor(uuid4(), frozenset({ADMIN}))
     admin.require_admin()
     admin.require_admin_or(uuid4())
 
 
-def test_a_user_acts_for_itself_only() -> None:
+def test_a_user_may_act_only_for_itself() -> None:
     user = Actor(uuid4())
     user.require_admin_or(uuid4(), user.user_id)
     with pytest.raises(Forbidden):
@@ -22,7 +22,7 @@ def test_a_user_acts_for_itself_only() -> None:
         user.require_admin()
 
 
-def test_an_anonymous_actor_has_no_rights_whatever_its_roles_claim() -> None:
+def test_an_anonymous_actor_has_no_rights_even_with_roles() -> None:
     anonymous = Actor(UUID(int=0), frozenset({ADMIN, ORGANIZER}))
     assert anonymous.is_anonymous
     assert not anonymous.is_admin

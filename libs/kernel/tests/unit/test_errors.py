@@ -15,8 +15,8 @@ def test_the_docstring_is_the_message_unless_another_is_given() -> None:
 
 
 def test_fields_and_metadata_belong_to_one_error() -> None:
-    error = SeatTaken(fields=[FieldError("seat", "Taken.")], metadata={"left": "3"})
+    error = SeatTaken(fields=[FieldError("seat", "Taken.")], metadata={"available": "3"})
     assert error.fields == (FieldError("seat", "Taken."),)
-    assert error.metadata == {"left": "3"}
+    assert error.metadata == {"available": "3"}
     assert SeatTaken().fields == ()
     assert SeatTaken().metadata == {}

@@ -1,4 +1,4 @@
-"""Where the catalog is put together, and the only place."""
+"""Constructs the catalog's processes from their settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,16 +16,16 @@ from goticket_platform.postgres import open_pool
 from goticket_platform.rpc.client import open_channel
 from goticket_platform.rpc.server import serve_grpc
 
-from catalog.adapters.booking import BookingStock
-from catalog.adapters.postgres import PostgresEvents
-from catalog.application.ports import Clock, Stock
+from catalog.adapters.booking_inventory import BookingInventory
+from catalog.adapters.event_repository import PostgresEventRepository
+from catalog.application.ports import Clock, Inventory
 from catalog.config import RelaySettings, ServeSettings
 from catalog.entrypoints.grpc import SERVICE_NAME, CatalogService
 from catalog.entrypoints.grpc_errors import ERRORS
 
 SCHEMA = "catalog"
 SOURCE = "/goticket/catalog"
-"""CloudEvents source of what the relay publishes."""
+"""CloudEvents source of the messages that the relay publishes."""
 
 
 def now() -> datetime:
@@ -34,13 +34,13 @@ def now() -> datetime:
 
 
 async def run_server(settings: ServeSettings, stop: Stop) -> None:
-    """Answer gRPC calls until `stop`, then let those in flight finish."""
+    """Serve gRPC calls until `stop`, then finish the calls in flight."""
     health = Health()
     async with (
         opened_pool(settings.database_url, health) as pool,
         open_channel(settings.booking_target) as channel,
         serve_ops(settings.metrics_listen, health),
-        serving(settings.grpc_listen, pool, BookingStock(channel), health),
+        serving(settings.grpc_listen, pool, BookingInventory(channel), health),
     ):
         await stop.wait()
 
@@ -59,12 +59,12 @@ async def run_relay(settings: RelaySettings, stop: Stop) -> None:
 
 @asynccontextmanager
 async def serving(
-    listen: str, pool: asyncpg.Pool, stock: Stock, health: Health, clock: Clock = now
+    listen: str, pool: asyncpg.Pool, inventory: Inventory, health: Health, clock: Clock = now
 ) -> AsyncIterator[int]:
     """Serve the catalog on `listen` ("host:port", port 0 for any); yield the port."""
     notifier = OutboxNotifier(pool, SCHEMA)
-    events = PostgresEvents(pool, Outbox(SCHEMA), notifier)
-    service = CatalogService(events, stock, clock, new_id)
+    events = PostgresEventRepository(pool, Outbox(SCHEMA), notifier)
+    service = CatalogService(events, inventory, clock, new_id)
 
     def register(server: grpc.aio.Server) -> None:
         add_CatalogServiceServicer_to_server(service, server)
@@ -79,7 +79,7 @@ async def serving(
 
 @asynccontextmanager
 async def opened_pool(dsn: str, health: Health) -> AsyncIterator[asyncpg.Pool]:
-    """Open a pool that `health` watches; close it at the end."""
+    """Open a pool, add its check to `health`, and close the pool at the end."""
     pool = await open_pool(dsn)
     health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
     try:

@@ -6,7 +6,7 @@ from pydantic_settings import SettingsConfigDict
 
 
 class CatalogSettings(ServiceSettings):
-    """What every catalog process needs: CATALOG_DATABASE_URL."""
+    """Settings of every catalog process, from variables named CATALOG_…"""
 
     model_config = SettingsConfigDict(env_prefix="CATALOG_", frozen=True, extra="ignore")
 
@@ -14,13 +14,13 @@ class CatalogSettings(ServiceSettings):
 
 
 class ServeSettings(CatalogSettings):
-    """What `catalog serve` needs besides; targets and listeners are "host:port"."""
+    """Further settings of `catalog serve`. Targets and listeners are "host:port"."""
 
     grpc_listen: str
     booking_target: str
 
 
 class RelaySettings(CatalogSettings):
-    """What `catalog relay` needs besides."""
+    """Further settings of `catalog relay`."""
 
     amqp_url: str = Field(repr=False)

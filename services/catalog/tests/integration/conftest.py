@@ -1,11 +1,11 @@
-"""A catalog's storage over a real PostgreSQL."""
+"""Fixtures: the event repository over a real PostgreSQL."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from catalog.adapters.postgres import PostgresEvents
+from catalog.adapters.event_repository import PostgresEventRepository
 from goticket_platform.messaging.outbox import Outbox, OutboxNotifier
 from goticket_platform.postgres import open_pool
 from goticket_testing.databases import DatabaseFactory
@@ -19,7 +19,7 @@ async def pool(database: DatabaseFactory) -> AsyncIterator[asyncpg.Pool]:
 
 
 @pytest.fixture
-async def events(pool: asyncpg.Pool) -> AsyncIterator[PostgresEvents]:
+async def events(pool: asyncpg.Pool) -> AsyncIterator[PostgresEventRepository]:
     notifier = OutboxNotifier(pool, "catalog")
-    yield PostgresEvents(pool, Outbox("catalog"), notifier)
+    yield PostgresEventRepository(pool, Outbox("catalog"), notifier)
     await notifier.close()

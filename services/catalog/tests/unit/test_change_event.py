@@ -1,18 +1,15 @@
-"""What may become of an event."""
+"""Changing an event: patches, status changes and permissions."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from catalog.domain.actor import Actor
-from catalog.domain.create_event import NewEvent, create
+from catalog.domain.create_event import CreateEventCommand, create
 from catalog.domain.errors import (
-    DomainError,
     EventIsCancelled,
     EventNotFound,
     InvalidEvent,
-    NotAllowed,
     StaleVersion,
 )
 from catalog.domain.event import (
@@ -23,15 +20,17 @@ from catalog.domain.event import (
     EventUpdated,
     shrunk_capacities,
 )
-from catalog.domain.field_rules import TicketTypeDraft
-from catalog.domain.update_event import EventEdit, update
+from catalog.domain.update_event import EventPatch, update
+from catalog.domain.validation import TicketTypeDraft
+from goticket_kernel.actor import ANONYMOUS, Actor
+from goticket_kernel.errors import DomainError, Forbidden
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 ORGANIZER = Actor(UUID(int=7), frozenset({"user", "organizer"}))
-RIVAL = Actor(UUID(int=8), frozenset({"user", "organizer"}))
+OTHER_ORGANIZER = Actor(UUID(int=8), frozenset({"user", "organizer"}))
 DEMOTED = Actor(UUID(int=7), frozenset({"user"}))
 ADMIN = Actor(UUID(int=1), frozenset({"admin"}))
 
@@ -40,14 +39,14 @@ SEATED = TicketTypeDraft("Seated", price=9000, capacity=50)
 
 
 def make_event(*drafts: TicketTypeDraft, status: EventStatus = EventStatus.PUBLISHED) -> Event:
-    new = NewEvent(
+    command = CreateEventCommand(
         name="Metallica Live",
         starts_at=NOW + timedelta(days=1),
         ends_at=NOW + timedelta(days=1, hours=3),
         ticket_types=drafts or (STANDING,),
         status=EventStatus.PUBLISHED if status is EventStatus.CANCELLED else status,
     )
-    event = create(new, ORGANIZER, NOW, uuid4).event
+    event = create(command, ORGANIZER, NOW, uuid4).event
     return replace(event, status=status)
 
 
@@ -58,51 +57,51 @@ def drafts_of(event: Event) -> tuple[TicketTypeDraft, ...]:
             ticket_type.price,
             ticket_type.capacity,
             ticket_type.max_per_booking,
-            str(ticket_type.id),
+            ticket_type.id,
             ticket_type.max_per_buyer,
         )
         for ticket_type in event.ticket_types
     )
 
 
-def wrong_fields(event: Event, edit: EventEdit, now: datetime = LATER) -> list[str]:
-    with pytest.raises(InvalidEvent) as refused:
-        update(event, edit, now, uuid4)
-    return [error.field for error in refused.value.fields]
+def invalid_fields(event: Event, patch: EventPatch, now: datetime = LATER) -> list[str]:
+    with pytest.raises(InvalidEvent) as error:
+        update(event, patch, now, uuid4)
+    return [invalid.field for invalid in error.value.fields]
 
 
-def updated(event: Event, edit: EventEdit) -> Event:
-    change = update(event, edit, LATER, uuid4)
+def updated(event: Event, patch: EventPatch) -> Event:
+    change = update(event, patch, LATER, uuid4)
     assert isinstance(change, EventUpdated)
     return change.event
 
 
-def test_a_change_makes_the_next_version_and_leaves_the_rest() -> None:
+def test_a_change_creates_the_next_version_and_keeps_the_other_fields() -> None:
     event = make_event()
-    after = updated(event, EventEdit(name=" New name "))
+    after = updated(event, EventPatch(name=" New name "))
     assert after.details == replace(event.details, name="New name")
     assert (after.version, after.updated_at, after.created_at) == (2, LATER, NOW)
     assert after.ticket_types == event.ticket_types
 
 
-def test_a_change_of_nothing_is_no_change() -> None:
+def test_a_patch_with_the_same_values_changes_nothing() -> None:
     event = make_event(STANDING, SEATED)
-    same = EventEdit(
+    same = EventPatch(
         name=f" {event.details.name} ",
         currency="EUR",
         starts_at=event.details.starts_at,
         status=EventStatus.PUBLISHED,
         ticket_types=drafts_of(event),
     )
-    assert update(event, EventEdit(), LATER, uuid4) is None
+    assert update(event, EventPatch(), LATER, uuid4) is None
     assert update(event, same, LATER, uuid4) is None
 
 
-def test_ticket_types_are_matched_by_id_new_without_one_and_left_out_removed() -> None:
+def test_ticket_types_match_by_id_are_new_without_one_and_removed_when_absent() -> None:
     event = make_event(STANDING, SEATED)
     standing, seated = event.ticket_types
-    kept = TicketTypeDraft("Seats", price=9500, capacity=60, id=str(seated.id).upper())
-    after = updated(event, EventEdit(ticket_types=(TicketTypeDraft("VIP", 1, 1), kept)))
+    kept = TicketTypeDraft("Seats", price=9500, capacity=60, id=seated.id)
+    after = updated(event, EventPatch(ticket_types=(TicketTypeDraft("VIP", 1, 1), kept)))
 
     vip, seats = after.ticket_types
     assert vip.id not in {standing.id, seated.id}
@@ -113,146 +112,152 @@ def test_two_ticket_types_may_swap_their_names() -> None:
     event = make_event(STANDING, SEATED)
     first, second = drafts_of(event)
     swapped = (replace(first, name=second.name), replace(second, name=first.name))
-    after = updated(event, EventEdit(ticket_types=swapped))
+    after = updated(event, EventPatch(ticket_types=swapped))
     assert [ticket_type.name for ticket_type in after.ticket_types] == ["Seated", "Standing"]
 
 
 def test_an_unknown_or_repeated_ticket_type_id_is_a_field_error() -> None:
     event = make_event()
     (known,) = drafts_of(event)
-    stranger = replace(known, name="Other", id=str(uuid4()))
-    again = replace(known, name="Again")
-    assert wrong_fields(event, EventEdit(ticket_types=(known, stranger))) == ["ticketTypes[1].id"]
-    assert wrong_fields(event, EventEdit(ticket_types=(known, again))) == ["ticketTypes[1].id"]
-    assert wrong_fields(event, EventEdit(ticket_types=())) == ["ticketTypes"]
+    unknown = replace(known, name="Other", id=uuid4())
+    repeated = replace(known, name="Again")
+    assert invalid_fields(event, EventPatch(ticket_types=(known, unknown))) == [
+        "ticket_types[1].id"
+    ]
+    assert invalid_fields(event, EventPatch(ticket_types=(known, repeated))) == [
+        "ticket_types[1].id"
+    ]
+    assert invalid_fields(event, EventPatch(ticket_types=())) == ["ticket_types"]
 
 
 def test_price_and_capacity_change_the_only_ticket_type() -> None:
     event = make_event()
     (only,) = event.ticket_types
-    after = updated(event, EventEdit(price=7000, capacity=120))
+    after = updated(event, EventPatch(price=7000, capacity=120))
     assert after.ticket_types == (replace(only, price=7000, capacity=120),)
-    assert updated(event, EventEdit(price=0)).ticket_types == (replace(only, price=0),)
+    assert updated(event, EventPatch(price=0)).ticket_types == (replace(only, price=0),)
 
 
-def test_the_limit_per_buyer_is_set_kept_and_lifted() -> None:
-    limited = updated(make_event(replace(STANDING, max_per_buyer=2)), EventEdit(max_per_buyer=6))
+def test_the_limit_per_buyer_is_set_kept_and_removed() -> None:
+    limited = updated(make_event(replace(STANDING, max_per_buyer=2)), EventPatch(max_per_buyer=6))
     assert limited.details.max_per_buyer == 6
-    cheaper = updated(limited, EventEdit(price=1))
+    cheaper = updated(limited, EventPatch(price=1))
     assert (cheaper.details.max_per_buyer, cheaper.ticket_types[0].max_per_buyer) == (6, 2)
-    assert updated(cheaper, EventEdit(max_per_buyer=0)).details.max_per_buyer == 0
-    assert wrong_fields(limited, EventEdit(max_per_buyer=-1)) == ["maxPerBuyer"]
+    assert updated(cheaper, EventPatch(max_per_buyer=0)).details.max_per_buyer == 0
+    assert invalid_fields(limited, EventPatch(max_per_buyer=-1)) == ["max_per_buyer"]
 
 
-def test_price_and_capacity_say_nothing_about_one_of_several_ticket_types() -> None:
+def test_price_and_capacity_are_invalid_with_several_ticket_types() -> None:
     event = make_event(STANDING, SEATED)
-    assert wrong_fields(event, EventEdit(price=1)) == ["price"]
-    assert wrong_fields(event, EventEdit(capacity=1, price=1)) == ["price", "capacity"]
+    assert invalid_fields(event, EventPatch(price=1)) == ["price"]
+    assert invalid_fields(event, EventPatch(capacity=1, price=1)) == ["price", "capacity"]
 
 
-def test_price_and_capacity_yield_to_a_list_of_ticket_types() -> None:
+def test_price_and_capacity_are_ignored_with_a_list_of_ticket_types() -> None:
     event = make_event(STANDING, SEATED)
-    assert update(event, EventEdit(ticket_types=drafts_of(event), price=1), LATER, uuid4) is None
+    assert update(event, EventPatch(ticket_types=drafts_of(event), price=1), LATER, uuid4) is None
 
 
-def test_the_start_may_not_move_into_the_past_but_a_past_start_may_stay() -> None:
+def test_a_new_start_may_not_be_in_the_past_but_an_unchanged_one_may() -> None:
     event = make_event()
-    assert wrong_fields(event, EventEdit(starts_at=LATER - timedelta(seconds=1))) == ["startAt"]
+    assert invalid_fields(event, EventPatch(starts_at=LATER - timedelta(seconds=1))) == [
+        "starts_at"
+    ]
     during = event.details.starts_at + timedelta(hours=1)
-    change = update(event, EventEdit(description="Doors are open"), during, uuid4)
+    change = update(event, EventPatch(description="Doors are open"), during, uuid4)
     assert isinstance(change, EventUpdated)
 
 
-def test_the_end_stays_after_the_start_whichever_moves() -> None:
+def test_the_end_must_be_after_the_start_whichever_changes() -> None:
     event = make_event()
-    assert wrong_fields(event, EventEdit(starts_at=event.details.ends_at)) == ["endAt"]
-    assert wrong_fields(event, EventEdit(ends_at=event.details.starts_at)) == ["endAt"]
+    assert invalid_fields(event, EventPatch(starts_at=event.details.ends_at)) == ["ends_at"]
+    assert invalid_fields(event, EventPatch(ends_at=event.details.starts_at)) == ["ends_at"]
 
 
-def test_the_currency_changes_in_a_draft_only() -> None:
+def test_only_a_draft_may_change_its_currency() -> None:
     draft = make_event(status=EventStatus.DRAFT)
-    assert updated(draft, EventEdit(currency="PLN")).details.currency == "PLN"
-    assert wrong_fields(make_event(), EventEdit(currency="PLN")) == ["currency"]
+    assert updated(draft, EventPatch(currency="PLN")).details.currency == "PLN"
+    assert invalid_fields(make_event(), EventPatch(currency="PLN")) == ["currency"]
 
 
-def test_a_draft_is_moved_and_published_in_one_change() -> None:
+def test_one_patch_moves_a_draft_and_publishes_it() -> None:
     draft = make_event(status=EventStatus.DRAFT)
     late = draft.details.starts_at + timedelta(hours=1)
-    moved = EventEdit(starts_at=late, status=EventStatus.PUBLISHED)
+    moved = EventPatch(starts_at=late, status=EventStatus.PUBLISHED)
     change = update(draft, moved, late, uuid4)
     assert isinstance(change, EventPublished)
     assert (change.event.version, change.event.details.starts_at) == (2, late)
 
 
-def test_a_draft_whose_start_has_passed_is_not_published() -> None:
+def test_a_draft_whose_start_is_in_the_past_cannot_be_published() -> None:
     draft = make_event(status=EventStatus.DRAFT)
     late = draft.details.starts_at + timedelta(seconds=1)
     with pytest.raises(InvalidEvent):
         draft.publish(late)
-    assert wrong_fields(draft, EventEdit(status=EventStatus.PUBLISHED), late) == ["startAt"]
+    assert invalid_fields(draft, EventPatch(status=EventStatus.PUBLISHED), late) == ["starts_at"]
 
 
-def test_a_published_event_is_no_draft_again() -> None:
-    assert wrong_fields(make_event(), EventEdit(status=EventStatus.DRAFT)) == ["status"]
+def test_a_published_event_cannot_become_a_draft() -> None:
+    assert invalid_fields(make_event(), EventPatch(status=EventStatus.DRAFT)) == ["status"]
 
 
-def test_an_event_is_cancelled_on_its_own() -> None:
+def test_cancelling_cannot_be_combined_with_other_changes() -> None:
     event = make_event()
-    change = update(event, EventEdit(status=EventStatus.CANCELLED), LATER, uuid4)
+    change = update(event, EventPatch(status=EventStatus.CANCELLED), LATER, uuid4)
     assert isinstance(change, EventCancelled)
-    renamed = EventEdit(status=EventStatus.CANCELLED, name="Called off")
-    assert wrong_fields(event, renamed) == ["status"]
+    renamed = EventPatch(status=EventStatus.CANCELLED, name="Cancelled show")
+    assert invalid_fields(event, renamed) == ["status"]
 
 
-def test_a_cancelled_event_takes_no_change_but_bears_repeating() -> None:
+def test_a_cancelled_event_cannot_change_but_can_be_cancelled_again() -> None:
     event = make_event(status=EventStatus.CANCELLED)
     assert event.cancel(LATER) is None
-    assert update(event, EventEdit(status=EventStatus.CANCELLED), LATER, uuid4) is None
-    for edit in (
-        EventEdit(name="New"),
-        EventEdit(name=""),
-        EventEdit(status=EventStatus.PUBLISHED),
-        EventEdit(status=EventStatus.DRAFT),
+    assert update(event, EventPatch(status=EventStatus.CANCELLED), LATER, uuid4) is None
+    for patch in (
+        EventPatch(name="New"),
+        EventPatch(name=""),
+        EventPatch(status=EventStatus.PUBLISHED),
+        EventPatch(status=EventStatus.DRAFT),
     ):
         with pytest.raises(EventIsCancelled):
-            update(event, edit, LATER, uuid4)
+            update(event, patch, LATER, uuid4)
     with pytest.raises(EventIsCancelled):
         event.publish(LATER)
 
 
 @pytest.mark.parametrize(
-    ("status", "actor", "refusal"),
+    ("status", "actor", "expected"),
     [
         (EventStatus.PUBLISHED, ORGANIZER, None),
         (EventStatus.PUBLISHED, ADMIN, None),
-        (EventStatus.PUBLISHED, RIVAL, NotAllowed),
-        (EventStatus.PUBLISHED, DEMOTED, NotAllowed),
-        (EventStatus.PUBLISHED, None, NotAllowed),
+        (EventStatus.PUBLISHED, OTHER_ORGANIZER, Forbidden),
+        (EventStatus.PUBLISHED, DEMOTED, Forbidden),
+        (EventStatus.PUBLISHED, ANONYMOUS, Forbidden),
         (EventStatus.DRAFT, ORGANIZER, None),
         (EventStatus.DRAFT, ADMIN, None),
-        (EventStatus.DRAFT, RIVAL, EventNotFound),
-        (EventStatus.DRAFT, None, EventNotFound),
+        (EventStatus.DRAFT, OTHER_ORGANIZER, EventNotFound),
+        (EventStatus.DRAFT, ANONYMOUS, EventNotFound),
     ],
 )
-def test_its_organizer_and_admins_may_change_it(
-    status: EventStatus, actor: Actor | None, refusal: type[DomainError] | None
+def test_only_its_organizer_and_admins_may_change_an_event(
+    status: EventStatus, actor: Actor, expected: type[DomainError] | None
 ) -> None:
     event = make_event(status=status)
-    if refusal is None:
+    if expected is None:
         event.require_changeable_by(actor, expected_version=1)
         return
-    with pytest.raises(refusal):
+    with pytest.raises(expected):
         event.require_changeable_by(actor, expected_version=1)
 
 
-def test_a_version_that_is_not_the_present_one_is_stale() -> None:
+def test_a_version_other_than_the_current_one_is_stale() -> None:
     event = make_event()
     event.require_changeable_by(ORGANIZER, None)
     with pytest.raises(StaleVersion):
         event.require_changeable_by(ORGANIZER, 2)
 
 
-def test_only_what_gets_smaller_on_sale_is_shrunk() -> None:
+def test_only_smaller_capacities_of_published_events_are_shrunk() -> None:
     event = make_event(STANDING, SEATED)
     standing, seated = event.ticket_types
     after = replace(event, ticket_types=(replace(standing, capacity=99),))
@@ -264,8 +269,8 @@ def test_only_what_gets_smaller_on_sale_is_shrunk() -> None:
     assert shrunk_capacities(event, replace(after, status=EventStatus.CANCELLED)) == {}
 
 
-EDITS = st.builds(
-    EventEdit,
+PATCHES = st.builds(
+    EventPatch,
     name=st.none() | st.text(max_size=3),
     description=st.none() | st.text(max_size=3),
     currency=st.none() | st.sampled_from(["EUR", "PLN", "XXX"]),
@@ -291,13 +296,13 @@ EDITS = st.builds(
 
 
 @settings(deadline=None)
-@given(edit=EDITS, status=st.sampled_from(EventStatus), several=st.booleans())
-def test_every_accepted_change_is_one_valid_version_on_and_repeating_it_is_none(
-    edit: EventEdit, status: EventStatus, several: bool
+@given(patch=PATCHES, status=st.sampled_from(EventStatus), several=st.booleans())
+def test_an_accepted_patch_creates_one_valid_version_and_repeating_it_changes_nothing(
+    patch: EventPatch, status: EventStatus, several: bool
 ) -> None:
     event = make_event(*((STANDING, SEATED) if several else (STANDING,)), status=status)
     try:
-        change = update(event, edit, LATER, uuid4)
+        change = update(event, patch, LATER, uuid4)
     except (InvalidEvent, EventIsCancelled):
         return
     if change is None:
@@ -311,30 +316,32 @@ def test_every_accepted_change_is_one_valid_version_on_and_repeating_it_is_none(
     if status is EventStatus.PUBLISHED:
         assert after.details.currency == event.details.currency
         assert after.status is not EventStatus.DRAFT
-    kinds = {
+    expected = {
         EventStatus.DRAFT: EventUpdated,
         EventStatus.PUBLISHED: EventUpdated if status is after.status else EventPublished,
         EventStatus.CANCELLED: EventCancelled,
     }
-    assert type(change) is kinds[after.status]
-    # The same wish again, with the ids that new ticket types got, is no change.
-    again = edit if edit.ticket_types is None else replace(edit, ticket_types=drafts_of(after))
-    assert update(after, again, LATER, uuid4) is None
+    assert type(change) is expected[after.status]
+    # The same patch with the ids of the new ticket types changes nothing.
+    repeated = (
+        patch if patch.ticket_types is None else replace(patch, ticket_types=drafts_of(after))
+    )
+    assert update(after, repeated, LATER, uuid4) is None
 
 
 @settings(deadline=None)
-@given(edit=EDITS)
-def test_what_shrinks_is_exactly_what_a_buyer_could_lose(edit: EventEdit) -> None:
+@given(patch=PATCHES)
+def test_exactly_the_smaller_capacities_of_a_published_event_are_shrunk(patch: EventPatch) -> None:
     event = make_event(STANDING, SEATED)
     try:
-        change = update(event, edit, LATER, uuid4)
+        change = update(event, patch, LATER, uuid4)
     except InvalidEvent:
         return
     after = event if change is None else change.event
     shrunk = shrunk_capacities(event, after)
     capacities = {ticket_type.id: ticket_type.capacity for ticket_type in after.ticket_types}
     for ticket_type in event.ticket_types:
-        left = capacities.get(ticket_type.id, 0)
-        on_sale = after.status is EventStatus.PUBLISHED
-        assert (ticket_type.id in shrunk) == (on_sale and left < ticket_type.capacity)
-        assert shrunk.get(ticket_type.id, left) == left
+        capacity = capacities.get(ticket_type.id, 0)
+        is_published = after.status is EventStatus.PUBLISHED
+        assert (ticket_type.id in shrunk) == (is_published and capacity < ticket_type.capacity)
+        assert shrunk.get(ticket_type.id, capacity) == capacity

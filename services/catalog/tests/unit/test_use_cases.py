@@ -1,4 +1,4 @@
-"""The use cases over small fakes: order of steps, retries, and who sees what."""
+"""The use cases over small fakes: order of steps, retries and visibility."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,19 +8,16 @@ from uuid import UUID, uuid4
 import pytest
 from catalog.application.batch_get_events import batch_get_events
 from catalog.application.cancel_event import cancel_event
-from catalog.application.change_event import ATTEMPTS, ChangeRequest
+from catalog.application.change_event import MAX_ATTEMPTS, ChangeEventCommand
 from catalog.application.create_event import create_event
 from catalog.application.get_event import get_event
 from catalog.application.list_events import list_events
 from catalog.application.ports import EventPage
-from catalog.application.publish_event import publish_event
 from catalog.application.update_event import update_event
-from catalog.domain.actor import Actor
-from catalog.domain.create_event import NewEvent
+from catalog.domain.create_event import CreateEventCommand
 from catalog.domain.errors import (
     BookingUnavailable,
     CapacityBelowTaken,
-    DomainError,
     EventBusy,
     EventNotFound,
     InvalidEvent,
@@ -28,14 +25,21 @@ from catalog.domain.errors import (
     StaleVersion,
 )
 from catalog.domain.event import Event, EventChange, EventStatus
-from catalog.domain.listing import EventFilter, EventListing, EventSort, checked_listing
-from catalog.domain.update_event import EventEdit
+from catalog.domain.list_events import (
+    EventFilter,
+    EventPageRequest,
+    EventSort,
+    validate_page_request,
+)
+from catalog.domain.update_event import EventPatch
+from goticket_kernel.actor import ANONYMOUS, Actor
+from goticket_kernel.errors import DomainError
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
-NO_EVENTS_ID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+UNKNOWN_ID = UUID("7c9e6679-7425-40de-944b-e07fc1f90ae7")
 ORGANIZER = Actor(UUID(int=7), frozenset({"organizer"}))
 ADMIN = Actor(UUID(int=1), frozenset({"admin"}))
-METALLICA = NewEvent(
+VALID = CreateEventCommand(
     name="Metallica Live",
     starts_at=NOW + timedelta(days=1),
     ends_at=NOW + timedelta(days=2),
@@ -44,15 +48,15 @@ METALLICA = NewEvent(
 )
 
 
-class MemoryEvents:
-    """Keeps events in a dict; `rivals` is how many saves lose to another change first."""
+class InMemoryEventRepository:
+    """Keeps events in a dict; other changes come before the next `concurrent_changes` saves."""
 
-    def __init__(self, journal: list[str]) -> None:
+    def __init__(self, steps: list[str]) -> None:
         self.stored: dict[UUID, Event] = {}
         self.changes: list[EventChange] = []
-        self.listings: list[EventListing] = []
-        self.rivals = 0
-        self.journal = journal
+        self.page_requests: list[EventPageRequest] = []
+        self.concurrent_changes = 0
+        self.steps = steps
 
     async def get(self, event_id: UUID) -> Event | None:
         return self.stored.get(event_id)
@@ -60,208 +64,218 @@ class MemoryEvents:
     async def get_many(self, event_ids: Sequence[UUID]) -> list[Event]:
         return [self.stored[event_id] for event_id in event_ids if event_id in self.stored]
 
-    async def page(self, listing: EventListing) -> EventPage:
-        self.listings.append(listing)
+    async def get_page(self, request: EventPageRequest) -> EventPage:
+        self.page_requests.append(request)
         return EventPage(tuple(self.stored.values()))
 
     async def save(self, change: EventChange) -> None:
-        self.journal.append("save")
-        present = self.stored.get(change.event.id)
-        if present is not None and self.rivals > 0:
-            self.rivals -= 1
-            self.stored[present.id] = replace(present, version=present.version + 1)
+        self.steps.append("save")
+        stored = self.stored.get(change.event.id)
+        if stored is not None and self.concurrent_changes > 0:
+            self.concurrent_changes -= 1
+            self.stored[stored.id] = replace(stored, version=stored.version + 1)
             raise StaleVersion
         self.changes.append(change)
         self.stored[change.event.id] = change.event
 
 
-class ScriptedStock:
-    """Answers as it is told to."""
+class FakeInventory:
+    """Records the calls, and raises `error` if it is set."""
 
-    def __init__(self, journal: list[str]) -> None:
-        self.journal = journal
-        self.refusal: DomainError | None = None
+    def __init__(self, steps: list[str]) -> None:
+        self.steps = steps
+        self.error: DomainError | None = None
 
     async def shrink(self, event_id: UUID, capacities: Mapping[UUID, int]) -> None:
-        self.journal.append(f"shrink to {list(capacities.values())}")
-        if self.refusal is not None:
-            raise self.refusal
-
-    async def follow(self, event: Event) -> None:
-        self.journal.append(f"follow {event.status}")
+        self.steps.append(f"shrink to {list(capacities.values())}")
+        if self.error is not None:
+            raise self.error
 
 
-class World:
-    """A catalog without servers."""
+class Catalog:
+    """The use cases over fakes."""
 
     def __init__(self) -> None:
-        self.journal: list[str] = []
-        self.events = MemoryEvents(self.journal)
-        self.stock = ScriptedStock(self.journal)
+        self.steps: list[str] = []
+        self.events = InMemoryEventRepository(self.steps)
+        self.inventory = FakeInventory(self.steps)
 
     def clock(self) -> datetime:
         return NOW
 
     async def create(self, status: EventStatus = EventStatus.PUBLISHED) -> Event:
         event = await create_event(
-            replace(METALLICA, status=status),
+            replace(VALID, status=status),
             ORGANIZER,
             events=self.events,
             clock=self.clock,
             new_id=uuid4,
         )
-        self.journal.clear()
+        self.steps.clear()
         return event
 
-    async def update(self, event: Event, edit: EventEdit, version: int | None = None) -> Event:
+    async def update(self, event: Event, patch: EventPatch, version: int | None = None) -> Event:
         return await update_event(
-            ChangeRequest(str(event.id), ORGANIZER, version),
-            edit,
+            ChangeEventCommand(event.id, ORGANIZER, version),
+            patch,
             events=self.events,
-            stock=self.stock,
+            inventory=self.inventory,
             clock=self.clock,
             new_id=uuid4,
         )
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def catalog() -> Catalog:
+    return Catalog()
 
 
-async def test_booking_is_asked_before_and_told_after_the_saving(world: World) -> None:
-    event = await world.create()
-    await world.update(event, EventEdit(capacity=10))
-    assert world.journal == ["shrink to [10]", "save", "follow published"]
+async def test_the_inventory_shrinks_before_the_event_is_saved(catalog: Catalog) -> None:
+    event = await catalog.create()
+    await catalog.update(event, EventPatch(capacity=10))
+    assert catalog.steps == ["shrink to [10]", "save"]
 
 
-@pytest.mark.parametrize("refusal", [CapacityBelowTaken(), BookingUnavailable()])
-async def test_nothing_is_saved_when_booking_refuses(world: World, refusal: DomainError) -> None:
-    event = await world.create()
-    world.stock.refusal = refusal
-    with pytest.raises(type(refusal)):
-        await world.update(event, EventEdit(capacity=10))
-    assert world.journal == ["shrink to [10]"]
-    assert world.events.stored[event.id] == event
-
-
-async def test_growing_and_draft_changes_do_not_need_booking(world: World) -> None:
-    event = await world.create()
-    draft = await world.create(EventStatus.DRAFT)
-    await world.update(event, EventEdit(capacity=2000))
-    await world.update(draft, EventEdit(capacity=10))
-    assert world.journal == ["save", "follow published", "save"]
-
-
-async def test_a_change_of_nothing_is_not_saved(world: World) -> None:
-    event = await world.create()
-    assert await world.update(event, EventEdit(name=event.details.name)) == event
-    assert world.journal == []
-
-
-async def test_a_change_that_names_no_version_is_decided_anew_when_another_came_first(
-    world: World,
+@pytest.mark.parametrize("error", [CapacityBelowTaken(), BookingUnavailable()])
+async def test_nothing_is_saved_when_the_inventory_cannot_shrink(
+    catalog: Catalog, error: DomainError
 ) -> None:
-    event = await world.create()
-    world.events.rivals = ATTEMPTS - 1
-    after = await world.update(event, EventEdit(name="New name"))
-    assert (after.details.name, after.version) == ("New name", ATTEMPTS + 1)
+    event = await catalog.create()
+    catalog.inventory.error = error
+    with pytest.raises(type(error)):
+        await catalog.update(event, EventPatch(capacity=10))
+    assert catalog.steps == ["shrink to [10]"]
+    assert catalog.events.stored[event.id] == event
 
 
-async def test_a_change_gives_up_when_others_keep_coming_first(world: World) -> None:
-    event = await world.create()
-    world.events.rivals = ATTEMPTS
+async def test_larger_capacities_and_drafts_do_not_need_booking(catalog: Catalog) -> None:
+    event = await catalog.create()
+    draft = await catalog.create(EventStatus.DRAFT)
+    await catalog.update(event, EventPatch(capacity=2000))
+    await catalog.update(draft, EventPatch(capacity=10))
+    assert catalog.steps == ["save", "save"]
+
+
+async def test_a_patch_that_changes_nothing_is_not_saved(catalog: Catalog) -> None:
+    event = await catalog.create()
+    assert await catalog.update(event, EventPatch(name=event.details.name)) == event
+    assert catalog.steps == []
+
+
+async def test_a_change_without_expected_version_is_retried_after_a_concurrent_change(
+    catalog: Catalog,
+) -> None:
+    event = await catalog.create()
+    catalog.events.concurrent_changes = MAX_ATTEMPTS - 1
+    after = await catalog.update(event, EventPatch(name="New name"))
+    assert (after.details.name, after.version) == ("New name", MAX_ATTEMPTS + 1)
+
+
+async def test_a_change_fails_after_too_many_concurrent_changes(catalog: Catalog) -> None:
+    event = await catalog.create()
+    catalog.events.concurrent_changes = MAX_ATTEMPTS
     with pytest.raises(EventBusy):
-        await world.update(event, EventEdit(name="New name"))
+        await catalog.update(event, EventPatch(name="New name"))
 
 
-async def test_a_change_that_names_its_version_is_not_decided_anew(world: World) -> None:
-    event = await world.create()
-    world.events.rivals = 1
+async def test_a_change_with_an_expected_version_is_not_retried(catalog: Catalog) -> None:
+    event = await catalog.create()
+    catalog.events.concurrent_changes = 1
     with pytest.raises(StaleVersion):
-        await world.update(event, EventEdit(name="New name"), version=1)
-    assert world.journal == ["save"]
+        await catalog.update(event, EventPatch(name="New name"), version=1)
+    assert catalog.steps == ["save"]
 
 
-async def test_a_refused_event_is_not_saved(world: World) -> None:
+async def test_an_invalid_event_is_not_saved(catalog: Catalog) -> None:
     with pytest.raises(InvalidEvent):
         await create_event(
-            replace(METALLICA, name=""),
+            replace(VALID, name=""),
             ORGANIZER,
-            events=world.events,
-            clock=world.clock,
+            events=catalog.events,
+            clock=catalog.clock,
             new_id=uuid4,
         )
-    assert world.journal == []
+    assert catalog.steps == []
 
 
-async def test_publishing_and_cancelling_twice_saves_once(world: World) -> None:
-    draft = await world.create(EventStatus.DRAFT)
-    request = ChangeRequest(str(draft.id), ORGANIZER)
+async def test_publishing_and_cancelling_twice_saves_once(catalog: Catalog) -> None:
+    draft = await catalog.create(EventStatus.DRAFT)
+    command = ChangeEventCommand(draft.id, ORGANIZER)
     for _ in range(2):
-        await publish_event(request, events=world.events, stock=world.stock, clock=world.clock)
+        published = await catalog.update(draft, EventPatch(status=EventStatus.PUBLISHED))
+        assert published.status is EventStatus.PUBLISHED
     for _ in range(2):
-        await cancel_event(request, events=world.events, stock=world.stock, clock=world.clock)
-    assert world.journal == ["save", "follow published", "save", "follow cancelled"]
-    assert world.events.stored[draft.id].status is EventStatus.CANCELLED
+        await cancel_event(
+            command, events=catalog.events, inventory=catalog.inventory, clock=catalog.clock
+        )
+    assert catalog.steps == ["save", "save"]
+    assert catalog.events.stored[draft.id].status is EventStatus.CANCELLED
 
 
-@pytest.mark.parametrize("event_id", ["", "7", "not-a-uuid", NO_EVENTS_ID])
-async def test_an_id_of_no_event_is_not_found(world: World, event_id: str) -> None:
+async def test_an_unknown_event_is_not_found(catalog: Catalog) -> None:
     with pytest.raises(EventNotFound):
-        await get_event(event_id, ADMIN, include_drafts=True, events=world.events)
+        await get_event(UNKNOWN_ID, ADMIN, include_drafts=True, events=catalog.events)
 
 
-async def test_services_see_drafts_and_the_public_does_not(world: World) -> None:
-    draft = await world.create(EventStatus.DRAFT)
-    found = await get_event(str(draft.id), None, include_drafts=True, events=world.events)
+async def test_services_read_drafts_and_the_public_does_not(catalog: Catalog) -> None:
+    draft = await catalog.create(EventStatus.DRAFT)
+    found = await get_event(draft.id, ANONYMOUS, include_drafts=True, events=catalog.events)
     assert found == draft
     with pytest.raises(EventNotFound):
-        await get_event(str(draft.id), None, include_drafts=False, events=world.events)
+        await get_event(draft.id, ANONYMOUS, include_drafts=False, events=catalog.events)
 
 
-async def test_a_batch_skips_what_is_no_id_and_is_bounded(world: World) -> None:
-    event = await world.create()
-    assert await batch_get_events([str(event.id), "junk"], events=world.events) == [event]
-    assert await batch_get_events(["junk"], events=world.events) == []
+async def test_a_batch_leaves_out_unknown_ids_and_is_limited(catalog: Catalog) -> None:
+    event = await catalog.create()
+    assert await batch_get_events([event.id, event.id, UNKNOWN_ID], events=catalog.events) == [
+        event
+    ]
+    assert await batch_get_events([], events=catalog.events) == []
     with pytest.raises(InvalidQuery):
-        await batch_get_events(["junk"] * 201, events=world.events)
+        await batch_get_events([event.id] * 201, events=catalog.events)
 
 
-async def test_a_list_of_drafts_is_narrowed_to_the_actors_own(world: World) -> None:
-    drafts = checked_listing(EventFilter(status=EventStatus.DRAFT), None, 20, "")
+async def test_a_list_of_drafts_is_restricted_to_the_actors_own(catalog: Catalog) -> None:
+    drafts = validate_page_request(EventFilter(status=EventStatus.DRAFT), None, 20, "")
     foreign = replace(drafts, filter=replace(drafts.filter, organizer_id=UUID(int=8)))
 
-    assert await list_events(drafts, None, events=world.events) == EventPage(())
-    assert await list_events(foreign, ORGANIZER, events=world.events) == EventPage(())
-    await list_events(drafts, ORGANIZER, events=world.events)
-    await list_events(foreign, ADMIN, events=world.events)
-    asked = [listing.filter.organizer_id for listing in world.events.listings]
-    assert asked == [ORGANIZER.user_id, UUID(int=8)]
+    assert await list_events(drafts, ANONYMOUS, events=catalog.events) == EventPage(())
+    assert await list_events(foreign, ORGANIZER, events=catalog.events) == EventPage(())
+    await list_events(drafts, ORGANIZER, events=catalog.events)
+    await list_events(foreign, ADMIN, events=catalog.events)
+    organizers = [request.filter.organizer_id for request in catalog.events.page_requests]
+    assert organizers == [ORGANIZER.user_id, UUID(int=8)]
 
 
-async def test_a_list_of_cancelled_events_leaves_out_what_was_never_published(
-    world: World,
+async def test_a_list_of_cancelled_events_leaves_out_cancelled_drafts(
+    catalog: Catalog,
 ) -> None:
-    cancelled = checked_listing(EventFilter(status=EventStatus.CANCELLED), None, 20, "")
+    cancelled = validate_page_request(EventFilter(status=EventStatus.CANCELLED), None, 20, "")
     own = replace(cancelled, filter=replace(cancelled.filter, organizer_id=ORGANIZER.user_id))
-    for listing, actor in [(cancelled, None), (own, None), (own, ORGANIZER), (cancelled, ADMIN)]:
-        await list_events(listing, actor, events=world.events)
-    narrowed = [listing.filter.once_published for listing in world.events.listings]
-    assert narrowed == [True, True, False, False]
+    for request, actor in [
+        (cancelled, ANONYMOUS),
+        (own, ANONYMOUS),
+        (own, ORGANIZER),
+        (cancelled, ADMIN),
+    ]:
+        await list_events(request, actor, events=catalog.events)
+    restricted = [request.filter.once_published for request in catalog.events.page_requests]
+    assert restricted == [True, True, False, False]
 
 
 def test_a_list_is_sorted_by_relevance_only_when_there_is_a_query() -> None:
-    assert checked_listing(EventFilter(query=" x "), None, 20, "").sort is EventSort.RELEVANCE
-    assert checked_listing(EventFilter(query=" "), None, 20, "").sort is EventSort.STARTS_AT_ASC
-    chosen = checked_listing(EventFilter(query="x"), EventSort.CREATED_AT_DESC, 20, "")
+    assert validate_page_request(EventFilter(query=" x "), None, 20, "").sort is EventSort.RELEVANCE
+    assert (
+        validate_page_request(EventFilter(query=" "), None, 20, "").sort is EventSort.STARTS_AT_ASC
+    )
+    chosen = validate_page_request(EventFilter(query="x"), EventSort.CREATED_AT_DESC, 20, "")
     assert chosen.sort is EventSort.CREATED_AT_DESC
     with pytest.raises(InvalidQuery):
-        checked_listing(EventFilter(), EventSort.RELEVANCE, 20, "")
+        validate_page_request(EventFilter(), EventSort.RELEVANCE, 20, "")
 
 
 @pytest.mark.parametrize("limit", [-1, 0, 101])
 def test_a_page_has_1_to_100_events(limit: int) -> None:
-    with pytest.raises(InvalidQuery) as refused:
-        checked_listing(EventFilter(), None, limit, "")
-    assert [error.field for error in refused.value.fields] == ["limit"]
+    with pytest.raises(InvalidQuery) as error:
+        validate_page_request(EventFilter(), None, limit, "")
+    assert [invalid.field for invalid in error.value.fields] == ["limit"]

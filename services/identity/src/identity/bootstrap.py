@@ -1,6 +1,6 @@
-"""The one place that constructs things: the server and the relay, from settings."""
+"""Constructs identity's processes from their settings."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -15,37 +15,43 @@ from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import open_pool
 from goticket_platform.rpc.server import serve_grpc
 from redis.asyncio import Redis
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
-from identity.adapters.access_tokens import Ed25519AccessTokens
-from identity.adapters.passwords import BcryptPasswords
-from identity.adapters.sessions import RedisSessions, connect
-from identity.adapters.users import SCHEMA, PostgresUsers
+from identity.adapters.access_token_issuer import Ed25519AccessTokenIssuer
+from identity.adapters.password_hasher import BcryptPasswordHasher
+from identity.adapters.session_store import RedisSessionStore, connect
+from identity.adapters.user_repository import SCHEMA, PostgresUserRepository
 from identity.application.create_first_admin import create_first_admin
-from identity.application.ports import Passwords, Users
+from identity.application.ports import PasswordHasher, UserRepository
 from identity.config import RelaySettings, ServeSettings
+from identity.domain.user import User
 from identity.entrypoints.grpc import SERVICE_NAME, IdentityServicer
 from identity.entrypoints.grpc_errors import ERRORS
 
 SOURCE = "/goticket/identity"
-"""CloudEvents source of identity's events."""
+"""CloudEvents source of the messages that the relay publishes."""
 DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-"""What a database says that is away, starting, or not migrated yet."""
+"""Errors of a database that is unreachable, starting, or not migrated yet."""
 RETRY_SECONDS = 1.0
-"""Pause between tries to reach the database at the start."""
+"""Delay between attempts to create the first admin."""
 
 logger = get_logger(__name__)
 
 
 @asynccontextmanager
-async def server(settings: ServeSettings, stop: Stop) -> AsyncIterator[int]:
-    """Run the gRPC server and the ops port; yield the gRPC port once it wants calls."""
+async def serving(settings: ServeSettings, stop: Stop) -> AsyncIterator[int]:
+    """Run the gRPC server and the ops port; yield the gRPC port once the service is ready."""
     health = Health()
-    passwords = BcryptPasswords(settings.bcrypt_cost)
+    passwords = BcryptPasswordHasher(settings.bcrypt_cost)
     redis = connect(settings.redis_url)
     pool = await open_pool(settings.database_url)
-    users = PostgresUsers(pool)
-    register = _adding(_servicer(settings, users, passwords, redis))
-    # Redis is no check: without it people still log in, so calls are still wanted.
+    users = PostgresUserRepository(pool)
+    servicer = _servicer(settings, users, passwords, redis)
+
+    def register(server: grpc.aio.Server) -> None:
+        identity_pb2_grpc.add_IdentityServiceServicer_to_server(servicer, server)
+
+    # No check of Redis: users can log in without it, so the service stays ready.
     health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
     try:
         async with (
@@ -63,13 +69,13 @@ async def server(settings: ServeSettings, stop: Stop) -> AsyncIterator[int]:
 
 
 def _servicer(
-    settings: ServeSettings, users: Users, passwords: Passwords, redis: Redis
+    settings: ServeSettings, users: UserRepository, passwords: PasswordHasher, redis: Redis
 ) -> IdentityServicer:
     return IdentityServicer(
         users=users,
         passwords=passwords,
-        sessions=RedisSessions(redis, timedelta(days=settings.refresh_token_days)),
-        access_tokens=Ed25519AccessTokens(
+        sessions=RedisSessionStore(redis, timedelta(days=settings.refresh_token_days)),
+        access_tokens=Ed25519AccessTokenIssuer(
             seed=settings.signing_key,
             retired=settings.retired_keys,
             issuer=settings.issuer,
@@ -77,19 +83,19 @@ def _servicer(
             lifetime=timedelta(seconds=settings.access_token_seconds),
             new_id=new_id,
         ),
-        now=_now,
+        clock=_now,
         new_id=new_id,
     )
 
 
 async def run_server(settings: ServeSettings, stop: Stop) -> None:
-    """Serve until the stop."""
-    async with server(settings, stop):
+    """Serve until `stop`."""
+    async with serving(settings, stop):
         await stop.wait()
 
 
 async def run_relay(settings: RelaySettings, stop: Stop) -> None:
-    """Publish what is in the outbox until the stop."""
+    """Publish the outbox until `stop`."""
     await relay_process.run_relay(
         dsn=settings.database_url,
         amqp_url=settings.amqp_url,
@@ -101,31 +107,41 @@ async def run_relay(settings: RelaySettings, stop: Stop) -> None:
 
 
 async def _ensure_first_admin(
-    settings: ServeSettings, users: Users, passwords: Passwords, stop: Stop
+    settings: ServeSettings, users: UserRepository, passwords: PasswordHasher, stop: Stop
 ) -> None:
-    """Create the admin the settings name, as soon as the database lets us."""
+    """Create the admin that the settings name, as soon as the database is reachable."""
     if not settings.admin_email or not settings.admin_password:
         return
-    while not stop.is_set():
-        try:
-            created = await create_first_admin(
-                settings.admin_email,
-                settings.admin_password.get_secret_value(),
-                users=users,
-                passwords=passwords,
-                now=_now,
-                new_id=new_id,
-            )
-        except DATABASE_ERRORS as error:
-            logger.warning("first admin has to wait", error=type(error).__name__)
-            await stop.wait(RETRY_SECONDS)
-        else:
-            logger.info("first admin", created=created is not None)
-            return
+
+    async def wait(seconds: float) -> None:
+        await stop.wait(seconds)
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(DATABASE_ERRORS),
+        wait=wait_fixed(RETRY_SECONDS),
+        stop=lambda _attempt: stop.is_set(),
+        sleep=wait,
+        before_sleep=_log_retry,
+        reraise=True,
+    )
+    try:
+        created: User | None = await retrying(
+            create_first_admin,
+            settings.admin_email,
+            settings.admin_password.get_secret_value(),
+            users=users,
+            passwords=passwords,
+            clock=_now,
+            new_id=new_id,
+        )
+    except DATABASE_ERRORS:
+        return  # The process is stopping.
+    logger.info("first admin ensured", created=created is not None)
 
 
-def _adding(servicer: IdentityServicer) -> Callable[[grpc.aio.Server], None]:
-    return lambda server: identity_pb2_grpc.add_IdentityServiceServicer_to_server(servicer, server)
+def _log_retry(attempt: RetryCallState) -> None:
+    error = attempt.outcome.exception() if attempt.outcome else None
+    logger.warning("first admin not created, retrying", error=type(error).__name__)
 
 
 def _now() -> datetime:

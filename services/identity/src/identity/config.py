@@ -6,13 +6,13 @@ from goticket_platform.settings import Ed25519Key, Ed25519Keys, ServiceSettings
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from identity.domain.account_rules import email_problems, password_problems
+from identity.domain.validation import validate_email, validate_password
 
 MIN_BCRYPT_COST = 12
 
 
 class DatabaseSettings(ServiceSettings):
-    """What a migration needs."""
+    """Settings of `identity migrate`."""
 
     model_config = SettingsConfigDict(env_prefix="IDENTITY_", frozen=True)
 
@@ -20,13 +20,13 @@ class DatabaseSettings(ServiceSettings):
 
 
 class RelaySettings(DatabaseSettings):
-    """What the relay needs."""
+    """Further settings of `identity relay`."""
 
     amqp_url: str = Field(repr=False)
 
 
 class ServeSettings(DatabaseSettings):
-    """What the server needs."""
+    """Further settings of `identity serve`."""
 
     redis_url: str = Field(repr=False)
     grpc_listen: str
@@ -41,17 +41,17 @@ class ServeSettings(DatabaseSettings):
     admin_password: SecretStr | None = None
 
     @model_validator(mode="after")
-    def _admin_is_whole(self) -> Self:
+    def _validate_admin(self) -> Self:
         if bool(self.admin_email) != bool(self.admin_password):
-            raise ValueError("ADMIN_EMAIL and ADMIN_PASSWORD come together or not at all")
+            raise ValueError("ADMIN_EMAIL and ADMIN_PASSWORD must be set together")
         if self.admin_email and self.admin_password:
-            problems = [
-                *(f"ADMIN_EMAIL {text}" for text in email_problems(self.admin_email)),
+            errors = [
+                *(f"ADMIN_EMAIL {text}" for text in validate_email(self.admin_email)),
                 *(
                     f"ADMIN_PASSWORD {text}"
-                    for text in password_problems(self.admin_password.get_secret_value())
+                    for text in validate_password(self.admin_password.get_secret_value())
                 ),
             ]
-            if problems:
-                raise ValueError("; ".join(problems))
+            if errors:
+                raise ValueError("; ".join(errors))
         return self

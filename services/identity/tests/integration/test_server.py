@@ -1,4 +1,4 @@
-"""The whole service over a real channel."""
+"""The service over a real gRPC channel."""
 
 import asyncio
 import json
@@ -21,21 +21,21 @@ from goticket_platform.rpc.errors import RemoteError
 from goticket_testing.backend import RedisBackend
 from goticket_testing.databases import DatabaseFactory
 from goticket_testing.messaging import eventually
-from identity.bootstrap import run_relay, server
+from identity.bootstrap import run_relay, serving
 from identity.config import RelaySettings, ServeSettings
 from pydantic import SecretStr
 
 ADMIN_EMAIL = "admin@goticket.example"
 EMAIL = "ada@goticket.example"
 PASSWORD = "difference engine"
-DEADLINE = 10.0
+TIMEOUT_SECONDS = 10.0
 
-# A string: the class exists for type checkers alone.
+# A string, because the class exists only for type checkers.
 Stub: TypeAlias = "identity_pb2_grpc.IdentityServiceAsyncStub"
 
 
 def settings(dsn: str, redis_url: str, **changes: Any) -> ServeSettings:
-    # Unchecked, for a cost that only tests may have.
+    # Without validation, because this bcrypt cost is allowed only in tests.
     return ServeSettings.model_construct(
         database_url=dsn,
         redis_url=redis_url,
@@ -51,7 +51,7 @@ def settings(dsn: str, redis_url: str, **changes: Any) -> ServeSettings:
 @asynccontextmanager
 async def running(chosen: ServeSettings) -> AsyncIterator[Stub]:
     async with (
-        server(chosen, Stop()) as port,
+        serving(chosen, Stop()) as port,
         open_channel(f"127.0.0.1:{port}") as channel,
     ):
         yield identity_pb2_grpc.IdentityServiceStub(channel)
@@ -70,17 +70,17 @@ async def stub(dsn: str, redis_url: str) -> AsyncIterator[Stub]:
 
 async def register(stub: Stub, email: str = EMAIL, **changes: str) -> pb.User:
     request = pb.RegisterRequest(email=email, **{"password": PASSWORD, "name": "Ada", **changes})
-    return (await call(stub.Register, request, timeout=DEADLINE)).user
+    return (await call(stub.Register, request, timeout=TIMEOUT_SECONDS)).user
 
 
 async def login(stub: Stub, email: str = EMAIL, password: str = PASSWORD) -> pb.Tokens:
     request = pb.LoginRequest(email=email, password=password)
-    return (await call(stub.Login, request, timeout=DEADLINE)).tokens
+    return (await call(stub.Login, request, timeout=TIMEOUT_SECONDS)).tokens
 
 
 async def refresh(stub: Stub, token: str) -> pb.Tokens:
     request = pb.RefreshRequest(refresh_token=token)
-    return (await call(stub.Refresh, request, timeout=DEADLINE)).tokens
+    return (await call(stub.Refresh, request, timeout=TIMEOUT_SECONDS)).tokens
 
 
 async def claims_of(stub: Stub, token: str) -> dict[str, Any]:
@@ -101,13 +101,13 @@ async def admin(stub: Stub) -> common_pb2.Actor:
     return common_pb2.Actor(user_id=claims["sub"], roles=claims["roles"])
 
 
-async def refused(answer: Awaitable[object]) -> RemoteError:
+async def error_of(response: Awaitable[object]) -> RemoteError:
     with pytest.raises(RemoteError) as error:
-        await answer
+        await response
     return error.value
 
 
-async def test_from_registering_to_logging_out(stub: Stub) -> None:
+async def test_register_login_refresh_and_logout(stub: Stub) -> None:
     user = await register(stub, "Ada@GoTicket.Example")
     assert UUID(user.id).version == 7
     assert (user.email, user.name, list(user.roles)) == (EMAIL, "Ada", ["user"])
@@ -122,21 +122,21 @@ async def test_from_registering_to_logging_out(stub: Stub) -> None:
     renewed = await refresh(stub, tokens.refresh_token)
     assert (await claims_of(stub, renewed.access_token))["sub"] == user.id
     logout = pb.LogoutRequest(refresh_token=renewed.refresh_token)
-    await call(stub.Logout, logout, timeout=DEADLINE)
-    await call(stub.Logout, logout, timeout=DEADLINE)
-    ended = await refused(refresh(stub, renewed.refresh_token))
+    await call(stub.Logout, logout, timeout=TIMEOUT_SECONDS)
+    await call(stub.Logout, logout, timeout=TIMEOUT_SECONDS)
+    ended = await error_of(refresh(stub, renewed.refresh_token))
     assert (ended.code, ended.status) == ("session_expired", grpc.StatusCode.UNAUTHENTICATED)
 
 
-async def test_a_refused_registration_names_every_field(stub: Stub) -> None:
-    error = await refused(register(stub, "nobody", password="short", name="A\0"))
+async def test_an_invalid_registration_reports_every_field(stub: Stub) -> None:
+    error = await error_of(register(stub, "nobody", password="short", name="A\0"))
     assert (error.code, error.status) == ("validation_failed", grpc.StatusCode.INVALID_ARGUMENT)
     assert [field for field, _ in error.fields] == ["email", "password", "name"]
 
 
-async def test_an_address_is_taken_once(stub: Stub) -> None:
+async def test_an_address_can_be_registered_once(stub: Stub) -> None:
     await register(stub)
-    error = await refused(register(stub, EMAIL.upper()))
+    error = await error_of(register(stub, EMAIL.upper()))
     assert (error.code, error.status) == ("email_taken", grpc.StatusCode.ALREADY_EXISTS)
 
 
@@ -150,17 +150,17 @@ async def test_an_address_is_taken_once(stub: Stub) -> None:
         ("\0", ""),
     ],
 )
-async def test_a_failed_login_does_not_say_what_was_wrong(
+async def test_a_failed_login_does_not_reveal_its_reason(
     stub: Stub, email: str, password: str
 ) -> None:
     await register(stub)
-    error = await refused(login(stub, email, password))
+    error = await error_of(login(stub, email, password))
     assert (error.code, error.status) == ("invalid_credentials", grpc.StatusCode.UNAUTHENTICATED)
     assert error.message == "E-mail address or password is wrong."
     assert not error.fields
 
 
-async def test_an_admin_grants_a_role_that_the_next_refresh_carries(stub: Stub) -> None:
+async def test_a_refreshed_token_has_the_newly_granted_role(stub: Stub) -> None:
     user = await register(stub)
     tokens = await login(stub)
     actor = await admin(stub)
@@ -173,27 +173,29 @@ async def test_an_admin_grants_a_role_that_the_next_refresh_carries(stub: Stub) 
     assert (await claims_of(stub, renewed.access_token))["roles"] == ["user", "organizer"]
 
 
-async def test_a_user_reads_only_themselves(stub: Stub) -> None:
+async def test_users_may_read_only_themselves(stub: Stub) -> None:
     user, other = await register(stub), await register(stub, "eve@goticket.example")
     actor = common_pb2.Actor(user_id=user.id, roles=["user"])
     own = pb.GetUserRequest(actor=actor, user_id=user.id)
     assert (await call(stub.GetUser, own)).user == user
     for user_id in (other.id, str(uuid4()), "no id", ""):
         request = pb.GetUserRequest(actor=actor, user_id=user_id)
-        error = await refused(call(stub.GetUser, request))
+        error = await error_of(call(stub.GetUser, request))
         assert (error.code, error.status) == ("forbidden", grpc.StatusCode.PERMISSION_DENIED)
 
 
-async def test_an_admins_refusals_have_their_codes(stub: Stub) -> None:
+async def test_errors_of_set_roles_have_their_codes(stub: Stub) -> None:
     actor = await admin(stub)
 
     async def set_roles(user_id: str, *roles: str) -> RemoteError:
         request = pb.SetRolesRequest(actor=actor, user_id=user_id, roles=roles)
-        return await refused(call(stub.SetRoles, request))
+        return await error_of(call(stub.SetRoles, request))
 
     last = await set_roles(actor.user_id, "organizer")
     assert (last.code, last.status) == ("last_admin", grpc.StatusCode.FAILED_PRECONDITION)
     unknown = await set_roles(str(uuid4()), "organizer")
+    malformed = await set_roles("no id", "organizer")
+    assert malformed.code == unknown.code
     assert (unknown.code, unknown.status) == ("user_not_found", grpc.StatusCode.NOT_FOUND)
     invalid = await set_roles(actor.user_id, "admin", "emperor")
     assert (invalid.code, [field for field, _ in invalid.fields]) == (
@@ -202,33 +204,31 @@ async def test_an_admins_refusals_have_their_codes(stub: Stub) -> None:
     )
 
 
-async def test_a_second_start_keeps_the_first_admin(dsn: str, redis_url: str) -> None:
+async def test_a_second_start_does_not_change_the_first_admin(dsn: str, redis_url: str) -> None:
     for password in (PASSWORD, "another password"):
         chosen = settings(dsn, redis_url).model_copy(update={"admin_password": SecretStr(password)})
         async with running(chosen) as stub:
             assert (await login(stub, ADMIN_EMAIL)).access_token
 
 
-async def test_without_redis_people_still_log_in(stub: Stub, redis_server: RedisBackend) -> None:
+async def test_users_log_in_without_redis(stub: Stub, redis_server: RedisBackend) -> None:
     await register(stub)
     tokens = await login(stub)
     redis_server.stop()
     try:
-        alone = await login(stub)
-        assert (await claims_of(stub, alone.access_token))["email"] == EMAIL
-        assert alone.refresh_token == ""
-        error = await refused(refresh(stub, tokens.refresh_token))
+        without_session = await login(stub)
+        assert (await claims_of(stub, without_session.access_token))["email"] == EMAIL
+        assert without_session.refresh_token == ""
+        error = await error_of(refresh(stub, tokens.refresh_token))
         assert (error.code, error.status) == ("unavailable", grpc.StatusCode.UNAVAILABLE)
         logout = pb.LogoutRequest(refresh_token=tokens.refresh_token)
-        assert (await refused(call(stub.Logout, logout))).code == "unavailable"
+        assert (await error_of(call(stub.Logout, logout))).code == "unavailable"
     finally:
         redis_server.start()
     assert (await login(stub)).refresh_token
 
 
-async def test_tokens_of_a_replaced_key_verify_while_it_is_retired(
-    dsn: str, redis_url: str
-) -> None:
+async def test_tokens_of_a_retired_key_are_still_valid(dsn: str, redis_url: str) -> None:
     async with running(settings(dsn, redis_url)) as stub:
         token = (await login(stub, ADMIN_EMAIL)).access_token
         keys = json.loads((await call(stub.GetJwks, pb.GetJwksRequest())).jwks_json)["keys"]
@@ -238,9 +238,7 @@ async def test_tokens_of_a_replaced_key_verify_while_it_is_retired(
         assert (await claims_of(stub, token))["email"] == ADMIN_EMAIL
 
 
-async def test_the_relay_publishes_what_registering_left_in_the_outbox(
-    stub: Stub, dsn: str, amqp_url: str
-) -> None:
+async def test_the_relay_publishes_the_outbox(stub: Stub, dsn: str, amqp_url: str) -> None:
     await register(stub)
     stop = Stop()
     chosen = RelaySettings.model_construct(database_url=dsn, amqp_url=amqp_url)

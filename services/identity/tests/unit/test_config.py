@@ -1,4 +1,4 @@
-"""Settings that must be refused before a server starts."""
+"""Validation of the settings before a process starts."""
 
 import base64
 
@@ -7,7 +7,7 @@ from goticket_platform.settings import SettingsError, load
 from identity.config import RelaySettings, ServeSettings
 
 ENVIRONMENT = {
-    "IDENTITY_DATABASE_URL": "postgresql://identity:hush@db/goticket",
+    "IDENTITY_DATABASE_URL": "postgresql://identity:secret-password@db/goticket",
     "IDENTITY_REDIS_URL": "redis://redis/0",
     "IDENTITY_GRPC_LISTEN": "127.0.0.1:0",
     "IDENTITY_SIGNING_KEY": base64.b64encode(bytes(32)).decode(),
@@ -21,18 +21,18 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_the_defaults_are_the_safe_ones(environment: pytest.MonkeyPatch) -> None:
+def test_the_defaults_are_safe(environment: pytest.MonkeyPatch) -> None:
     settings = load(ServeSettings)
     assert settings.signing_key == bytes(32)
     assert settings.retired_keys == ()
     assert settings.access_token_seconds == 900
     assert settings.bcrypt_cost == 12
     assert settings.admin_email is None
-    assert "hush" not in repr(settings)
+    assert "secret-password" not in repr(settings)
     assert "x00" not in repr(settings)
 
 
-def test_retired_keys_are_a_list(environment: pytest.MonkeyPatch) -> None:
+def test_retired_keys_are_separated_by_commas(environment: pytest.MonkeyPatch) -> None:
     key = ENVIRONMENT["IDENTITY_SIGNING_KEY"]
     environment.setenv("IDENTITY_RETIRED_KEYS", f"{key}, {key}")
     assert load(ServeSettings).retired_keys == (bytes(32), bytes(32))
@@ -49,16 +49,16 @@ def test_retired_keys_are_a_list(environment: pytest.MonkeyPatch) -> None:
         ("IDENTITY_ADMIN_PASSWORD", "goticket-demo"),
     ],
 )
-def test_unsafe_or_half_settings_are_refused_without_repeating_them(
+def test_unsafe_or_incomplete_settings_are_rejected_without_their_values(
     environment: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     environment.setenv(name, value)
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as error:
         load(ServeSettings)
-    assert value not in str(refused.value).replace("12", "")
+    assert value not in str(error.value).replace("12", "")
 
 
-def test_an_admin_who_could_not_register_is_refused_by_name(
+def test_invalid_admin_settings_are_rejected_by_name(
     environment: pytest.MonkeyPatch,
 ) -> None:
     environment.setenv("IDENTITY_ADMIN_EMAIL", "nobody")
@@ -70,9 +70,9 @@ def test_an_admin_who_could_not_register_is_refused_by_name(
 def test_every_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as error:
         load(ServeSettings)
-    assert all(name in str(refused.value) for name in ENVIRONMENT)
+    assert all(name in str(error.value) for name in ENVIRONMENT)
 
 
 def test_the_relay_needs_no_signing_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Who may administer, and that somebody always does."""
+"""Roles of users; at least one user is always an administrator."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -16,7 +16,7 @@ ADMIN = User(
 OTHER = UUID(int=2)
 
 
-def test_the_role_user_is_kept_whatever_is_asked() -> None:
+def test_every_user_keeps_the_role_user() -> None:
     changed = ADMIN.with_roles(["organizer"], admins={ADMIN.id, OTHER})
     assert changed.roles == {Role.USER, Role.ORGANIZER}
     assert changed.version == ADMIN.version + 1
@@ -27,10 +27,10 @@ def test_the_same_roles_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("role", ["root", "", "Admin", "user "])
-def test_an_unknown_role_is_refused_by_field(role: str) -> None:
-    with pytest.raises(InvalidAccount) as refused:
+def test_an_unknown_role_is_a_field_error(role: str) -> None:
+    with pytest.raises(InvalidAccount) as error:
         ADMIN.with_roles(["user", role], admins={ADMIN.id, OTHER})
-    assert [problem.field for problem in refused.value.fields] == ["roles"]
+    assert [invalid.field for invalid in error.value.fields] == ["roles"]
 
 
 def test_the_last_admin_stays_one() -> None:
@@ -38,8 +38,8 @@ def test_the_last_admin_stays_one() -> None:
         ADMIN.with_roles(["organizer"], admins={ADMIN.id})
 
 
-class Administration(RuleBasedStateMachine):
-    """Roles set in any order, on any of three users."""
+class RoleChanges(RuleBasedStateMachine):
+    """Changes of the roles of three users, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,21 +50,21 @@ class Administration(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 2), roles=st.sets(st.sampled_from(list(Role))))
     def set_roles(self, number: int, roles: set[Role]) -> None:
-        """Set roles; a refusal changes nothing."""
+        """Set roles; an error changes nothing."""
         try:
             self.users[number] = self.users[number].with_roles(roles, self.admins())
         except LastAdmin:
             assert self.admins() == {self.users[number].id}
 
     def admins(self) -> set[UUID]:
-        """Return who administers now."""
+        """Return the ids of the current administrators."""
         return {user.id for user in self.users.values() if user.is_admin}
 
     @invariant()
-    def somebody_administers(self) -> None:
-        """There is an admin, and everybody is a user."""
+    def an_admin_exists(self) -> None:
+        """There is an admin, and all users have the role user."""
         assert self.admins()
         assert all(Role.USER in user.roles for user in self.users.values())
 
 
-TestAdministration = Administration.TestCase
+TestRoleChanges = RoleChanges.TestCase

@@ -1,4 +1,4 @@
-"""What tests of the outbox, the relay and consumers share: a small topology, and waiting."""
+"""A small topology, messages and polling for tests of the outbox, the relay and consumers."""
 
 import asyncio
 import uuid
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 from google.protobuf.struct_pb2 import Struct
+from goticket_contracts.event_types import BOOKING_CONFIRMED
 from goticket_contracts.topology import QueueSpec, Topology
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.consumer import Consumer, Handler, ReceivedMessage
@@ -15,22 +16,22 @@ from goticket_platform.messaging.outbox import Outbox, OutboxMessage
 from goticket_platform.messaging.relay import Relay
 
 SCHEMA = "booking"
-EVENT_TYPE = "goticket.booking.booking.confirmed.v1"
+EVENT_TYPE = BOOKING_CONFIRMED
 
 QUEUE = QueueSpec("test.events", ("goticket.booking.booking.*.v1",), retry_seconds=(0.05, 0.1))
 SMALL = Topology("test.exchange", "test.log", (QUEUE,))
-"""One queue and short retries: declared in a moment, tried out in another."""
+"""One queue with short retry delays, which is declared and tested quickly."""
 
 
 def make_message(
-    aggregate: uuid.UUID | None = None, version: int = 1, kind: str = EVENT_TYPE
+    aggregate: uuid.UUID | None = None, version: int = 1, type_: str = EVENT_TYPE
 ) -> OutboxMessage:
-    """An event whose payload repeats its version."""
+    """Return a message whose payload contains its version."""
     aggregate = aggregate or uuid.uuid4()
     payload = Struct()
     payload.update({"version": version})
     return OutboxMessage(
-        type=kind,
+        type=type_,
         aggregate_id=aggregate,
         aggregate_version=version,
         partition_id=aggregate,
@@ -39,14 +40,14 @@ def make_message(
     )
 
 
-async def append(pool: asyncpg.Pool, *events: OutboxMessage) -> None:
-    """Commit events to the outbox."""
+async def append(pool: asyncpg.Pool, *messages: OutboxMessage) -> None:
+    """Commit messages to the outbox."""
     async with pool.acquire() as connection, connection.transaction():
-        await Outbox(SCHEMA).append(connection, events)
+        await Outbox(SCHEMA).append(connection, messages)
 
 
 async def pending(pool: asyncpg.Pool) -> int:
-    """How many events wait in the outbox."""
+    """Return the number of messages in the outbox."""
     count: int = await pool.fetchval("SELECT count(*) FROM booking.outbox")
     return count
 
@@ -65,7 +66,7 @@ async def eventually(
 
 @asynccontextmanager
 async def running(*mains: Callable[[Stop], Awaitable[None]]) -> AsyncIterator[Stop]:
-    """Run relays or consumers for the block, then stop them in order."""
+    """Run relays or consumers during the block, and stop them at its end."""
     stop = Stop()
     tasks = [asyncio.ensure_future(main(stop)) for main in mains]
     try:
@@ -76,7 +77,7 @@ async def running(*mains: Callable[[Stop], Awaitable[None]]) -> AsyncIterator[St
 
 
 def make_relay(pool: asyncpg.Pool, amqp_url: str, **options: float) -> Relay:
-    """A relay of the test's schema."""
+    """Return a relay of the test's schema."""
     return Relay(
         pool,
         amqp_url,
@@ -89,26 +90,27 @@ def make_relay(pool: asyncpg.Pool, amqp_url: str, **options: float) -> Relay:
 
 
 def make_consumer(amqp_url: str, handle: Handler, prefetch: int = 16) -> Consumer:
-    """A consumer of the test's queue."""
+    """Return a consumer of the test's queue."""
     return Consumer(amqp_url, QUEUE, handle, prefetch=prefetch, topology=SMALL)
 
 
 class Received:
-    """A handler that keeps what it gets."""
+    """A message handler that keeps the messages."""
 
     def __init__(self) -> None:
         self.events: list[ReceivedMessage] = []
 
-    async def __call__(self, event: ReceivedMessage) -> None:
-        """Keep the event."""
-        self.events.append(event)
+    async def __call__(self, message: ReceivedMessage) -> None:
+        """Keep the message."""
+        self.events.append(message)
 
     @property
     def ids(self) -> set[uuid.UUID]:
-        """The ids, each once."""
-        return {event.id for event in self.events}
+        """The distinct message ids."""
+        return {message.id for message in self.events}
 
     def versions(self, aggregate: uuid.UUID) -> list[int]:
-        """Versions of one aggregate in order of first arrival."""
-        found = [event.version for event in self.events if event.subject == str(aggregate)]
-        return list(dict.fromkeys(found))
+        """Return the versions of one aggregate in the order of their first delivery."""
+        subject = str(aggregate)
+        versions = [message.version for message in self.events if message.subject == subject]
+        return list(dict.fromkeys(versions))

@@ -1,4 +1,4 @@
-"""Scripted gRPC services: real servers on loopback that answer what a test told them to."""
+"""Fake gRPC services: real servers on loopback with the responses that a test sets."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,21 +10,14 @@ from google.protobuf.message import Message
 from goticket.booking.v1 import booking_pb2_grpc
 from goticket.catalog.v1 import catalog_pb2_grpc
 from goticket.identity.v1 import identity_pb2_grpc
+from goticket_kernel.errors import FieldError
 from goticket_platform.ops import Health
 from goticket_platform.rpc.errors import ErrorTable
 from goticket_platform.rpc.server import serve_grpc
 
 
-@dataclass(frozen=True)
-class FieldError:
-    """What is wrong with one input field."""
-
-    field: str
-    message: str
-
-
 class Refusal(Exception):
-    """What a scripted service refuses with."""
+    """An error that a fake service responds with."""
 
     def __init__(
         self, status: grpc.StatusCode, code: str, message: str = "No.", **fields: str
@@ -35,17 +28,21 @@ class Refusal(Exception):
         self.fields = [FieldError(name, text) for name, text in fields.items()]
 
 
-class _AsTheySay(ErrorTable):
+class _ScriptedErrors(ErrorTable):
     def status_of(self, error: BaseException) -> grpc.StatusCode | None:
         return error.status if isinstance(error, Refusal) else None
 
 
 Answer = Message | Exception | Callable[[Any], Message | Awaitable[Message]]
+"""A response, an error to raise, or a function of the request that returns the response."""
 
 
 @dataclass
 class ScriptedBackends:
-    """Identity, catalog and booking on one port; `answers` and `requests` are by method name."""
+    """Identity, catalog and booking on one port.
+
+    `answers`, `requests` and `metadata` have the names of RPC methods as keys.
+    """
 
     target: str = ""
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -54,19 +51,19 @@ class ScriptedBackends:
     health: Health = field(default_factory=Health)
 
     def asked(self, method: str) -> Any:
-        """Return the only request that `method` got."""
+        """Return the only request of `method`."""
         (request,) = self.requests[method]
         return request
 
     def never_asked(self, *methods: str) -> bool:
-        """Tell whether none of these (of any, without names) was called."""
+        """Whether none of these methods was called; without names, no method at all."""
         return not [name for name in self.requests if not methods or name in methods]
 
     @asynccontextmanager
     async def serving(self, listen: str = "127.0.0.1:0") -> AsyncIterator["ScriptedBackends"]:
-        """Serve; `target` says where."""
+        """Serve on `listen`; `target` is set to the address."""
         self.health.ready = True
-        table = _AsTheySay(domain="scripted.goticket", statuses={})
+        table = _ScriptedErrors(domain="scripted.goticket", statuses={})
         async with serve_grpc(listen, table, self._register, [], self.health) as port:
             self.target = f"127.0.0.1:{port}"
             yield self
@@ -95,7 +92,7 @@ class ScriptedBackends:
                 raise scripted
             if isinstance(scripted, Message):
                 return scripted
-            made = scripted(request)
-            return made if isinstance(made, Message) else await made
+            response = scripted(request)
+            return response if isinstance(response, Message) else await response
 
         return answer

@@ -1,4 +1,4 @@
-"""Spans as they end, kept in memory for a test to look at."""
+"""A fixture that keeps the finished spans of a test in memory."""
 
 from collections.abc import Iterator
 
@@ -11,12 +11,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
-    """What this test's spans are exported to."""
+    """The exporter that receives the spans of this test."""
     provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):  # a process has one, for good
+    if not isinstance(
+        provider, TracerProvider
+    ):  # a process has one provider, which cannot be replaced
         provider = TracerProvider()
         trace.set_tracer_provider(provider)
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     yield exporter
-    exporter.shutdown()  # takes no more spans
+    exporter.shutdown()  # receives no more spans

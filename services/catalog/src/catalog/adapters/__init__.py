@@ -1,1 +1,1 @@
-"""How the catalog reaches PostgreSQL and the booking service."""
+"""Adapters to PostgreSQL and the booking service."""

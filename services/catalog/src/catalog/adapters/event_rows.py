@@ -1,15 +1,15 @@
-"""Rows of the events table as events."""
+"""Maps rows of the events table to events."""
 
 import json
-from uuid import UUID
 
 import asyncpg
+from goticket_platform.ids import parse_id
 
 from catalog.domain.event import Event, EventDetails, EventStatus, TicketType
 
 
-def event_of(row: asyncpg.Record) -> Event:
-    """Read a row of get_events or page_of_events."""
+def event_from_row(row: asyncpg.Record) -> Event:
+    """Map a row of get_events or list_events."""
     return Event(
         id=row["id"],
         organizer_id=row["organizer_id"],
@@ -24,7 +24,7 @@ def event_of(row: asyncpg.Record) -> Event:
             max_per_buyer=row["max_per_buyer"],
         ),
         ticket_types=tuple(
-            TicketType(UUID(id_), *numbers) for id_, *numbers in json.loads(row["ticket_types"])
+            TicketType(parse_id(id_), *values) for id_, *values in json.loads(row["ticket_types"])
         ),
         status=EventStatus(row["status"]),
         version=row["version"],

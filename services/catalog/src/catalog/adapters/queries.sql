@@ -1,7 +1,7 @@
--- What the catalog asks of its schema. Each statement is loaded by its name.
+-- SQL statements of the catalog. Each is loaded by its name.
 
 -- name: get_events
--- Some events with their ticket types; ids of no event are left out.
+-- Read events with their ticket types by id (primary keys); unknown ids are left out.
 SELECT e.id, e.organizer_id, e.name, e.description, e.location, e.currency, e.timezone,
        e.starts_at, e.ends_at, e.status, e.version, e.created_at, e.updated_at,
        e.published_at, e.max_per_buyer,
@@ -12,8 +12,8 @@ SELECT e.id, e.organizer_id, e.name, e.description, e.location, e.currency, e.ti
 FROM catalog.events e
 WHERE e.id = ANY ($1::uuid[])
 
--- name: page_of_events
--- One page of a list; event_pages.py fills in the braces.
+-- name: list_events
+-- Read one page of a list. event_page_statement.py replaces the braces.
 WITH found AS {materialized} (
     SELECT e.id, e.organizer_id, e.name, e.description, e.location, e.currency, e.timezone,
            e.starts_at, e.ends_at, e.status, e.version, e.created_at, e.updated_at,
@@ -33,7 +33,7 @@ FROM page
 ORDER BY {order}
 
 -- name: insert_event
--- A new event, without its ticket types.
+-- Insert an event without its ticket types.
 INSERT INTO catalog.events
     (id, organizer_id, name, description, location, currency, timezone,
      starts_at, ends_at, status, version, updated_at, published_at, max_per_buyer,
@@ -41,7 +41,7 @@ INSERT INTO catalog.events
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 
 -- name: update_event
--- The next version of an event; no row when another change came first.
+-- Store the next version of an event; returns no row when another change came first.
 UPDATE catalog.events
 SET name = $2, description = $3, location = $4, currency = $5, timezone = $6,
     starts_at = $7, ends_at = $8, status = $9, version = $10, updated_at = $11, published_at = $12,
@@ -50,11 +50,11 @@ WHERE id = $1 AND version = $10 - 1
 RETURNING id
 
 -- name: delete_ticket_types
--- All ticket types of an event, before its new list is written.
+-- Delete all ticket types of an event, before its new list is inserted.
 DELETE FROM catalog.ticket_types WHERE event_id = $1
 
 -- name: insert_ticket_types
--- The ticket types of an event, in order.
+-- Insert the ticket types of an event, in order.
 INSERT INTO catalog.ticket_types
     (id, event_id, position, name, price, capacity, max_per_booking, max_per_buyer)
 SELECT t.id, $1, t.position, t.name, t.price, t.capacity, t.max_per_booking, t.max_per_buyer

@@ -1,1 +1,1 @@
-"""What can be asked of the catalog: one file per use case."""
+"""Use cases of the catalog, one file each."""

@@ -1,26 +1,19 @@
-"""Use case: a service looks at many events at once."""
+"""Use case: a service reads many events at once."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from catalog.application.ids import event_id_of
-from catalog.application.ports import Events
-from catalog.domain.errors import EventNotFound
+from catalog.application.ports import EventRepository
 from catalog.domain.event import Event
-from catalog.domain.listing import check_batch
+from catalog.domain.list_events import validate_batch_size
 
 
-async def batch_get_events(event_ids: Sequence[str], *, events: Events) -> list[Event]:
-    """Return those of the events that exist, drafts included; ids that are none are left out.
+async def batch_get_events(event_ids: Sequence[UUID], *, events: EventRepository) -> list[Event]:
+    """Return the events that exist, drafts included; unknown ids are left out.
 
     Raises:
         InvalidQuery: too many ids.
     """
-    check_batch(len(event_ids))
-    wanted: set[UUID] = set()
-    for text in event_ids:
-        try:
-            wanted.add(event_id_of(text))
-        except EventNotFound:
-            continue
-    return await events.get_many(sorted(wanted)) if wanted else []
+    validate_batch_size(len(event_ids))
+    unique_ids = sorted(set(event_ids))
+    return await events.get_many(unique_ids) if unique_ids else []

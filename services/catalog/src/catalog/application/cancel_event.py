@@ -1,17 +1,17 @@
-"""Use case: an organizer calls an event off."""
+"""Use case: an organizer cancels an event."""
 
-from catalog.application.change_event import ChangeRequest, change_event
-from catalog.application.ports import Clock, Events, Stock
+from catalog.application.change_event import ChangeEventCommand, change_event
+from catalog.application.ports import Clock, EventRepository, Inventory
 from catalog.domain.event import Event
 
 
 async def cancel_event(
-    request: ChangeRequest, *, events: Events, stock: Stock, clock: Clock
+    command: ChangeEventCommand, *, events: EventRepository, inventory: Inventory, clock: Clock
 ) -> Event:
-    """Cancel an event for good; a cancelled one stays as it is.
+    """Cancel an event for good; a cancelled event stays unchanged.
 
-    Raises what change_event raises.
+    Raises the errors of change_event.
     """
     return await change_event(
-        request, lambda event: event.cancel(clock()), events=events, stock=stock
+        command, lambda event: event.cancel(clock()), events=events, inventory=inventory
     )

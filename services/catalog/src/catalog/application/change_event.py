@@ -1,73 +1,78 @@
-"""How every change of an event goes: load, decide, ask booking, save, tell booking."""
+"""The steps of every change of an event: load, decide, shrink the inventory, save."""
 
 import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import UUID
 
-from catalog.application.ids import event_id_of
-from catalog.application.ports import Events, Stock
-from catalog.domain.actor import Actor
+from goticket_kernel.actor import Actor
+
+from catalog.application.ports import EventRepository, Inventory
 from catalog.domain.errors import EventBusy, EventNotFound, StaleVersion
-from catalog.domain.event import Event, EventChange, EventStatus, shrunk_capacities
+from catalog.domain.event import Event, EventChange, shrunk_capacities
 
-ATTEMPTS = 20
-"""How often a change that names no version is decided anew when another one came first."""
-PAUSE_SECONDS = 0.02
-"""Longest pause before the next attempt; chosen by chance, so that rivals part ways."""
+MAX_ATTEMPTS = 20
+"""How often a change without an expected version is tried when other changes come first."""
+MAX_RETRY_DELAY_SECONDS = 0.02
+"""Longest delay before the next attempt. It is random, so that concurrent changes separate."""
 
-Decide = Callable[[Event], EventChange | None]
+DecideChange = Callable[[Event], EventChange | None]
 
 
 @dataclass(frozen=True)
-class ChangeRequest:
-    """Who wants to change which event; `expected_version` None accepts any."""
+class ChangeEventCommand:
+    """Which event to change, on whose behalf; `expected_version` None accepts any version."""
 
-    event_id: str
-    actor: Actor | None
+    event_id: UUID
+    actor: Actor
     expected_version: int | None = None
 
 
 async def change_event(
-    request: ChangeRequest, decide: Decide, *, events: Events, stock: Stock
+    command: ChangeEventCommand,
+    decide: DecideChange,
+    *,
+    events: EventRepository,
+    inventory: Inventory,
 ) -> Event:
-    """Apply what `decide` makes of the event; return the event after it.
+    """Apply the change that `decide` returns; return the event after it.
 
     Raises:
-        EventNotFound: no such event, or somebody else's draft.
-        NotAllowed: not the actor's to change.
-        StaleVersion: it is no longer at the expected version.
-        EventBusy: no version was expected, and others kept coming first.
-        CapacityBelowTaken, BookingUnavailable: booking did not let it shrink.
+        EventNotFound: there is no such event, or it is another organizer's draft.
+        Forbidden: the actor may not change the event.
+        StaleVersion: the event no longer has the expected version.
+        EventBusy: no version was expected, and other changes came first in every attempt.
+        CapacityBelowTaken, BookingUnavailable: the booking service did not shrink the capacity.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
-            return await _change_once(request, decide, events, stock)
+            return await _change_once(command, decide, events, inventory)
         except StaleVersion as error:
-            if request.expected_version is not None:
+            if command.expected_version is not None:
                 raise
-            if attempt == ATTEMPTS:
+            if attempt == MAX_ATTEMPTS:
                 raise EventBusy from error
-        await asyncio.sleep(random.uniform(0, PAUSE_SECONDS))  # noqa: S311 - chance, no secret
+        await asyncio.sleep(random.uniform(0, MAX_RETRY_DELAY_SECONDS))  # noqa: S311 - jitter
     raise EventBusy
 
 
 async def _change_once(
-    request: ChangeRequest, decide: Decide, events: Events, stock: Stock
+    command: ChangeEventCommand,
+    decide: DecideChange,
+    events: EventRepository,
+    inventory: Inventory,
 ) -> Event:
-    event = await events.get(event_id_of(request.event_id))
+    event = await events.get(command.event_id)
     if event is None:
         raise EventNotFound
-    event.require_changeable_by(request.actor, request.expected_version)
+    event.require_changeable_by(command.actor, command.expected_version)
     change = decide(event)
     if change is None:
         return event
-    if shrunk := shrunk_capacities(event, change.event):
-        # Before saving, and outside any transaction: from here on booking sells no more
-        # than the new capacity. Should saving fail, booking reads the old one back.
-        await stock.shrink(event.id, shrunk)
+    if capacities := shrunk_capacities(event, change.event):
+        # Before the save and outside any transaction: from now on booking sells no more
+        # than the new capacity. If the save fails, booking reads the old capacity back.
+        await inventory.shrink(event.id, capacities)
     await events.save(change)
-    if change.event.status is not EventStatus.DRAFT:
-        # After the commit: who cancels an event, or adds tickets, finds it so at the till.
-        await stock.follow(change.event)
     return change.event

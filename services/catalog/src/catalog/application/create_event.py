@@ -1,20 +1,26 @@
 """Use case: an organizer creates an event."""
 
-from catalog.application.ports import Clock, Events, NewId
-from catalog.domain.actor import Actor
-from catalog.domain.create_event import NewEvent, create
+from goticket_kernel.actor import Actor
+
+from catalog.application.ports import Clock, EventRepository, NewId
+from catalog.domain.create_event import CreateEventCommand, create
 from catalog.domain.event import Event
 
 
 async def create_event(
-    new: NewEvent, actor: Actor | None, *, events: Events, clock: Clock, new_id: NewId
+    command: CreateEventCommand,
+    actor: Actor,
+    *,
+    events: EventRepository,
+    clock: Clock,
+    new_id: NewId,
 ) -> Event:
-    """Create an event and announce it.
+    """Create an event and publish the integration event about it.
 
     Raises:
-        NotAllowed: the actor is neither organizer nor admin.
-        InvalidEvent: naming every field that is wrong.
+        Forbidden: the actor is neither organizer nor admin.
+        InvalidEvent: names every field that is wrong.
     """
-    created = create(new, actor, clock(), new_id)
+    created = create(command, actor, clock(), new_id)
     await events.save(created)
     return created.event

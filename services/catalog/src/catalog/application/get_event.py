@@ -1,21 +1,23 @@
-"""Use case: anybody looks at an event."""
+"""Use case: read one event."""
 
-from catalog.application.ids import event_id_of
-from catalog.application.ports import Events
-from catalog.domain.actor import Actor
+from uuid import UUID
+
+from goticket_kernel.actor import Actor
+
+from catalog.application.ports import EventRepository
 from catalog.domain.errors import EventNotFound
 from catalog.domain.event import Event
 
 
 async def get_event(
-    event_id: str, actor: Actor | None, *, include_drafts: bool, events: Events
+    event_id: UUID, actor: Actor, *, include_drafts: bool, events: EventRepository
 ) -> Event:
-    """Return an event, a cancelled one too; `include_drafts` is for services that need drafts.
+    """Return an event, also a cancelled one; services set `include_drafts` to read drafts.
 
     Raises:
-        EventNotFound: no such event, or a draft that is not the actor's to see.
+        EventNotFound: there is no such event, or it is a draft that the actor may not see.
     """
-    event = await events.get(event_id_of(event_id))
+    event = await events.get(event_id)
     if event is None or not (include_drafts or event.visible_to(actor)):
         raise EventNotFound
     return event

@@ -1,15 +1,18 @@
-"""Use case: anybody pages through events."""
+"""Use case: read one page of a list of events."""
 
-from catalog.application.ports import EventPage, Events
-from catalog.domain.actor import Actor
-from catalog.domain.listing import EventListing, seen_by
+from goticket_kernel.actor import Actor
+
+from catalog.application.ports import EventPage, EventRepository
+from catalog.domain.list_events import EventPageRequest, restrict_to_visible
 
 
-async def list_events(listing: EventListing, actor: Actor | None, *, events: Events) -> EventPage:
-    """Return one page of what the actor may see.
+async def list_events(
+    request: EventPageRequest, actor: Actor, *, events: EventRepository
+) -> EventPage:
+    """Return one page of the events that the actor may see.
 
     Raises:
-        InvalidQuery: the cursor is not one of this list.
+        InvalidQuery: the cursor does not belong to this list.
     """
-    visible = seen_by(actor, listing)
-    return EventPage(()) if visible is None else await events.page(visible)
+    visible = restrict_to_visible(request, actor)
+    return EventPage(()) if visible is None else await events.get_page(visible)

@@ -1,30 +1,30 @@
-"""Use case: an organizer changes an event."""
+"""Use case: an organizer changes an event, publishes a draft, or cancels an event."""
 
-from catalog.application.change_event import ChangeRequest, change_event
-from catalog.application.ports import Clock, Events, NewId, Stock
+from catalog.application.change_event import ChangeEventCommand, change_event
+from catalog.application.ports import Clock, EventRepository, Inventory, NewId
 from catalog.domain.event import Event
-from catalog.domain.update_event import EventEdit, update
+from catalog.domain.update_event import EventPatch, update
 
 
 async def update_event(
-    request: ChangeRequest,
-    edit: EventEdit,
+    command: ChangeEventCommand,
+    patch: EventPatch,
     *,
-    events: Events,
-    stock: Stock,
+    events: EventRepository,
+    inventory: Inventory,
     clock: Clock,
     new_id: NewId,
 ) -> Event:
-    """Change some fields; an edit that changes nothing makes no new version.
+    """Change some fields; a patch that changes nothing creates no new version.
 
     Raises:
-        InvalidEvent: naming every field that is wrong.
+        InvalidEvent: names every field that is wrong.
         EventIsCancelled: the event is cancelled.
-        And what change_event raises.
+        And the errors of change_event.
     """
     return await change_event(
-        request,
-        lambda event: update(event, edit, clock(), new_id),
+        command,
+        lambda event: update(event, patch, clock(), new_id),
         events=events,
-        stock=stock,
+        inventory=inventory,
     )

@@ -1,1 +1,1 @@
-"""What an event is and may become: pure decisions, no I/O."""
+"""Events and the rules for changing them: pure decisions, no I/O."""

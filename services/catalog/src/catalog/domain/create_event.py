@@ -1,12 +1,14 @@
-"""Making an event out of what an organizer asks for."""
+"""Creating an event."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from catalog.domain.actor import Actor
-from catalog.domain.errors import InvalidEvent, NotAllowed
+from goticket_kernel.actor import Actor
+from goticket_kernel.errors import Forbidden
+
+from catalog.domain.errors import InvalidEvent
 from catalog.domain.event import (
     Event,
     EventDetails,
@@ -15,22 +17,26 @@ from catalog.domain.event import (
     EventUpdated,
     TicketType,
 )
-from catalog.domain.field_rules import (
-    END_OF_TIME,
-    Problems,
+from catalog.domain.validation import (
+    LATEST_TIME,
+    FieldErrors,
     TicketTypeDraft,
-    checked_details,
-    checked_ticket_type,
-    checked_ticket_types,
+    validate_details,
+    validate_ticket_type,
+    validate_ticket_types,
 )
 
-GENERAL_ADMISSION = "General Admission"
-"""Name of the ticket type that a price and a capacity alone make."""
+DEFAULT_TICKET_TYPE_NAME = "General Admission"
+"""Name of the only ticket type when the command has just a price and a capacity."""
 
 
 @dataclass(frozen=True)
-class NewEvent:
-    """An event as the organizer asks for it; `price` and `capacity` stand for a single type."""
+class CreateEventCommand:
+    """An event as the organizer asks for it.
+
+    `price` and `capacity` describe a single ticket type. They are used when `ticket_types` is
+    empty.
+    """
 
     name: str
     starts_at: datetime | None
@@ -47,61 +53,62 @@ class NewEvent:
 
 
 def create(
-    new: NewEvent, actor: Actor | None, now: datetime, new_id: Callable[[], UUID]
+    command: CreateEventCommand, actor: Actor, now: datetime, new_id: Callable[[], UUID]
 ) -> EventPublished | EventUpdated:
-    """Make version 1 of an event that belongs to `actor`.
+    """Create version 1 of an event that belongs to `actor`.
 
     Raises:
-        NotAllowed: the actor is neither organizer nor admin.
-        InvalidEvent: naming every field that is wrong.
+        Forbidden: the actor is neither organizer nor admin.
+        InvalidEvent: names every field that is wrong.
     """
-    if actor is None or not (actor.is_organizer or actor.is_admin):
-        raise NotAllowed("Only organizers and admins may create events.")
-    with Problems.raised_as(InvalidEvent) as problems:
-        details = checked_details(problems, _details(problems, new, now), not_before=now)
-        ticket_types = _ticket_types(problems, new, new_id)
-        if new.status is EventStatus.CANCELLED:
-            problems.add("status", "must be draft or published")
+    if not (actor.is_organizer or actor.is_admin):
+        raise Forbidden("Only organizers and admins may create events.")
+    with FieldErrors.raised_as(InvalidEvent) as errors:
+        details = validate_details(errors, _details(errors, command, now), not_before=now)
+        ticket_types = _ticket_types(errors, command, new_id)
+        if command.status is EventStatus.CANCELLED:
+            errors.add("status", "must be draft or published")
+    is_published = command.status is EventStatus.PUBLISHED
     event = Event(
         id=new_id(),
         organizer_id=actor.user_id,
         details=details,
         ticket_types=ticket_types,
-        status=new.status,
+        status=command.status,
         version=1,
         created_at=now,
         updated_at=now,
-        published_at=now if new.status is EventStatus.PUBLISHED else None,
+        published_at=now if is_published else None,
     )
-    return EventPublished(event) if new.status is EventStatus.PUBLISHED else EventUpdated(event)
+    return EventPublished(event) if is_published else EventUpdated(event)
 
 
-def _details(problems: Problems, new: NewEvent, now: datetime) -> EventDetails:
-    problems.check("startAt", new.starts_at is not None, "is required")
-    problems.check("endAt", new.ends_at is not None, "is required")
-    # A missing time is reported above; what stands in for it breaks no other rule.
+def _details(errors: FieldErrors, command: CreateEventCommand, now: datetime) -> EventDetails:
+    errors.require(command.starts_at is not None, "starts_at", "is required")
+    errors.require(command.ends_at is not None, "ends_at", "is required")
+    # A missing time is reported above. The value in its place must break no other rule.
     return EventDetails(
-        name=new.name,
-        description=new.description,
-        location=new.location,
-        currency=new.currency,
-        timezone=new.timezone,
-        starts_at=new.starts_at or now,
-        ends_at=new.ends_at or END_OF_TIME,
-        max_per_buyer=new.max_per_buyer,
+        name=command.name,
+        description=command.description,
+        location=command.location,
+        currency=command.currency,
+        timezone=command.timezone,
+        starts_at=command.starts_at or now,
+        ends_at=command.ends_at or LATEST_TIME,
+        max_per_buyer=command.max_per_buyer,
     )
 
 
 def _ticket_types(
-    problems: Problems, new: NewEvent, new_id: Callable[[], UUID]
+    errors: FieldErrors, command: CreateEventCommand, new_id: Callable[[], UUID]
 ) -> tuple[TicketType, ...]:
-    if new.ticket_types:
-        return checked_ticket_types(problems, new.ticket_types, {}, new_id)
-    problems.check("price", new.price is not None, "is required")
-    problems.check("capacity", new.capacity is not None, "is required")
+    if command.ticket_types:
+        return validate_ticket_types(errors, command.ticket_types, (), new_id)
+    errors.require(command.price is not None, "price", "is required")
+    errors.require(command.capacity is not None, "capacity", "is required")
     draft = TicketTypeDraft(
-        GENERAL_ADMISSION,
-        price=0 if new.price is None else new.price,
-        capacity=1 if new.capacity is None else new.capacity,
+        DEFAULT_TICKET_TYPE_NAME,
+        price=0 if command.price is None else command.price,
+        capacity=1 if command.capacity is None else command.capacity,
     )
-    return (checked_ticket_type(problems, draft, new_id(), prefix=""),)
+    return (validate_ticket_type(errors, draft, new_id(), prefix=""),)

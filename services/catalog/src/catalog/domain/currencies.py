@@ -9,10 +9,10 @@ KNOWN_CURRENCIES = frozenset(
     MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR
     SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX
     USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
-    """.split()  # noqa: SIM905 - one code a line would be 150 lines
+    """.split()  # noqa: SIM905 - a list literal would take 150 lines
 )
 """Active alphabetic codes of ISO 4217, list one of its maintenance agency SIX
 (https://www.six-group.com/en/products-services/financial-information/data-standards.html).
 The same list gives each code's minor unit (2 digits for EUR, 0 for JPY, 3 for KWD), in which
-every price is counted. Left out: precious metals, funds, units of account and test codes,
-in which nobody pays for a ticket."""
+every price is counted. Excluded: precious metals, funds, units of account and test codes,
+which are not used to pay for tickets."""

@@ -1,37 +1,12 @@
-"""What the catalog refuses; a docstring is the message that people read."""
+"""The catalog's domain errors. A docstring is the message that people read."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
-
-
-@dataclass(frozen=True)
-class FieldError:
-    """What is wrong with one field, named as in the public JSON ("ticketTypes[0].price")."""
-
-    field: str
-    message: str
-
-
-class DomainError(Exception):
-    """The catalog refused the request."""
-
-    code: ClassVar[str]
-    fields: tuple[FieldError, ...] = ()
-    metadata: Mapping[str, str] = {}
-
-    def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or self.__doc__)
+from goticket_kernel.errors import DomainError
 
 
 class ValidationFailed(DomainError):
     """Some fields are not valid."""
 
     code = "validation_failed"
-
-    def __init__(self, fields: Iterable[FieldError] = ()) -> None:
-        super().__init__()
-        self.fields = tuple(fields)
 
 
 class InvalidEvent(ValidationFailed):
@@ -48,20 +23,14 @@ class EventNotFound(DomainError):
     code = "event_not_found"
 
 
-class NotAllowed(DomainError):
-    """Only the event's organizer or an admin may do this."""
-
-    code = "forbidden"
-
-
 class StaleVersion(DomainError):
-    """The event has changed since the version this change is based on."""
+    """The event has changed since the version that this change is based on."""
 
     code = "stale_version"
 
 
 class EventBusy(DomainError):
-    """The event is being changed by others all the time; try again in a moment."""
+    """Too many changes to the event at the same time; try again in a moment."""
 
     code = "busy"
 
@@ -76,10 +45,6 @@ class CapacityBelowTaken(DomainError):
     """More tickets of this type are sold or held than the new capacity allows."""
 
     code = "capacity_below_taken"
-
-    def __init__(self, message: str | None = None, metadata: Mapping[str, str] | None = None):
-        super().__init__(message)
-        self.metadata = dict(metadata or {})
 
 
 class BookingUnavailable(DomainError):

@@ -1,4 +1,4 @@
-"""An event, its ticket types, and what may happen to it."""
+"""An event, its ticket types and its changes of state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,19 +6,14 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from catalog.domain.actor import Actor
-from catalog.domain.errors import (
-    EventIsCancelled,
-    EventNotFound,
-    FieldError,
-    InvalidEvent,
-    NotAllowed,
-    StaleVersion,
-)
+from goticket_kernel.actor import Actor
+from goticket_kernel.errors import FieldError, Forbidden
+
+from catalog.domain.errors import EventIsCancelled, EventNotFound, InvalidEvent, StaleVersion
 
 
 class EventStatus(StrEnum):
-    """Life of an event: draft -> published -> cancelled, draft -> cancelled."""
+    """Status of an event: draft -> published -> cancelled, draft -> cancelled."""
 
     DRAFT = "draft"
     PUBLISHED = "published"
@@ -29,7 +24,7 @@ class EventStatus(StrEnum):
 class TicketType:
     """A priced, counted kind of admission; `price` in minor units of the event's currency.
 
-    `max_per_buyer` counts over all bookings of one buyer; 0 is no limit.
+    `max_per_buyer` counts over all bookings of one buyer; 0 means no limit.
     """
 
     id: UUID
@@ -42,9 +37,9 @@ class TicketType:
 
 @dataclass(frozen=True)
 class EventDetails:
-    """What the organizer says about an event, ticket types apart.
+    """The fields of an event that its organizer sets, without the ticket types.
 
-    `max_per_buyer` counts tickets of every type over all bookings of one buyer; 0 is no limit.
+    `max_per_buyer` counts tickets of every type over all bookings of one buyer; 0 means no limit.
     """
 
     name: str
@@ -59,9 +54,9 @@ class EventDetails:
 
 @dataclass(frozen=True)
 class Event:
-    """Something people can get tickets for; `version` grows by one with every change.
+    """An event with its ticket types. `version` grows by one with every change.
 
-    `published_at` is None until it first goes on sale.
+    `published_at` is None until the event is published for the first time.
     """
 
     id: UUID
@@ -74,48 +69,50 @@ class Event:
     updated_at: datetime
     published_at: datetime | None
 
-    def visible_to(self, actor: Actor | None) -> bool:
-        """Tell whether `actor` (None: the public) may see it.
+    def visible_to(self, actor: Actor) -> bool:
+        """Whether `actor` may see the event.
 
-        What was never published is private: a draft, and a draft that was cancelled.
+        An event that was never published is private: a draft, and a draft that was cancelled.
         """
         if self.published_at is not None:
             return True
-        return actor is not None and (actor.is_admin or actor.user_id == self.organizer_id)
+        return actor.is_admin or self._is_owned_by(actor)
 
-    def require_changeable_by(self, actor: Actor | None, expected_version: int | None) -> None:
-        """Check that `actor` may change it and knows its present version (None: skips that).
+    def require_changeable_by(self, actor: Actor, expected_version: int | None) -> None:
+        """Check that `actor` may change the event and that its version is the expected one.
+
+        None as `expected_version` skips the check of the version.
 
         Raises:
-            EventNotFound: it is somebody else's and was never published.
-            NotAllowed: it is neither the actor's own nor is the actor an admin.
-            StaleVersion: it has changed since `expected_version`.
+            EventNotFound: the event belongs to another organizer and was never published.
+            Forbidden: the actor is neither the event's organizer nor an admin.
+            StaleVersion: the event has another version than `expected_version`.
         """
         if not self.visible_to(actor):
             raise EventNotFound
-        owns = actor is not None and actor.is_organizer and actor.user_id == self.organizer_id
-        if not (owns or (actor is not None and actor.is_admin)):
-            raise NotAllowed
+        if not (actor.is_admin or (actor.is_organizer and self._is_owned_by(actor))):
+            raise Forbidden("Only the event's organizer or an admin may do this.")
         if expected_version is not None and expected_version != self.version:
             raise StaleVersion
 
     def publish(self, now: datetime) -> "EventPublished | None":
-        """Put a draft on sale; None when it already is.
+        """Publish a draft; None when the event is already published.
 
         Raises:
-            EventIsCancelled: it was called off.
-            InvalidEvent: it has already started.
+            EventIsCancelled: the event is cancelled.
+            InvalidEvent: the event has already started.
         """
         if self.status is EventStatus.PUBLISHED:
             return None
         if self.status is EventStatus.CANCELLED:
             raise EventIsCancelled
         if self.details.starts_at < now:
-            raise InvalidEvent([FieldError("startAt", "has passed; move it before publishing")])
+            message = "is in the past; change it before publishing"
+            raise InvalidEvent(fields=[FieldError("starts_at", message)])
         return EventPublished(self.next_version(now, status=EventStatus.PUBLISHED))
 
     def cancel(self, now: datetime) -> "EventCancelled | None":
-        """Call it off for good; None when it already is."""
+        """Cancel the event for good; None when it is already cancelled."""
         if self.status is EventStatus.CANCELLED:
             return None
         return EventCancelled(self.next_version(now, status=EventStatus.CANCELLED))
@@ -128,7 +125,7 @@ class Event:
         ticket_types: tuple[TicketType, ...] | None = None,
         status: EventStatus | None = None,
     ) -> "Event":
-        """Return it one version later with what is given changed."""
+        """Return the event's next version with the given values changed."""
         return replace(
             self,
             details=details or self.details,
@@ -139,24 +136,27 @@ class Event:
             published_at=now if status is EventStatus.PUBLISHED else self.published_at,
         )
 
+    def _is_owned_by(self, actor: Actor) -> bool:
+        return not actor.is_anonymous and actor.user_id == self.organizer_id
+
 
 @dataclass(frozen=True)
 class EventPublished:
-    """The event went on sale."""
+    """The event was published."""
 
     event: Event
 
 
 @dataclass(frozen=True)
 class EventUpdated:
-    """A draft was made, or a draft or published event changed."""
+    """A draft was created, or a draft or published event was changed."""
 
     event: Event
 
 
 @dataclass(frozen=True)
 class EventCancelled:
-    """The event was called off."""
+    """The event was cancelled."""
 
     event: Event
 
@@ -165,16 +165,16 @@ EventChange = EventPublished | EventUpdated | EventCancelled
 
 
 def shrunk_capacities(before: Event, after: Event) -> Mapping[UUID, int]:
-    """Return the new capacity of each ticket type on sale that gets smaller; 0 for a removed one.
+    """Return the new capacity of each ticket type whose capacity shrinks; 0 for a removed one.
 
-    Empty unless the event is on sale before and after: a draft has sold nothing, and
-    a cancelled event gives back all it sold.
+    Empty unless the event is published before and after the change. A draft has no
+    bookings, and all bookings of a cancelled event are cancelled.
     """
     if not (before.status is after.status is EventStatus.PUBLISHED):
         return {}
-    left = {ticket_type.id: ticket_type.capacity for ticket_type in after.ticket_types}
+    new_capacities = {ticket_type.id: ticket_type.capacity for ticket_type in after.ticket_types}
     return {
-        ticket_type.id: left.get(ticket_type.id, 0)
+        ticket_type.id: new_capacities.get(ticket_type.id, 0)
         for ticket_type in before.ticket_types
-        if left.get(ticket_type.id, 0) < ticket_type.capacity
+        if new_capacities.get(ticket_type.id, 0) < ticket_type.capacity
     }

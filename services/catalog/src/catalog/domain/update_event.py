@@ -1,4 +1,4 @@
-"""Changing an event: what is asked for is laid over what is there, then all of it is checked."""
+"""Changing an event: the patch is applied to the stored values, then the result is validated."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,21 +14,21 @@ from catalog.domain.event import (
     EventUpdated,
     TicketType,
 )
-from catalog.domain.field_rules import (
-    Problems,
+from catalog.domain.validation import (
+    FieldErrors,
     TicketTypeDraft,
-    checked_details,
-    checked_ticket_type,
-    checked_ticket_types,
+    validate_details,
+    validate_ticket_type,
+    validate_ticket_types,
 )
 
 
 @dataclass(frozen=True)
-class EventEdit:
-    """New values; None leaves a field as it is.
+class EventPatch:
+    """New values of an event; None leaves a field unchanged.
 
-    `price` and `capacity` change the only ticket type, and count only where
-    `ticket_types` is absent.
+    `price` and `capacity` change the only ticket type. They are ignored when `ticket_types`
+    is given.
     """
 
     name: str | None = None
@@ -46,79 +46,78 @@ class EventEdit:
 
 
 def update(
-    event: Event, edit: EventEdit, now: datetime, new_id: Callable[[], UUID]
+    event: Event, patch: EventPatch, now: datetime, new_id: Callable[[], UUID]
 ) -> EventChange | None:
-    """Return what `edit` makes of `event`; None when that is nothing new.
+    """Apply `patch` to `event`; None when nothing changes.
 
     Raises:
-        EventIsCancelled: the event is cancelled and the edit would change it.
-        InvalidEvent: naming every field that is wrong.
+        EventIsCancelled: the event is cancelled and the patch would change it.
+        InvalidEvent: names every field that is wrong.
     """
-    problems = Problems()
-    details = _edited_details(problems, event, edit, now)
-    ticket_types = _edited_ticket_types(problems, event, edit, new_id)
-    status = edit.status or event.status
+    errors = FieldErrors()
+    details = _patched_details(errors, event, patch, now)
+    ticket_types = _patched_ticket_types(errors, event, patch, new_id)
+    status = patch.status or event.status
     same_content = (details, ticket_types) == (event.details, event.ticket_types)
-    if not problems.found and same_content and status is event.status:
+    if not errors.found and same_content and status is event.status:
         return None
     if event.status is EventStatus.CANCELLED:
         raise EventIsCancelled
-    _check_status(problems, event, status, same_content=same_content)
-    if problems.found:
-        raise InvalidEvent(problems.found)
+    _validate_status(errors, event, status, same_content=same_content)
+    if errors.found:
+        raise InvalidEvent(fields=errors.found)
     if status is EventStatus.CANCELLED:
         return event.cancel(now)
     if status is not event.status:
-        # Checked against the edited start, so that one edit can move a draft and publish it.
-        moved = replace(event, details=details, ticket_types=ticket_types)
-        return moved.publish(now)
+        # Checked against the new start, so that one patch can move a draft and publish it.
+        return replace(event, details=details, ticket_types=ticket_types).publish(now)
     return EventUpdated(event.next_version(now, details=details, ticket_types=ticket_types))
 
 
-def _edited_details(
-    problems: Problems, event: Event, edit: EventEdit, now: datetime
+def _patched_details(
+    errors: FieldErrors, event: Event, patch: EventPatch, now: datetime
 ) -> EventDetails:
     new_values = {
         name: value
         for name in EventDetails.__dataclass_fields__
-        if (value := getattr(edit, name)) is not None
+        if (value := getattr(patch, name)) is not None
     }
-    wanted = replace(event.details, **new_values)
-    moved = wanted.starts_at != event.details.starts_at
-    details = checked_details(problems, wanted, not_before=now if moved else None)
+    patched = replace(event.details, **new_values)
+    start_changed = patched.starts_at != event.details.starts_at
+    details = validate_details(errors, patched, not_before=now if start_changed else None)
     if details.currency != event.details.currency and event.published_at is not None:
-        problems.add("currency", "cannot change once the event has been published")
+        errors.add("currency", "cannot change once the event has been published")
     return details
 
 
-def _edited_ticket_types(
-    problems: Problems, event: Event, edit: EventEdit, new_id: Callable[[], UUID]
+def _patched_ticket_types(
+    errors: FieldErrors, event: Event, patch: EventPatch, new_id: Callable[[], UUID]
 ) -> tuple[TicketType, ...]:
-    if edit.ticket_types is not None:
-        existing = {str(ticket_type.id): ticket_type.id for ticket_type in event.ticket_types}
-        return checked_ticket_types(problems, edit.ticket_types, existing, new_id)
-    if edit.price is None and edit.capacity is None:
+    if patch.ticket_types is not None:
+        existing_ids = {ticket_type.id for ticket_type in event.ticket_types}
+        return validate_ticket_types(errors, patch.ticket_types, existing_ids, new_id)
+    if patch.price is None and patch.capacity is None:
         return event.ticket_types
     if len(event.ticket_types) > 1:
-        for field, value in (("price", edit.price), ("capacity", edit.capacity)):
+        for field, value in (("price", patch.price), ("capacity", patch.capacity)):
             if value is not None:
-                problems.add(field, "belongs to ticketTypes: this event has several")
+                errors.add(field, "must be given per ticket type: this event has several")
         return event.ticket_types
     (only,) = event.ticket_types
     draft = TicketTypeDraft(
         name=only.name,
-        price=only.price if edit.price is None else edit.price,
-        capacity=only.capacity if edit.capacity is None else edit.capacity,
+        price=only.price if patch.price is None else patch.price,
+        capacity=only.capacity if patch.capacity is None else patch.capacity,
         max_per_booking=only.max_per_booking,
         max_per_buyer=only.max_per_buyer,
     )
-    return (checked_ticket_type(problems, draft, only.id, prefix=""),)
+    return (validate_ticket_type(errors, draft, only.id, prefix=""),)
 
 
-def _check_status(
-    problems: Problems, event: Event, status: EventStatus, *, same_content: bool
+def _validate_status(
+    errors: FieldErrors, event: Event, status: EventStatus, *, same_content: bool
 ) -> None:
     if status is EventStatus.DRAFT and event.status is not EventStatus.DRAFT:
-        problems.add("status", "cannot become draft again")
+        errors.add("status", "cannot become draft again")
     if status is EventStatus.CANCELLED and not same_content:
-        problems.add("status", "cannot become cancelled together with other changes")
+        errors.add("status", "cannot become cancelled together with other changes")

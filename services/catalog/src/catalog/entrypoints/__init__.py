@@ -1,1 +1,1 @@
-"""How the catalog is reached: gRPC and the command line."""
+"""gRPC service and command line of the catalog."""

@@ -1,5 +1,6 @@
 """The catalog's gRPC service: each call is one use case."""
 
+# ruff: noqa: N802 - the proto names the methods
 from dataclasses import dataclass
 
 from goticket.catalog.v1 import catalog_pb2 as pb
@@ -10,101 +11,99 @@ from catalog.application.cancel_event import cancel_event
 from catalog.application.create_event import create_event
 from catalog.application.get_event import get_event
 from catalog.application.list_events import list_events
-from catalog.application.ports import Clock, Events, NewId, Stock
-from catalog.application.publish_event import publish_event
+from catalog.application.ports import Clock, EventRepository, Inventory, NewId
 from catalog.application.update_event import update_event
+from catalog.entrypoints.field_names import with_json_field_names
 from catalog.entrypoints.requests import (
-    actor_of,
-    change_request_of,
-    edit_of,
-    listing_of,
-    new_event_of,
+    parse_actor,
+    parse_change,
+    parse_create_event,
+    parse_event_id,
+    parse_event_ids,
+    parse_page_request,
+    parse_patch,
 )
-from catalog.wire import event_to_proto
+from catalog.entrypoints.responses import event_to_proto
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["CatalogService"].full_name
 
 
 @dataclass(frozen=True)
 class CatalogService(CatalogServiceServicer):
-    """Translates between protobuf and the use cases; errors are mapped by grpc_errors."""
+    """Translates between protobuf and the use cases. The server maps errors by grpc_errors."""
 
-    events: Events
-    stock: Stock
+    events: EventRepository
+    inventory: Inventory
     clock: Clock
     new_id: NewId
 
-    async def CreateEvent(  # noqa: N802 - named by the proto
+    @with_json_field_names
+    async def CreateEvent(
         self, request: pb.CreateEventRequest, context: object
     ) -> pb.CreateEventResponse:
         """Create an event."""
         event = await create_event(
-            new_event_of(request),
-            actor_of(request, request.actor),
+            parse_create_event(request),
+            parse_actor(request.actor),
             events=self.events,
             clock=self.clock,
             new_id=self.new_id,
         )
         return pb.CreateEventResponse(event=event_to_proto(event))
 
-    async def GetEvent(  # noqa: N802 - named by the proto
-        self, request: pb.GetEventRequest, context: object
-    ) -> pb.GetEventResponse:
+    async def GetEvent(self, request: pb.GetEventRequest, context: object) -> pb.GetEventResponse:
         """Read one event."""
         event = await get_event(
-            request.event_id,
-            actor_of(request, request.actor),
+            parse_event_id(request.event_id),
+            parse_actor(request.actor),
             include_drafts=request.include_drafts,
             events=self.events,
         )
         return pb.GetEventResponse(event=event_to_proto(event))
 
-    async def BatchGetEvents(  # noqa: N802 - named by the proto
+    @with_json_field_names
+    async def BatchGetEvents(
         self, request: pb.BatchGetEventsRequest, context: object
     ) -> pb.BatchGetEventsResponse:
         """Read many events at once."""
-        found = await batch_get_events(request.event_ids, events=self.events)
+        found = await batch_get_events(parse_event_ids(request.event_ids), events=self.events)
         return pb.BatchGetEventsResponse(events=map(event_to_proto, found))
 
-    async def ListEvents(  # noqa: N802 - named by the proto
+    @with_json_field_names
+    async def ListEvents(
         self, request: pb.ListEventsRequest, context: object
     ) -> pb.ListEventsResponse:
-        """Page through events."""
+        """Read one page of a list of events."""
         page = await list_events(
-            listing_of(request), actor_of(request, request.actor), events=self.events
+            parse_page_request(request), parse_actor(request.actor), events=self.events
         )
         return pb.ListEventsResponse(
             events=map(event_to_proto, page.events), next_cursor=page.next_cursor
         )
 
-    async def UpdateEvent(  # noqa: N802 - named by the proto
+    @with_json_field_names
+    async def UpdateEvent(
         self, request: pb.UpdateEventRequest, context: object
     ) -> pb.UpdateEventResponse:
-        """Change some fields of an event."""
+        """Change some fields of an event; status PUBLISHED publishes a draft."""
         event = await update_event(
-            change_request_of(request),
-            edit_of(request),
+            parse_change(request),
+            parse_patch(request),
             events=self.events,
-            stock=self.stock,
+            inventory=self.inventory,
             clock=self.clock,
             new_id=self.new_id,
         )
         return pb.UpdateEventResponse(event=event_to_proto(event))
 
-    async def PublishEvent(  # noqa: N802 - named by the proto
-        self, request: pb.PublishEventRequest, context: object
-    ) -> pb.PublishEventResponse:
-        """Put a draft on sale."""
-        event = await publish_event(
-            change_request_of(request), events=self.events, stock=self.stock, clock=self.clock
-        )
-        return pb.PublishEventResponse(event=event_to_proto(event))
-
-    async def CancelEvent(  # noqa: N802 - named by the proto
+    async def CancelEvent(
         self, request: pb.CancelEventRequest, context: object
     ) -> pb.CancelEventResponse:
-        """Call an event off."""
+        """Cancel an event for good."""
         event = await cancel_event(
-            change_request_of(request), events=self.events, stock=self.stock, clock=self.clock
+            parse_change(request),
+            events=self.events,
+            inventory=self.inventory,
+            clock=self.clock,
         )
         return pb.CancelEventResponse(event=event_to_proto(event))

@@ -1,4 +1,4 @@
-"""Protobuf requests as what the use cases take; what is absent becomes None or a default."""
+"""Parses protobuf requests into the input of the use cases."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -8,27 +8,31 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from goticket.catalog.v1 import catalog_pb2 as pb
 from goticket.common.v1 import common_pb2
+from goticket_kernel.actor import ANONYMOUS, Actor
+from goticket_kernel.errors import FieldError
+from goticket_platform.ids import parse_id
 
-from catalog.application.change_event import ChangeRequest
-from catalog.domain.actor import Actor
-from catalog.domain.create_event import NewEvent
-from catalog.domain.errors import FieldError, InvalidEvent, InvalidQuery
+from catalog.application.change_event import ChangeEventCommand
+from catalog.domain.create_event import CreateEventCommand
+from catalog.domain.errors import EventNotFound, InvalidEvent, InvalidQuery
 from catalog.domain.event import EventStatus
-from catalog.domain.field_rules import DEFAULT_MAX_PER_BOOKING, TicketTypeDraft
-from catalog.domain.listing import (
+from catalog.domain.list_events import (
     DEFAULT_LIMIT,
     EventFilter,
-    EventListing,
+    EventPageRequest,
     EventSort,
-    checked_listing,
+    validate_page_request,
 )
-from catalog.domain.update_event import EventEdit
-from catalog.wire import STATUSES
+from catalog.domain.update_event import EventPatch
+from catalog.domain.validation import DEFAULT_MAX_PER_BOOKING, TicketTypeDraft
+from catalog.entrypoints.responses import STATUSES
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A day off either end of what datetime can hold: room for any zone's offset.
+# One day inside the range of datetime, so that any time zone's offset can be added.
 _EARLIEST = int((datetime(1, 1, 2, tzinfo=UTC) - _EPOCH).total_seconds())
 _LATEST = int((datetime(9999, 12, 30, tzinfo=UTC) - _EPOCH).total_seconds())
+
+_NIL_ID = UUID(int=0)
 
 _STATUSES = {number: status for status, number in STATUSES.items()}
 _SORTS = {
@@ -38,75 +42,108 @@ _SORTS = {
 }
 
 
-def actor_of(request: Message, actor: common_pb2.Actor) -> Actor | None:
-    """Read who asks; None for the public and for an id that is nobody's."""
-    if not request.HasField("actor"):
-        return None
+def parse_actor(actor: common_pb2.Actor) -> Actor:
+    """Parse the actor of a call; ANONYMOUS without one, and for a user id that is no UUID."""
     try:
-        return Actor(UUID(actor.user_id), frozenset(actor.roles))
+        return Actor(parse_id(actor.user_id), frozenset(actor.roles))
     except ValueError:
-        return None
+        return ANONYMOUS
 
 
-def change_request_of(
-    request: pb.UpdateEventRequest | pb.PublishEventRequest | pb.CancelEventRequest,
-) -> ChangeRequest:
-    """Read who wants to change what."""
+def parse_event_id(text: str) -> UUID:
+    """Parse the id of an event.
+
+    Raises:
+        EventNotFound: the text is not a UUID, so no event has this id.
+    """
+    try:
+        return parse_id(text)
+    except ValueError:
+        raise EventNotFound from None
+
+
+def parse_event_ids(texts: Iterable[str]) -> list[UUID]:
+    """Parse the ids of many events; texts that are not UUIDs are left out."""
+    event_ids = []
+    for text in texts:
+        try:
+            event_ids.append(parse_id(text))
+        except ValueError:
+            continue
+    return event_ids
+
+
+def parse_change(request: pb.UpdateEventRequest | pb.CancelEventRequest) -> ChangeEventCommand:
+    """Parse which event is changed, on whose behalf, and the expected version.
+
+    Raises:
+        EventNotFound: the event's id is not a UUID.
+    """
     expected = request.expected_version if request.HasField("expected_version") else None
-    return ChangeRequest(request.event_id, actor_of(request, request.actor), expected)
+    return ChangeEventCommand(
+        parse_event_id(request.event_id), parse_actor(request.actor), expected
+    )
 
 
-def new_event_of(request: pb.CreateEventRequest) -> NewEvent:
-    """Read an event to be."""
-    return NewEvent(
+def parse_create_event(request: pb.CreateEventRequest) -> CreateEventCommand:
+    """Parse a new event.
+
+    Raises:
+        InvalidEvent: the status is unknown.
+    """
+    return CreateEventCommand(
         name=request.name,
-        starts_at=_time_of(request, "starts_at", request.starts_at),
-        ends_at=_time_of(request, "ends_at", request.ends_at),
+        starts_at=_parse_time(request, "starts_at", request.starts_at),
+        ends_at=_parse_time(request, "ends_at", request.ends_at),
         description=request.description,
         location=request.location,
         currency=request.currency or "EUR",
         timezone=request.timezone or "UTC",
-        status=_status_of(request.status) or EventStatus.PUBLISHED,
-        ticket_types=_drafts_of(request.ticket_types),
+        status=_parse_status(request.status) or EventStatus.PUBLISHED,
+        ticket_types=_parse_drafts(request.ticket_types),
         price=request.price if request.HasField("price") else None,
         capacity=request.capacity if request.HasField("capacity") else None,
         max_per_buyer=request.max_per_buyer,
     )
 
 
-def edit_of(request: pb.UpdateEventRequest) -> EventEdit:
-    """Read the new values of an update."""
-    given = request.HasField
-    return EventEdit(
-        name=request.name if given("name") else None,
-        description=request.description if given("description") else None,
-        location=request.location if given("location") else None,
-        currency=request.currency if given("currency") else None,
-        timezone=request.timezone if given("timezone") else None,
-        starts_at=_time_of(request, "starts_at", request.starts_at),
-        ends_at=_time_of(request, "ends_at", request.ends_at),
-        status=_status_of(request.status),
-        ticket_types=_drafts_of(request.ticket_types.items) if given("ticket_types") else None,
-        price=request.price if given("price") else None,
-        capacity=request.capacity if given("capacity") else None,
-        max_per_buyer=request.max_per_buyer if given("max_per_buyer") else None,
+def parse_patch(request: pb.UpdateEventRequest) -> EventPatch:
+    """Parse the new values of an event; absent fields become None.
+
+    Raises:
+        InvalidEvent: the status is unknown.
+    """
+    has = request.HasField
+    return EventPatch(
+        name=request.name if has("name") else None,
+        description=request.description if has("description") else None,
+        location=request.location if has("location") else None,
+        currency=request.currency if has("currency") else None,
+        timezone=request.timezone if has("timezone") else None,
+        starts_at=_parse_time(request, "starts_at", request.starts_at),
+        ends_at=_parse_time(request, "ends_at", request.ends_at),
+        status=_parse_status(request.status),
+        ticket_types=_parse_drafts(request.ticket_types.items) if has("ticket_types") else None,
+        price=request.price if has("price") else None,
+        capacity=request.capacity if has("capacity") else None,
+        max_per_buyer=request.max_per_buyer if has("max_per_buyer") else None,
     )
 
 
-def listing_of(request: pb.ListEventsRequest) -> EventListing:
-    """Read which page is wanted.
+def parse_page_request(request: pb.ListEventsRequest) -> EventPageRequest:
+    """Parse the parameters of a list.
 
     Raises:
-        InvalidQuery: naming the parameters that are wrong.
+        InvalidQuery: names the parameters that are wrong.
     """
-    return checked_listing(
+    return validate_page_request(
         EventFilter(
-            status=_status_of(request.status) or EventStatus.PUBLISHED,
+            status=_parse_status(request.status) or EventStatus.PUBLISHED,
             query=request.query,
             location=request.location,
-            starts_from=_time_of(request, "from", getattr(request, "from")),
-            starts_before=_time_of(request, "to", request.to),
-            organizer_id=_organizer_of(request.organizer_id),
+            starts_from=_parse_time(request, "from", getattr(request, "from")),
+            starts_before=_parse_time(request, "to", request.to),
+            organizer_id=_parse_organizer_id(request.organizer_id),
         ),
         _SORTS.get(request.sort),
         request.limit or DEFAULT_LIMIT,
@@ -114,37 +151,46 @@ def listing_of(request: pb.ListEventsRequest) -> EventListing:
     )
 
 
-def _drafts_of(drafts: Iterable[pb.TicketTypeDraft]) -> tuple[TicketTypeDraft, ...]:
+def _parse_drafts(drafts: Iterable[pb.TicketTypeDraft]) -> tuple[TicketTypeDraft, ...]:
     return tuple(
         TicketTypeDraft(
             name=draft.name,
             price=draft.price,
             capacity=draft.capacity,
             max_per_booking=draft.max_per_booking or DEFAULT_MAX_PER_BOOKING,
-            id=draft.id,
+            id=_parse_ticket_type_id(draft.id) if draft.id else None,
             max_per_buyer=draft.max_per_buyer,
         )
         for draft in drafts
     )
 
 
-def _status_of(number: int) -> EventStatus | None:
+def _parse_ticket_type_id(text: str) -> UUID:
+    # No ticket type has the nil UUID. So the domain reports an id that is no UUID as
+    # unknown, together with all other field errors.
+    try:
+        return parse_id(text)
+    except ValueError:
+        return _NIL_ID
+
+
+def _parse_status(number: int) -> EventStatus | None:
     if number == pb.EVENT_STATUS_UNSPECIFIED:
         return None
     if number not in _STATUSES:
-        raise InvalidEvent([FieldError("status", "is not known")])
+        raise InvalidEvent(fields=[FieldError("status", "is not known")])
     return _STATUSES[pb.EventStatus.ValueType(number)]
 
 
-def _organizer_of(text: str) -> UUID | None:
+def _parse_organizer_id(text: str) -> UUID | None:
     try:
-        return UUID(text) if text else None
+        return parse_id(text) if text else None
     except ValueError:
-        raise InvalidQuery([FieldError("organizerId", "is not a UUID")]) from None
+        raise InvalidQuery(fields=[FieldError("organizer_id", "is not a UUID")]) from None
 
 
-def _time_of(request: Message, field: str, timestamp: Timestamp) -> datetime | None:
-    """Read an instant, to the microsecond; what no calendar holds becomes the nearest it does."""
+def _parse_time(request: Message, field: str, timestamp: Timestamp) -> datetime | None:
+    """Parse a time to the microsecond; one out of datetime's range becomes the nearest inside."""
     if not request.HasField(field):
         return None
     seconds = min(max(timestamp.seconds, _EARLIEST), _LATEST)

@@ -1,1 +1,1 @@
-"""PostgreSQL, Redis, bcrypt and JWT behind the ports."""
+"""Adapters: PostgreSQL, Redis, bcrypt and JWT."""

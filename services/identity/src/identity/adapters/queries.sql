@@ -1,4 +1,4 @@
--- SQL of the users repository; each statement is found by its name.
+-- SQL statements of the user repository. Each is loaded by its name.
 
 -- name: get_user
 -- Read a user by id (primary key).
@@ -13,16 +13,16 @@ FROM identity.users
 WHERE lower(email) = $1
 
 -- name: add_user
--- Store a new user unless the address is taken; a concurrent insert of it is waited for.
+-- Store a new user unless the address is taken. Waits for a concurrent insert of the address.
 INSERT INTO identity.users (id, email, name, password_hash, roles, created_at, updated_at, version)
 VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
 ON CONFLICT (lower(email)) DO NOTHING
 RETURNING id
 
 -- name: lock_user_and_admins
--- Lock a user and all admins, in id order so that two of these cannot deadlock
--- (users_pkey and users_admin_idx). Who lost the role while we waited drops out:
--- PostgreSQL checks the condition again on the row it finally locks.
+-- Lock a user and all admins, in id order so that two transactions cannot deadlock
+-- (users_pkey and users_admin_idx). A user who lost the role during the wait is left out:
+-- PostgreSQL checks the condition again on the row that it finally locks.
 SELECT id, email, name, password_hash, roles, created_at, version
 FROM identity.users
 WHERE id = $1 OR 'admin' = ANY (roles)

@@ -1,1 +1,1 @@
-"""Use cases: one file each, plain functions that take what they need."""
+"""Use cases of identity, one file each."""

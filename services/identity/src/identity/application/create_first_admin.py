@@ -1,40 +1,40 @@
-"""See to it that somebody can administer a new installation."""
+"""Use case: create the first administrator of a new installation."""
 
-from identity.application.ports import Clock, NewId, Passwords, Users
-from identity.domain.user import Role, User, open_account
+from identity.application.ports import Clock, NewId, PasswordHasher, UserRepository
+from identity.domain.user import Role, User, register_user
 
 
 async def create_first_admin(
     email: str,
     password: str,
     *,
-    users: Users,
-    passwords: Passwords,
-    now: Clock,
+    users: UserRepository,
+    passwords: PasswordHasher,
+    clock: Clock,
     new_id: NewId,
 ) -> User | None:
-    """Open an admin's account at this address unless it has an account; return the new user.
+    """Create an admin with this address unless an account has it; return the new user.
 
-    Whatever account is there stays as it is, password and roles: settings left
-    behind must not undo a changed password, nor make an admin of whoever came first.
+    An existing account keeps its password and roles. Old settings must not revert a changed
+    password, nor give the role to a user who registered this address earlier.
 
     Raises:
-        InvalidAccount: the address or the password breaks a rule.
+        InvalidAccount: the address or the password is not valid.
     """
-    registered = open_account(
+    registered = register_user(
         user_id=new_id(),
         email=email,
         password=password,
         name="Administrator",
-        now=now(),
+        now=clock(),
         roles=[Role.ADMIN],
     )
     if await users.find(registered.user.email):
         return None
     password_hash = await passwords.hash(password)
-    async with users.change() as change:
-        # Replicas start together: the unique address lets one of them through.
-        if not await change.add(registered.user, password_hash):
+    async with users.transaction() as transaction:
+        # Replicas may start at the same time: the unique address lets one of them succeed.
+        if not await transaction.add(registered.user, password_hash):
             return None
-        await change.record(registered)
+        await transaction.record(registered)
     return registered.user

@@ -1,21 +1,22 @@
-"""Find a user by address."""
+"""Use case: find a user by e-mail address."""
 
-from identity.application.ports import Users
-from identity.domain.account_rules import email_problems
-from identity.domain.actor import Actor
+from goticket_kernel.actor import Actor
+
+from identity.application.ports import UserRepository
 from identity.domain.errors import UserNotFound
 from identity.domain.user import User
+from identity.domain.validation import validate_email
 
 
-async def find_user(actor: Actor, email: str, *, users: Users) -> User:
-    """Find a user by address, in any case, as an admin.
+async def find_user(actor: Actor, email: str, *, users: UserRepository) -> User:
+    """Find a user by address, in any case.
 
     Raises:
-        Forbidden: not an admin.
-        UserNotFound: no account with that address.
+        Forbidden: the actor is not an admin.
+        UserNotFound: no account has this address.
     """
-    actor.must_be_admin()
-    known = None if email_problems(email) else await users.find(email.lower())
-    if known is None:
+    actor.require_admin()
+    found = None if validate_email(email) else await users.find(email.lower())
+    if found is None:
         raise UserNotFound
-    return known.user
+    return found.user

@@ -1,22 +1,23 @@
-"""Read a user by id."""
+"""Use case: read a user by id."""
 
 from uuid import UUID
 
-from identity.application.ports import Users
-from identity.domain.actor import Actor
+from goticket_kernel.actor import Actor
+
+from identity.application.ports import UserRepository
 from identity.domain.errors import UserNotFound
 from identity.domain.user import User
 
 
-async def get_user(actor: Actor, user_id: UUID | None, *, users: Users) -> User:
-    """Read oneself, or anybody as an admin; None stands for an id that cannot exist.
+async def get_user(actor: Actor, user_id: UUID, *, users: UserRepository) -> User:
+    """Read a user. Users may read themselves, admins all users.
 
     Raises:
-        Forbidden: somebody else's account, and not an admin.
-        UserNotFound: no such user.
+        Forbidden: the actor is neither this user nor an admin.
+        UserNotFound: there is no such user.
     """
-    actor.must_be_admin_or(user_id)
-    user = await users.get(user_id) if user_id else None
+    actor.require_admin_or(user_id)
+    user = await users.get(user_id)
     if user is None:
         raise UserNotFound
     return user

@@ -1,36 +1,42 @@
-"""Trade e-mail and password for tokens."""
+"""Use case: log in with e-mail address and password."""
 
-from identity.application.ports import AccessTokens, Clock, Passwords, Sessions, Users
-from identity.application.tokens import Tokens, tokens_for
-from identity.domain.account_rules import email_problems
-from identity.domain.errors import InvalidCredentials, Unavailable
+from identity.application.ports import (
+    AccessTokenIssuer,
+    Clock,
+    PasswordHasher,
+    SessionStore,
+    UserRepository,
+)
+from identity.application.tokens import Tokens, issue_tokens
+from identity.domain.errors import InvalidCredentials, SessionStoreUnavailable
+from identity.domain.validation import validate_email
 
 
 async def login(
     email: str,
     password: str,
     *,
-    users: Users,
-    passwords: Passwords,
-    sessions: Sessions,
-    access_tokens: AccessTokens,
-    now: Clock,
+    users: UserRepository,
+    passwords: PasswordHasher,
+    sessions: SessionStore,
+    access_tokens: AccessTokenIssuer,
+    clock: Clock,
 ) -> Tokens:
     """Check the password and begin a session.
 
-    Without the session store the access token comes alone: buying goes on, and the
-    buyer logs in again when it ends.
+    Without the session store only an access token is issued. Users can still buy tickets,
+    and log in again when the token expires.
 
     Raises:
-        InvalidCredentials: no such address or a wrong password, after the same time.
-        Busy: too many passwords wait to be checked.
+        InvalidCredentials: unknown address or wrong password; both take the same time.
+        Busy: too many passwords are waiting to be checked.
     """
-    known = None if email_problems(email) else await users.find(email.lower())
-    matched = await passwords.matches(password, known.password_hash if known else None)
-    if known is None or not matched:
+    found = None if validate_email(email) else await users.find(email.lower())
+    matched = await passwords.matches(password, found.password_hash if found else None)
+    if found is None or not matched:
         raise InvalidCredentials
     try:
-        refresh_token = await sessions.open(known.user.id)
-    except Unavailable:
+        refresh_token = await sessions.open(found.user.id)
+    except SessionStoreUnavailable:
         refresh_token = ""
-    return tokens_for(known.user, refresh_token, access_tokens=access_tokens, now=now())
+    return issue_tokens(found.user, refresh_token, access_tokens=access_tokens, now=clock())

@@ -1,15 +1,15 @@
-"""End a session."""
+"""Use case: end a session."""
 
-from identity.application.ports import Sessions
+from identity.application.ports import SessionStore
 
 
-async def logout(refresh_token: str, *, sessions: Sessions) -> None:
-    """End the session a refresh token belongs to; without one there is nothing to end.
+async def logout(refresh_token: str, *, sessions: SessionStore) -> None:
+    """End the session of a refresh token; an unknown token changes nothing.
 
-    Access tokens already given out stay good until they expire.
+    Access tokens that were issued before stay valid until they expire.
 
     Raises:
-        Unavailable: the session store cannot be reached.
+        SessionStoreUnavailable: the session store cannot be reached.
     """
     session = await sessions.find(refresh_token)
     if session is not None:

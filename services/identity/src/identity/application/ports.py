@@ -1,4 +1,4 @@
-"""What the use cases need from the outside."""
+"""Interfaces that the use cases need from adapters."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -10,13 +10,13 @@ from uuid import UUID
 from identity.domain.user import User, UserRegistered
 
 Clock = Callable[[], datetime]
-"""The time now, in UTC."""
+"""Returns the time, in UTC."""
 NewId = Callable[[], UUID]
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """A user and the hash of their password."""
+    """A user and the hash of the user's password."""
 
     user: User
     password_hash: str
@@ -24,17 +24,17 @@ class Credentials:
 
 @dataclass(frozen=True)
 class LockedUsers:
-    """A user, if there is one, and the ids of all administrators; none can change meanwhile."""
+    """A user, if it exists, and the ids of all administrators. Locks protect all of them."""
 
     user: User | None
     admins: frozenset[UUID]
 
 
-class UserChanges(Protocol):
-    """Changes to users and their events: all of a transaction, or none."""
+class UserTransaction(Protocol):
+    """Changes of users and their integration events in one transaction."""
 
     async def add(self, user: User, password_hash: str) -> bool:
-        """Store a new user; False, and nothing stored, when the address is taken."""
+        """Store a new user; return False, and store nothing, when the address is taken."""
         ...
 
     async def lock(self, user_id: UUID) -> LockedUsers:
@@ -42,76 +42,78 @@ class UserChanges(Protocol):
         ...
 
     async def save_roles(self, user: User) -> None:
-        """Store the roles and version of a locked user."""
+        """Store the roles and the version of a locked user."""
         ...
 
     async def record(self, event: UserRegistered) -> None:
-        """Put an event in the outbox."""
+        """Write an event to the outbox."""
         ...
 
 
-class Users(Protocol):
-    """The users that exist."""
+class UserRepository(Protocol):
+    """Stores users."""
 
     async def get(self, user_id: UUID) -> User | None:
-        """Read a user."""
+        """Return the user, or None."""
         ...
 
     async def find(self, email: str) -> Credentials | None:
-        """Read a user and the password hash by lower-case address."""
+        """Return the user with this lower-case address and the password hash, or None."""
         ...
 
-    def change(self) -> AbstractAsyncContextManager[UserChanges]:
+    def transaction(self) -> AbstractAsyncContextManager[UserTransaction]:
         """Open a transaction; it commits at the end of the block."""
         ...
 
 
-class Passwords(Protocol):
-    """Slow hashing of passwords, away from the event loop."""
+class PasswordHasher(Protocol):
+    """Slow hashing of passwords, outside the event loop."""
 
     async def hash(self, password: str) -> str:
         """Hash a valid password.
 
         Raises:
-            Busy: too many others wait already.
+            Busy: the queue is full.
         """
         ...
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
-        """Check a password; None, for nobody's hash, takes as long and never matches.
+        """Check a password against a hash.
+
+        Without a hash the check never matches, but takes the same time.
 
         Raises:
-            Busy: too many others wait already.
+            Busy: the queue is full.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Session:
-    """What a refresh token stands for: a link in the family that began with one login."""
+    """The session of a refresh token. All tokens since one login are one family."""
 
     user_id: UUID
-    family: str
+    family_id: str
     token_hash: str
 
 
-class Sessions(Protocol):
-    """Refresh tokens. Every method raises Unavailable when their store cannot be reached."""
+class SessionStore(Protocol):
+    """Refresh tokens. Every method raises SessionStoreUnavailable without the store."""
 
     async def open(self, user_id: UUID) -> str:
         """Begin a session; return its first refresh token."""
         ...
 
     async def find(self, token: str) -> Session | None:
-        """Read what a token stands for, also when it has been rotated lately."""
+        """Return the session of a token, also of a token that was rotated within the last day."""
         ...
 
     async def rotate(self, session: Session) -> str:
-        """Trade the session's newest token for the next one; exactly one caller can.
+        """Replace the session's newest token by the next one; exactly one caller succeeds.
 
         Raises:
-            SessionExpired: the session has ended, or this token was traded before:
-                then somebody copied it, and the whole family ends.
+            SessionExpired: the session has ended, or this token was rotated before. In the
+                second case the token may be stolen, so the whole family ends (RFC 9700, 4.14).
         """
         ...
 
@@ -120,19 +122,19 @@ class Sessions(Protocol):
         ...
 
 
-class AccessTokens(Protocol):
-    """Signed, short-lived proofs of who somebody is."""
+class AccessTokenIssuer(Protocol):
+    """Issues signed, short-lived access tokens."""
 
     @property
     def lifetime(self) -> timedelta:
-        """How long a token is good for."""
+        """How long a token is valid."""
         ...
 
     @property
     def jwks_json(self) -> str:
-        """Public keys that verify them, as JWKS text (RFC 7517)."""
+        """Public keys that verify the tokens, as JWKS text (RFC 7517)."""
         ...
 
     def issue(self, user: User, now: datetime) -> str:
-        """Sign a token that begins `now`."""
+        """Sign a token that is valid from `now`."""
         ...

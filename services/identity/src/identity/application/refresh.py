@@ -1,26 +1,26 @@
-"""Trade a refresh token for new tokens."""
+"""Use case: exchange a refresh token for new tokens."""
 
-from identity.application.ports import AccessTokens, Clock, Sessions, Users
-from identity.application.tokens import Tokens, tokens_for
+from identity.application.ports import AccessTokenIssuer, Clock, SessionStore, UserRepository
+from identity.application.tokens import Tokens, issue_tokens
 from identity.domain.errors import SessionExpired
 
 
 async def refresh(
     refresh_token: str,
     *,
-    users: Users,
-    sessions: Sessions,
-    access_tokens: AccessTokens,
-    now: Clock,
+    users: UserRepository,
+    sessions: SessionStore,
+    access_tokens: AccessTokenIssuer,
+    clock: Clock,
 ) -> Tokens:
-    """Rotate the token; the new access token carries the roles of this moment.
+    """Rotate the refresh token; the new access token has the user's current roles.
 
-    The user is read before the token is traded: a database that is away must not
-    cost anybody their session.
+    The user is read before the token is rotated. Otherwise a database failure would cost
+    the user the session.
 
     Raises:
-        SessionExpired: the token is unknown, ended, traded before, or its user is gone.
-        Unavailable: the session store cannot be reached.
+        SessionExpired: the token is unknown, ended or already rotated, or its user is deleted.
+        SessionStoreUnavailable: the session store cannot be reached.
     """
     session = await sessions.find(refresh_token)
     if session is None:
@@ -30,4 +30,4 @@ async def refresh(
         await sessions.end(session)
         raise SessionExpired
     next_token = await sessions.rotate(session)
-    return tokens_for(user, next_token, access_tokens=access_tokens, now=now())
+    return issue_tokens(user, next_token, access_tokens=access_tokens, now=clock())

@@ -1,8 +1,8 @@
-"""Open an account."""
+"""Use case: create an account."""
 
-from identity.application.ports import Clock, NewId, Passwords, Users
+from identity.application.ports import Clock, NewId, PasswordHasher, UserRepository
 from identity.domain.errors import EmailTaken
-from identity.domain.user import User, open_account
+from identity.domain.user import User, register_user
 
 
 async def register(
@@ -10,24 +10,24 @@ async def register(
     password: str,
     name: str,
     *,
-    users: Users,
-    passwords: Passwords,
-    now: Clock,
+    users: UserRepository,
+    passwords: PasswordHasher,
+    clock: Clock,
     new_id: NewId,
 ) -> User:
-    """Open an account with the role "user".
+    """Create an account with the role "user".
 
     Raises:
         InvalidAccount: fields email, password, name.
-        EmailTaken: the address has an account, in whatever case it is written.
-        Busy: too many passwords wait to be hashed.
+        EmailTaken: an account has this address, in any case.
+        Busy: too many passwords are waiting to be hashed.
     """
-    registered = open_account(
-        user_id=new_id(), email=email, password=password, name=name, now=now()
+    registered = register_user(
+        user_id=new_id(), email=email, password=password, name=name, now=clock()
     )
-    password_hash = await passwords.hash(password)  # slow: before the transaction, not in it
-    async with users.change() as change:
-        if not await change.add(registered.user, password_hash):
+    password_hash = await passwords.hash(password)  # slow, so before the transaction
+    async with users.transaction() as transaction:
+        if not await transaction.add(registered.user, password_hash):
             raise EmailTaken
-        await change.record(registered)
+        await transaction.record(registered)
     return registered.user

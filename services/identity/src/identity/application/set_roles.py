@@ -1,36 +1,36 @@
-"""Change what a user may do."""
+"""Use case: change the roles of a user."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from identity.application.ports import Users
-from identity.domain.actor import Actor
-from identity.domain.errors import Forbidden, UserNotFound
+from goticket_kernel.actor import Actor
+from goticket_kernel.errors import Forbidden
+
+from identity.application.ports import UserRepository
+from identity.domain.errors import UserNotFound
 from identity.domain.user import User
 
 
 async def set_roles(
-    actor: Actor, user_id: UUID | None, roles: Sequence[str], *, users: Users
+    actor: Actor, user_id: UUID, roles: Sequence[str], *, users: UserRepository
 ) -> User:
     """Give a user exactly these roles, and "user".
 
     Raises:
-        Forbidden: the actor is not an admin, or not any more: an access token
-            outlives a demotion by minutes and must not be enough to undo it.
-        UserNotFound: no such user.
+        Forbidden: the actor is not an admin, or no longer one. An access token stays valid
+            for minutes after the role was removed, and must not suffice to restore it.
+        UserNotFound: there is no such user.
         InvalidAccount: field roles: a role does not exist.
-        LastAdmin: nobody would be left to administer.
+        LastAdmin: no administrator would remain.
     """
-    actor.must_be_admin()
-    if user_id is None:  # an id that cannot exist
-        raise UserNotFound
-    async with users.change() as change:
-        locked = await change.lock(user_id)
+    actor.require_admin()
+    async with users.transaction() as transaction:
+        locked = await transaction.lock(user_id)
         if actor.user_id not in locked.admins:
             raise Forbidden
         if locked.user is None:
             raise UserNotFound
         changed = locked.user.with_roles(roles, locked.admins)
         if changed is not locked.user:
-            await change.save_roles(changed)
+            await transaction.save_roles(changed)
     return changed

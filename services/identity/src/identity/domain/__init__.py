@@ -1,1 +1,1 @@
-"""What an account is and what is allowed; standard library only, no I/O."""
+"""Accounts and their rules: pure decisions, no I/O."""

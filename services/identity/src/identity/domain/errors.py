@@ -1,34 +1,12 @@
-"""Every way in which identity says no. A docstring is the message people read."""
+"""Identity's domain errors. A docstring is the message that people read."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class FieldError:
-    """What is wrong with one input field, named as in the public JSON."""
-
-    field: str
-    message: str
-
-
-class DomainError(Exception):
-    """The request is refused."""
-
-    code = "refused"
-
-    def __init__(self, message: str | None = None, fields: Sequence[FieldError] = ()) -> None:
-        super().__init__(message or type(self).__doc__)
-        self.fields = tuple(fields)
+from goticket_kernel.errors import DomainError
 
 
 class InvalidAccount(DomainError):
     """Some fields are not valid."""
 
     code = "validation_failed"
-
-    def __init__(self, fields: Sequence[FieldError]) -> None:
-        super().__init__(fields=fields)
 
 
 class EmailTaken(DomainError):
@@ -40,7 +18,7 @@ class EmailTaken(DomainError):
 class InvalidCredentials(DomainError):
     """E-mail address or password is wrong."""
 
-    # One answer for both: which addresses have accounts is nobody's business.
+    # One message for both, so that it does not reveal which addresses have accounts.
     code = "invalid_credentials"
 
 
@@ -56,25 +34,19 @@ class UserNotFound(DomainError):
     code = "user_not_found"
 
 
-class Forbidden(DomainError):
-    """You are not allowed to do this."""
-
-    code = "forbidden"
-
-
 class LastAdmin(DomainError):
-    """The last administrator has to stay one."""
+    """The last administrator cannot lose this role."""
 
     code = "last_admin"
 
 
 class Busy(DomainError):
-    """Too many people are logging in at once; please try again in a moment."""
+    """Too many people are logging in at the same time; please try again in a moment."""
 
     code = "busy"
 
 
-class Unavailable(DomainError):
+class SessionStoreUnavailable(DomainError):
     """Sessions cannot be reached right now; please try again in a moment."""
 
     code = "unavailable"

@@ -1,4 +1,4 @@
-"""A user: opening an account, and changing what it may do."""
+"""A user: registration and roles."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
@@ -6,21 +6,24 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from identity.domain.account_rules import email_problems, name_problems, password_problems
-from identity.domain.errors import FieldError, InvalidAccount, LastAdmin
+from goticket_kernel.actor import ADMIN, ORGANIZER
+from goticket_kernel.errors import FieldError
+
+from identity.domain.errors import InvalidAccount, LastAdmin
+from identity.domain.validation import validate_email, validate_name, validate_password
 
 
 class Role(StrEnum):
-    """What a user may do; everybody has USER."""
+    """A role of a user. Every user has USER."""
 
     USER = "user"
-    ORGANIZER = "organizer"
-    ADMIN = "admin"
+    ORGANIZER = ORGANIZER
+    ADMIN = ADMIN
 
 
 @dataclass(frozen=True)
 class User:
-    """Somebody with an account. `email` is lower case; `version` grows with each change."""
+    """An account. `email` is lower case; `version` grows with each change."""
 
     id: UUID
     email: str
@@ -31,35 +34,40 @@ class User:
 
     @property
     def is_admin(self) -> bool:
-        """Tell whether the user may administer others."""
+        """Whether the user is an administrator."""
         return Role.ADMIN in self.roles
+
+    @property
+    def role_names(self) -> list[str]:
+        """Names of the roles in the order of their definition."""
+        return [role.value for role in Role if role in self.roles]
 
     def with_roles(self, roles: Iterable[str], admins: Collection[UUID]) -> "User":
         """Return the user with exactly `roles` (and USER); the same user if nothing changes.
 
-        `admins` are the ids of all administrators right now.
+        `admins` are the ids of all current administrators.
 
         Raises:
             InvalidAccount: a role does not exist.
-            LastAdmin: nobody would be left to administer.
+            LastAdmin: no administrator would remain.
         """
-        wanted = _roles(roles)
-        if self.is_admin and Role.ADMIN not in wanted and not set(admins) - {self.id}:
+        new_roles = _parse_roles(roles)
+        if self.is_admin and Role.ADMIN not in new_roles and not set(admins) - {self.id}:
             raise LastAdmin
-        if wanted == self.roles:
+        if new_roles == self.roles:
             return self
-        return replace(self, roles=wanted, version=self.version + 1)
+        return replace(self, roles=new_roles, version=self.version + 1)
 
 
 @dataclass(frozen=True)
 class UserRegistered:
-    """Somebody opened an account."""
+    """An account was created."""
 
     user: User
     occurred_at: datetime
 
 
-def open_account(
+def register_user(
     *,
     user_id: UUID,
     email: str,
@@ -68,32 +76,32 @@ def open_account(
     now: datetime,
     roles: Iterable[str] = (),
 ) -> UserRegistered:
-    """Open an account, or say everything that is wrong with it at once.
+    """Create an account.
 
-    The password is judged, not kept: only its hash is stored, beside the user.
+    The password is validated here, but the user does not hold it. Only its hash is stored.
 
     Raises:
-        InvalidAccount: naming each field that breaks a rule.
+        InvalidAccount: names each field that is wrong.
     """
-    problems = [
+    errors = [
         FieldError(field, message)
         for field, messages in (
-            ("email", email_problems(email)),
-            ("password", password_problems(password)),
-            ("name", name_problems(name)),
+            ("email", validate_email(email)),
+            ("password", validate_password(password)),
+            ("name", validate_name(name)),
         )
         for message in messages
     ]
-    if problems:
-        raise InvalidAccount(problems)
-    user = User(user_id, email.lower(), name.strip(), _roles(roles), now)
+    if errors:
+        raise InvalidAccount(fields=errors)
+    user = User(user_id, email.lower(), name.strip(), _parse_roles(roles), now)
     return UserRegistered(user, occurred_at=now)
 
 
-def _roles(names: Iterable[str]) -> frozenset[Role]:
-    wanted = set(names)
+def _parse_roles(names: Iterable[str]) -> frozenset[Role]:
+    unique_names = set(names)
     known = {role.value for role in Role}
-    if wanted - known:
+    if unique_names - known:
         message = f"must be any of {', '.join(role.value for role in Role)}"
-        raise InvalidAccount([FieldError("roles", message)])
-    return frozenset(Role(name) for name in wanted) | {Role.USER}
+        raise InvalidAccount(fields=[FieldError("roles", message)])
+    return frozenset(Role(name) for name in unique_names) | {Role.USER}

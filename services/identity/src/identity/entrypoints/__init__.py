@@ -1,1 +1,1 @@
-"""The doors: gRPC and the command line."""
+"""gRPC service and command line of identity."""

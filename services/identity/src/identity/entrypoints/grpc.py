@@ -1,69 +1,80 @@
-"""The gRPC service: messages in, a use case, messages out."""
+"""Identity's gRPC service: each call is one use case."""
 
-# ruff: noqa: N802 - the methods are called as the proto calls them
+# ruff: noqa: N802 - the proto names the methods
 from typing import Any
 from uuid import UUID
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from goticket.common.v1 import common_pb2
 from goticket.identity.v1 import identity_pb2, identity_pb2_grpc
+from goticket_kernel.actor import ANONYMOUS, Actor
+from goticket_platform.ids import parse_id
 from grpc.aio import ServicerContext
 
 from identity.application.find_user import find_user
 from identity.application.get_user import get_user
 from identity.application.login import login
 from identity.application.logout import logout
-from identity.application.ports import AccessTokens, Clock, NewId, Passwords, Sessions, Users
+from identity.application.ports import (
+    AccessTokenIssuer,
+    Clock,
+    NewId,
+    PasswordHasher,
+    SessionStore,
+    UserRepository,
+)
 from identity.application.refresh import refresh
 from identity.application.register import register
 from identity.application.set_roles import set_roles
 from identity.application.tokens import Tokens
-from identity.domain.actor import Actor
-from identity.wire import user_message
+from identity.domain.user import User
 
 SERVICE_NAME = identity_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name
 
 Context = ServicerContext[Any, Any]
 
+_NIL_ID = UUID(int=0)
+
 
 class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
-    """Translates; errors are turned into statuses by the server's interceptor."""
+    """Translates between protobuf and the use cases. The server maps errors by grpc_errors."""
 
     def __init__(
         self,
         *,
-        users: Users,
-        passwords: Passwords,
-        sessions: Sessions,
-        access_tokens: AccessTokens,
-        now: Clock,
+        users: UserRepository,
+        passwords: PasswordHasher,
+        sessions: SessionStore,
+        access_tokens: AccessTokenIssuer,
+        clock: Clock,
         new_id: NewId,
     ) -> None:
         self._users = users
         self._passwords = passwords
         self._sessions = sessions
         self._access_tokens = access_tokens
-        self._now = now
+        self._clock = clock
         self._new_id = new_id
 
     async def Register(
         self, request: identity_pb2.RegisterRequest, context: Context
     ) -> identity_pb2.RegisterResponse:
-        """Open an account."""
+        """Create an account."""
         user = await register(
             request.email,
             request.password,
             request.name,
             users=self._users,
             passwords=self._passwords,
-            now=self._now,
+            clock=self._clock,
             new_id=self._new_id,
         )
-        return identity_pb2.RegisterResponse(user=user_message(user))
+        return identity_pb2.RegisterResponse(user=_user_to_proto(user))
 
     async def Login(
         self, request: identity_pb2.LoginRequest, context: Context
     ) -> identity_pb2.LoginResponse:
-        """Trade e-mail and password for tokens."""
+        """Log in with e-mail address and password."""
         tokens = await login(
             request.email,
             request.password,
@@ -71,22 +82,22 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
             passwords=self._passwords,
             sessions=self._sessions,
             access_tokens=self._access_tokens,
-            now=self._now,
+            clock=self._clock,
         )
-        return identity_pb2.LoginResponse(tokens=_tokens_message(tokens))
+        return identity_pb2.LoginResponse(tokens=_tokens_to_proto(tokens))
 
     async def Refresh(
         self, request: identity_pb2.RefreshRequest, context: Context
     ) -> identity_pb2.RefreshResponse:
-        """Trade a refresh token for new tokens."""
+        """Exchange a refresh token for new tokens."""
         tokens = await refresh(
             request.refresh_token,
             users=self._users,
             sessions=self._sessions,
             access_tokens=self._access_tokens,
-            now=self._now,
+            clock=self._clock,
         )
-        return identity_pb2.RefreshResponse(tokens=_tokens_message(tokens))
+        return identity_pb2.RefreshResponse(tokens=_tokens_to_proto(tokens))
 
     async def Logout(
         self, request: identity_pb2.LogoutRequest, context: Context
@@ -99,24 +110,29 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self, request: identity_pb2.GetUserRequest, context: Context
     ) -> identity_pb2.GetUserResponse:
         """Read a user."""
-        user = await get_user(_actor(request.actor), _uuid(request.user_id), users=self._users)
-        return identity_pb2.GetUserResponse(user=user_message(user))
+        user = await get_user(
+            _parse_actor(request.actor), _parse_user_id(request.user_id), users=self._users
+        )
+        return identity_pb2.GetUserResponse(user=_user_to_proto(user))
 
     async def FindUser(
         self, request: identity_pb2.FindUserRequest, context: Context
     ) -> identity_pb2.FindUserResponse:
         """Find a user by address."""
-        user = await find_user(_actor(request.actor), request.email, users=self._users)
-        return identity_pb2.FindUserResponse(user=user_message(user))
+        user = await find_user(_parse_actor(request.actor), request.email, users=self._users)
+        return identity_pb2.FindUserResponse(user=_user_to_proto(user))
 
     async def SetRoles(
         self, request: identity_pb2.SetRolesRequest, context: Context
     ) -> identity_pb2.SetRolesResponse:
         """Set a user's roles."""
         user = await set_roles(
-            _actor(request.actor), _uuid(request.user_id), request.roles, users=self._users
+            _parse_actor(request.actor),
+            _parse_user_id(request.user_id),
+            request.roles,
+            users=self._users,
         )
-        return identity_pb2.SetRolesResponse(user=user_message(user))
+        return identity_pb2.SetRolesResponse(user=_user_to_proto(user))
 
     async def GetJwks(
         self, request: identity_pb2.GetJwksRequest, context: Context
@@ -125,19 +141,35 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         return identity_pb2.GetJwksResponse(jwks_json=self._access_tokens.jwks_json)
 
 
-def _actor(message: common_pb2.Actor) -> Actor:
-    return Actor(_uuid(message.user_id), frozenset(message.roles))
-
-
-def _uuid(text: str) -> UUID | None:
-    """Return the id, or None for text that is none: no user has such an id."""
+def _parse_actor(actor: common_pb2.Actor) -> Actor:
     try:
-        return UUID(text)
+        return Actor(parse_id(actor.user_id), frozenset(actor.roles))
     except ValueError:
-        return None
+        return ANONYMOUS
 
 
-def _tokens_message(tokens: Tokens) -> identity_pb2.Tokens:
+def _parse_user_id(text: str) -> UUID:
+    # No user has the nil UUID. So the use case treats an id that is no UUID like an unknown
+    # one, after it has checked the actor's rights.
+    try:
+        return parse_id(text)
+    except ValueError:
+        return _NIL_ID
+
+
+def _user_to_proto(user: User) -> identity_pb2.User:
+    created_at = Timestamp()
+    created_at.FromDatetime(user.created_at)
+    return identity_pb2.User(
+        id=str(user.id),
+        email=user.email,
+        name=user.name,
+        roles=user.role_names,
+        created_at=created_at,
+    )
+
+
+def _tokens_to_proto(tokens: Tokens) -> identity_pb2.Tokens:
     return identity_pb2.Tokens(
         access_token=tokens.access_token,
         expires_in=tokens.expires_in,

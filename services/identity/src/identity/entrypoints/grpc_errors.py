@@ -1,17 +1,17 @@
-"""Which gRPC status each refusal gets."""
+"""The gRPC status of each of identity's errors."""
 
+from goticket_kernel.errors import Forbidden
 from goticket_platform.rpc.errors import ErrorTable
 from grpc import StatusCode
 
 from identity.domain.errors import (
     Busy,
     EmailTaken,
-    Forbidden,
     InvalidAccount,
     InvalidCredentials,
     LastAdmin,
     SessionExpired,
-    Unavailable,
+    SessionStoreUnavailable,
     UserNotFound,
 )
 
@@ -26,6 +26,6 @@ ERRORS = ErrorTable(
         Forbidden: StatusCode.PERMISSION_DENIED,
         LastAdmin: StatusCode.FAILED_PRECONDITION,
         Busy: StatusCode.UNAVAILABLE,
-        Unavailable: StatusCode.UNAVAILABLE,
+        SessionStoreUnavailable: StatusCode.UNAVAILABLE,
     },
 )

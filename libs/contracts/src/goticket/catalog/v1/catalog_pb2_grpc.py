@@ -88,21 +88,21 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetEvents(self, request, context):
-        """Read many events at once; unknown ids are left out of the answer.
+        """Read many events at once; unknown ids are left out of the response.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """Page through events by filter.
+        """Read one page of the events that match a filter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateEvent(self, request, context):
-        """Change some fields of an event. Only its organizer or an admin.
+        """Change some fields of an event, publish a draft, or cancel. Only its organizer or an admin.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

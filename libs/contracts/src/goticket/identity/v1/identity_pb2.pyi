@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class User(_message.Message):
-    """Somebody with an account."""
+    """An account."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -39,11 +39,11 @@ class User(_message.Message):
     """Name as printed on tickets."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Any of "user", "organizer", "admin"; "user" always."""
+        """"user", and any of "organizer" and "admin"."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When the account was opened."""
+        """Creation time."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ Global___User: _TypeAlias = User  # noqa: Y015
 
 @_typing.final
 class Tokens(_message.Message):
-    """What a successful login gives."""
+    """Tokens of a successful login."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -74,9 +74,9 @@ class Tokens(_message.Message):
     access_token: _builtins.str
     """JWT signed with EdDSA; claims iss, aud, sub, iat, exp, jti, email, name, roles; header kid."""
     expires_in: _builtins.int
-    """Seconds until the access token ends."""
+    """Seconds until the access token expires."""
     refresh_token: _builtins.str
-    """Opaque token for Refresh; empty while the session store cannot be reached."""
+    """Opaque token for Refresh; empty if the session store cannot be reached."""
     def __init__(
         self,
         *,
@@ -102,7 +102,7 @@ class RegisterRequest(_message.Message):
     PASSWORD_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     email: _builtins.str
-    """Address, unique in any case."""
+    """Address; must be unique regardless of case."""
     password: _builtins.str
     """Password: 8 to 72 bytes of UTF-8 (the limit of bcrypt)."""
     name: _builtins.str
@@ -204,7 +204,7 @@ class RefreshRequest(_message.Message):
 
     REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
     refresh_token: _builtins.str
-    """The token from the last Login or Refresh."""
+    """The refresh token of the last Login or Refresh."""
     def __init__(
         self,
         *,
@@ -250,7 +250,7 @@ class LogoutRequest(_message.Message):
 
     REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
     refresh_token: _builtins.str
-    """The token of the session to end."""
+    """The refresh token of the session to end."""
     def __init__(
         self,
         *,
@@ -293,7 +293,7 @@ class GetUserRequest(_message.Message):
     """User id."""
     @_builtins.property
     def actor(self) -> _common_pb2.Actor:
-        """Who asks."""
+        """The actor."""
 
     def __init__(
         self,
@@ -345,7 +345,7 @@ class FindUserRequest(_message.Message):
     """Address, any case."""
     @_builtins.property
     def actor(self) -> _common_pb2.Actor:
-        """Who asks."""
+        """The actor."""
 
     def __init__(
         self,
@@ -398,11 +398,11 @@ class SetRolesRequest(_message.Message):
     """User id."""
     @_builtins.property
     def actor(self) -> _common_pb2.Actor:
-        """Who asks."""
+        """The actor."""
 
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """All roles the user shall have; "user" is added by itself."""
+        """All roles of the user after the change; "user" is added automatically."""
 
     def __init__(
         self,

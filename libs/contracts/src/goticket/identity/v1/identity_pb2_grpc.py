@@ -84,42 +84,42 @@ class IdentityServiceServicer:
     """
 
     def Register(self, request, context):
-        """Open an account with the role "user".
+        """Create an account with the role "user".
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Login(self, request, context):
-        """Trade e-mail and password for tokens.
+        """Log in with e-mail address and password.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Refresh(self, request, context):
-        """Trade a refresh token for new tokens; the old refresh token stops working.
+        """Exchange a refresh token for new tokens; the old refresh token becomes invalid.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Logout(self, request, context):
-        """End the session of a refresh token. Ending it twice changes nothing.
+        """End the session of a refresh token. Ending it again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetUser(self, request, context):
-        """Read a user: oneself, or anybody for an admin.
+        """Read a user. Users may read themselves, admins all users.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FindUser(self, request, context):
-        """Find a user by e-mail. Role: admin.
+        """Find a user by e-mail address. Role: admin.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

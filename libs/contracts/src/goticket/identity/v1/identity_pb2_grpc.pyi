@@ -36,17 +36,17 @@ class IdentityServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> IdentityServiceAsyncStub: ...
     Register: _grpc.UnaryUnaryMultiCallable[_identity_pb2.RegisterRequest, _identity_pb2.RegisterResponse]
-    """Open an account with the role "user"."""
+    """Create an account with the role "user"."""
     Login: _grpc.UnaryUnaryMultiCallable[_identity_pb2.LoginRequest, _identity_pb2.LoginResponse]
-    """Trade e-mail and password for tokens."""
+    """Log in with e-mail address and password."""
     Refresh: _grpc.UnaryUnaryMultiCallable[_identity_pb2.RefreshRequest, _identity_pb2.RefreshResponse]
-    """Trade a refresh token for new tokens; the old refresh token stops working."""
+    """Exchange a refresh token for new tokens; the old refresh token becomes invalid."""
     Logout: _grpc.UnaryUnaryMultiCallable[_identity_pb2.LogoutRequest, _identity_pb2.LogoutResponse]
-    """End the session of a refresh token. Ending it twice changes nothing."""
+    """End the session of a refresh token. Ending it again changes nothing."""
     GetUser: _grpc.UnaryUnaryMultiCallable[_identity_pb2.GetUserRequest, _identity_pb2.GetUserResponse]
-    """Read a user: oneself, or anybody for an admin."""
+    """Read a user. Users may read themselves, admins all users."""
     FindUser: _grpc.UnaryUnaryMultiCallable[_identity_pb2.FindUserRequest, _identity_pb2.FindUserResponse]
-    """Find a user by e-mail. Role: admin."""
+    """Find a user by e-mail address. Role: admin."""
     SetRoles: _grpc.UnaryUnaryMultiCallable[_identity_pb2.SetRolesRequest, _identity_pb2.SetRolesResponse]
     """Set a user's roles. Role: admin."""
     GetJwks: _grpc.UnaryUnaryMultiCallable[_identity_pb2.GetJwksRequest, _identity_pb2.GetJwksResponse]
@@ -60,17 +60,17 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_identity_pb2.RegisterRequest, _identity_pb2.RegisterResponse]  # type: ignore[assignment]
-    """Open an account with the role "user"."""
+    """Create an account with the role "user"."""
     Login: _aio.UnaryUnaryMultiCallable[_identity_pb2.LoginRequest, _identity_pb2.LoginResponse]  # type: ignore[assignment]
-    """Trade e-mail and password for tokens."""
+    """Log in with e-mail address and password."""
     Refresh: _aio.UnaryUnaryMultiCallable[_identity_pb2.RefreshRequest, _identity_pb2.RefreshResponse]  # type: ignore[assignment]
-    """Trade a refresh token for new tokens; the old refresh token stops working."""
+    """Exchange a refresh token for new tokens; the old refresh token becomes invalid."""
     Logout: _aio.UnaryUnaryMultiCallable[_identity_pb2.LogoutRequest, _identity_pb2.LogoutResponse]  # type: ignore[assignment]
-    """End the session of a refresh token. Ending it twice changes nothing."""
+    """End the session of a refresh token. Ending it again changes nothing."""
     GetUser: _aio.UnaryUnaryMultiCallable[_identity_pb2.GetUserRequest, _identity_pb2.GetUserResponse]  # type: ignore[assignment]
-    """Read a user: oneself, or anybody for an admin."""
+    """Read a user. Users may read themselves, admins all users."""
     FindUser: _aio.UnaryUnaryMultiCallable[_identity_pb2.FindUserRequest, _identity_pb2.FindUserResponse]  # type: ignore[assignment]
-    """Find a user by e-mail. Role: admin."""
+    """Find a user by e-mail address. Role: admin."""
     SetRoles: _aio.UnaryUnaryMultiCallable[_identity_pb2.SetRolesRequest, _identity_pb2.SetRolesResponse]  # type: ignore[assignment]
     """Set a user's roles. Role: admin."""
     GetJwks: _aio.UnaryUnaryMultiCallable[_identity_pb2.GetJwksRequest, _identity_pb2.GetJwksResponse]  # type: ignore[assignment]
@@ -87,7 +87,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_pb2.RegisterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.RegisterResponse, _abc.Awaitable[_identity_pb2.RegisterResponse]]:
-        """Open an account with the role "user"."""
+        """Create an account with the role "user"."""
 
     @_abc_1.abstractmethod
     def Login(
@@ -95,7 +95,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_pb2.LoginRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.LoginResponse, _abc.Awaitable[_identity_pb2.LoginResponse]]:
-        """Trade e-mail and password for tokens."""
+        """Log in with e-mail address and password."""
 
     @_abc_1.abstractmethod
     def Refresh(
@@ -103,7 +103,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_pb2.RefreshRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.RefreshResponse, _abc.Awaitable[_identity_pb2.RefreshResponse]]:
-        """Trade a refresh token for new tokens; the old refresh token stops working."""
+        """Exchange a refresh token for new tokens; the old refresh token becomes invalid."""
 
     @_abc_1.abstractmethod
     def Logout(
@@ -111,7 +111,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_pb2.LogoutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.LogoutResponse, _abc.Awaitable[_identity_pb2.LogoutResponse]]:
-        """End the session of a refresh token. Ending it twice changes nothing."""
+        """End the session of a refresh token. Ending it again changes nothing."""
 
     @_abc_1.abstractmethod
     def GetUser(
@@ -119,7 +119,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_pb2.GetUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.GetUserResponse, _abc.Awaitable[_identity_pb2.GetUserResponse]]:
-        """Read a user: oneself, or anybody for an admin."""
+        """Read a user. Users may read themselves, admins all users."""
 
     @_abc_1.abstractmethod
     def FindUser(
@@ -127,7 +127,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_pb2.FindUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.FindUserResponse, _abc.Awaitable[_identity_pb2.FindUserResponse]]:
-        """Find a user by e-mail. Role: admin."""
+        """Find a user by e-mail address. Role: admin."""
 
     @_abc_1.abstractmethod
     def SetRoles(

@@ -1,24 +1,24 @@
-"""Users in PostgreSQL, with their events in the outbox of the same transaction."""
+"""Users in PostgreSQL. A change and its outbox row are committed together."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 import asyncpg
+from google.protobuf.timestamp_pb2 import Timestamp
 from goticket.identity.v1 import events_pb2
+from goticket_contracts.event_types import USER_REGISTERED
 from goticket_platform.messaging.outbox import Outbox, OutboxMessage, OutboxNotifier
 from goticket_platform.postgres import load_queries
 
 from identity.application.ports import Credentials, LockedUsers
 from identity.domain.user import Role, User, UserRegistered
-from identity.wire import role_names, user_message
 
 QUERIES = load_queries("identity.adapters")
 SCHEMA = "identity"
-USER_REGISTERED = "goticket.identity.user.registered.v1"
 
 
-class PostgresUsers:
+class PostgresUserRepository:
     """Users in the table identity.users."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
@@ -27,38 +27,34 @@ class PostgresUsers:
         self._notifier = OutboxNotifier(pool, SCHEMA)
 
     async def get(self, user_id: UUID) -> User | None:
-        """Read a user."""
+        """Return the user, or None."""
         row = await self._pool.fetchrow(QUERIES["get_user"], user_id)
-        return _user(row) if row else None
+        return _user_from_row(row) if row else None
 
     async def find(self, email: str) -> Credentials | None:
-        """Read a user and the password hash by lower-case address."""
+        """Return the user with this lower-case address and the password hash, or None."""
         row = await self._pool.fetchrow(QUERIES["find_user"], email)
-        return Credentials(_user(row), row["password_hash"]) if row else None
+        return Credentials(_user_from_row(row), row["password_hash"]) if row else None
 
     @asynccontextmanager
-    async def change(self) -> AsyncIterator["_Changes"]:
+    async def transaction(self) -> AsyncIterator["_UserTransaction"]:
         """Open a transaction; it commits at the end of the block, then wakes the relay."""
         async with self._pool.acquire() as connection, connection.transaction():
-            changes = _Changes(connection, self._outbox)
-            yield changes
-        if changes.recorded:
+            transaction = _UserTransaction(connection, self._outbox)
+            yield transaction
+        if transaction.has_messages:
             self._notifier.wake()
 
     async def close(self) -> None:
-        """Let the wake-up of the relay in flight finish; call it before the pool closes."""
+        """Finish the notification of the relay that is in flight, before the pool closes."""
         await self._notifier.close()
 
 
-class _Changes:
-    def __init__(
-        self,
-        connection: asyncpg.pool.PoolConnectionProxy,
-        outbox: Outbox,
-    ) -> None:
+class _UserTransaction:
+    def __init__(self, connection: asyncpg.pool.PoolConnectionProxy, outbox: Outbox) -> None:
         self._connection = connection
         self._outbox = outbox
-        self.recorded = False
+        self.has_messages = False
 
     async def add(self, user: User, password_hash: str) -> bool:
         added = await self._connection.fetchval(
@@ -67,7 +63,7 @@ class _Changes:
             user.email,
             user.name,
             password_hash,
-            role_names(user),
+            user.role_names,
             user.created_at,
             user.version,
         )
@@ -75,7 +71,7 @@ class _Changes:
 
     async def lock(self, user_id: UUID) -> LockedUsers:
         rows = await self._connection.fetch(QUERIES["lock_user_and_admins"], user_id)
-        locked = {user.id: user for user in map(_user, rows)}
+        locked = {user.id: user for user in map(_user_from_row, rows)}
         return LockedUsers(
             user=locked.get(user_id),
             admins=frozenset(user.id for user in locked.values() if user.is_admin),
@@ -83,27 +79,29 @@ class _Changes:
 
     async def save_roles(self, user: User) -> None:
         await self._connection.execute(
-            QUERIES["save_roles"], user.id, role_names(user), user.version
+            QUERIES["save_roles"], user.id, user.role_names, user.version
         )
 
     async def record(self, event: UserRegistered) -> None:
-        await self._outbox.append(
-            self._connection,
-            [
-                OutboxMessage(
-                    type=USER_REGISTERED,
-                    aggregate_id=event.user.id,
-                    aggregate_version=event.user.version,
-                    partition_id=event.user.id,
-                    payload=events_pb2.UserRegistered(user=user_message(event.user)),
-                    occurred_at=event.occurred_at,
-                )
-            ],
-        )
-        self.recorded = True
+        await self._outbox.append(self._connection, [_outbox_message(event)])
+        self.has_messages = True
 
 
-def _user(row: asyncpg.Record) -> User:
+def _outbox_message(event: UserRegistered) -> OutboxMessage:
+    user = event.user
+    registered_at = Timestamp()
+    registered_at.FromDatetime(event.occurred_at)
+    return OutboxMessage(
+        type=USER_REGISTERED,
+        aggregate_id=user.id,
+        aggregate_version=user.version,
+        partition_id=user.id,
+        payload=events_pb2.UserRegistered(user_id=str(user.id), registered_at=registered_at),
+        occurred_at=event.occurred_at,
+    )
+
+
+def _user_from_row(row: asyncpg.Record) -> User:
     return User(
         id=row["id"],
         email=row["email"],

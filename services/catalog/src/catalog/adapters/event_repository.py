@@ -1,35 +1,28 @@
-"""Events in PostgreSQL; every change commits together with its outbox row."""
+"""Events in PostgreSQL. A change and its outbox row are committed together."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
-from goticket.catalog.v1 import events_pb2
-from goticket_platform.messaging.outbox import Outbox, OutboxMessage, OutboxNotifier
+from goticket_platform.messaging.outbox import Outbox, OutboxNotifier
 from goticket_platform.postgres import load_queries
 
-from catalog.adapters.event_pages import next_cursor, page_statement
-from catalog.adapters.event_rows import event_of
+from catalog.adapters.event_messages import outbox_message
+from catalog.adapters.event_page_statement import build_page_statement, next_cursor
+from catalog.adapters.event_rows import event_from_row
 from catalog.application.ports import EventPage
 from catalog.domain.errors import StaleVersion
-from catalog.domain.event import Event, EventCancelled, EventChange, EventPublished, EventUpdated
-from catalog.domain.listing import EventListing
-from catalog.wire import event_to_proto
+from catalog.domain.event import Event, EventChange
+from catalog.domain.list_events import EventPageRequest
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 QUERIES = load_queries("catalog.adapters")
 
-_ANNOUNCEMENTS = {
-    EventPublished: ("goticket.catalog.event.published.v1", events_pb2.EventPublished),
-    EventUpdated: ("goticket.catalog.event.updated.v1", events_pb2.EventUpdated),
-    EventCancelled: ("goticket.catalog.event.cancelled.v1", events_pb2.EventCancelled),
-}
 
-
-class PostgresEvents:
+class PostgresEventRepository:
     """The events of the catalog schema."""
 
     def __init__(self, pool: asyncpg.Pool, outbox: Outbox, notifier: OutboxNotifier) -> None:
@@ -43,40 +36,40 @@ class PostgresEvents:
         return found[0] if found else None
 
     async def get_many(self, event_ids: Sequence[UUID]) -> list[Event]:
-        """Return those of the events that exist, in no particular order."""
+        """Return the events that exist, in no particular order."""
         rows = await self._pool.fetch(QUERIES["get_events"], event_ids)
-        return [event_of(row) for row in rows]
+        return [event_from_row(row) for row in rows]
 
-    async def page(self, listing: EventListing) -> EventPage:
+    async def get_page(self, request: EventPageRequest) -> EventPage:
         """Return one page.
 
         Raises:
-            InvalidQuery: the cursor is not one of this list.
+            InvalidQuery: the cursor does not belong to this list.
         """
-        sql, values = page_statement(QUERIES["page_of_events"], listing)
-        rows = await self._pool.fetch(sql, *values)
-        events = tuple(event_of(row) for row in rows[: listing.limit])
-        if len(rows) <= listing.limit:
+        sql, parameters = build_page_statement(QUERIES["list_events"], request)
+        rows = await self._pool.fetch(sql, *parameters)
+        events = tuple(event_from_row(row) for row in rows[: request.limit])
+        if len(rows) <= request.limit:
             return EventPage(events)
-        last_score = rows[listing.limit - 1]["score"]
-        return EventPage(events, next_cursor(listing, events[-1], last_score))
+        last_score = rows[request.limit - 1]["score"]
+        return EventPage(events, next_cursor(request, events[-1], last_score))
 
     async def save(self, change: EventChange) -> None:
-        """Store what happened and announce it, both or neither.
+        """Store a change together with its integration event, both or neither.
 
         Raises:
-            StaleVersion: the stored version is not the one just before the change's.
+            StaleVersion: the stored version is not the one before the change's.
         """
         async with self._pool.acquire() as connection, connection.transaction():
             await _write(connection, change.event)
-            await self._outbox.append(connection, [_announcement(change)])
-        # After the commit: a NOTIFY inside would make all commits of the database queue up.
+            await self._outbox.append(connection, [outbox_message(change)])
+        # After the commit: a NOTIFY inside would serialize all commits of the database.
         self._notifier.wake()
 
 
 async def _write(connection: "PoolConnectionProxy[asyncpg.Record]", event: Event) -> None:
     details, ticket_types = event.details, event.ticket_types
-    fields = (
+    values = (
         details.name,
         details.description,
         details.location,
@@ -92,14 +85,10 @@ async def _write(connection: "PoolConnectionProxy[asyncpg.Record]", event: Event
     )
     if event.version == 1:
         await connection.execute(
-            QUERIES["insert_event"],
-            event.id,
-            event.organizer_id,
-            *fields,
-            event.created_at,
+            QUERIES["insert_event"], event.id, event.organizer_id, *values, event.created_at
         )
     else:
-        updated = await connection.fetchval(QUERIES["update_event"], event.id, *fields)
+        updated = await connection.fetchval(QUERIES["update_event"], event.id, *values)
         if updated is None:
             raise StaleVersion
         await connection.execute(QUERIES["delete_ticket_types"], event.id)
@@ -112,17 +101,4 @@ async def _write(connection: "PoolConnectionProxy[asyncpg.Record]", event: Event
         [ticket_type.capacity for ticket_type in ticket_types],
         [ticket_type.max_per_booking for ticket_type in ticket_types],
         [ticket_type.max_per_buyer for ticket_type in ticket_types],
-    )
-
-
-def _announcement(change: EventChange) -> OutboxMessage:
-    type_, message = _ANNOUNCEMENTS[type(change)]
-    event = change.event
-    return OutboxMessage(
-        type=type_,
-        aggregate_id=event.id,
-        aggregate_version=event.version,
-        partition_id=event.id,
-        payload=message(event=event_to_proto(event)),
-        occurred_at=event.updated_at,
     )

@@ -1,4 +1,4 @@
-"""Access tokens: JWTs signed with Ed25519 (RFC 8037), and the keys that verify them."""
+"""Issues access tokens: JWTs signed with Ed25519 (RFC 8037). Publishes the verifying keys."""
 
 import base64
 import hashlib
@@ -11,11 +11,10 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from identity.domain.user import User
-from identity.wire import role_names
 
 
-class Ed25519AccessTokens:
-    """Tokens signed by one key; retired keys still verify what they signed."""
+class Ed25519AccessTokenIssuer:
+    """Signs with one key; publishes it and the retired keys, whose tokens are still valid."""
 
     def __init__(
         self,
@@ -35,14 +34,14 @@ class Ed25519AccessTokens:
         self._audience = audience
         self._lifetime = lifetime
         self._new_id = new_id
-        # dict: a key listed twice, or retired and in use again, is published once
+        # dict: a key that is listed twice, or retired and used again, is published once.
         self._jwks_json = json.dumps(
             {"keys": [_jwk(key) for key in dict.fromkeys([public, *retired])]}
         )
 
     @property
     def lifetime(self) -> timedelta:
-        """How long a token is good for."""
+        """How long a token is valid."""
         return self._lifetime
 
     @property
@@ -51,7 +50,7 @@ class Ed25519AccessTokens:
         return self._jwks_json
 
     def issue(self, user: User, now: datetime) -> str:
-        """Sign a token that begins `now`."""
+        """Sign a token that is valid from `now`."""
         issued_at = int(now.timestamp())
         claims = {
             "iss": self._issuer,
@@ -62,13 +61,13 @@ class Ed25519AccessTokens:
             "jti": str(self._new_id()),
             "email": user.email,
             "name": user.name,
-            "roles": role_names(user),
+            "roles": user.role_names,
         }
         return jwt.encode(claims, self._key, algorithm="EdDSA", headers={"kid": self._key_id})
 
 
 def key_id(public: bytes) -> str:
-    """Name a raw public key: the first 16 hex digits of its SHA-256."""
+    """Return the id of a raw public key: the first 16 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(public).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Access tokens, verified by the published keys as a stranger would."""
+"""Access tokens, verified with the published keys."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from identity.adapters.access_tokens import Ed25519AccessTokens, key_id
+from identity.adapters.access_token_issuer import Ed25519AccessTokenIssuer, key_id
 from identity.domain.user import Role, User
 
 SEED = bytes(range(32))
@@ -22,8 +22,8 @@ USER = User(
 )
 
 
-def access_tokens(seed: bytes = SEED, retired: tuple[bytes, ...] = ()) -> Ed25519AccessTokens:
-    return Ed25519AccessTokens(
+def access_tokens(seed: bytes = SEED, retired: tuple[bytes, ...] = ()) -> Ed25519AccessTokenIssuer:
+    return Ed25519AccessTokenIssuer(
         seed=seed,
         retired=retired,
         issuer="https://goticket.example",
@@ -59,14 +59,14 @@ def test_a_token_verifies_against_the_published_keys() -> None:
     assert claims["jti"] != verify(tokens.issue(USER, now), tokens.jwks_json)["jti"]
 
 
-def test_a_token_ends() -> None:
+def test_a_token_expires() -> None:
     tokens = access_tokens()
     token = tokens.issue(USER, datetime.now(UTC) - timedelta(minutes=16))
     with pytest.raises(jwt.ExpiredSignatureError):
         verify(token, tokens.jwks_json)
 
 
-def test_a_token_changed_anywhere_is_refused() -> None:
+def test_a_token_with_changed_claims_is_rejected() -> None:
     tokens = access_tokens()
     header, claims, signature = tokens.issue(USER, datetime.now(UTC)).split(".")
     forged = json.loads(base64.urlsafe_b64decode(claims + "=="))
@@ -82,7 +82,7 @@ def test_tokens_of_a_retired_key_still_verify() -> None:
     assert verify(old.issue(USER, datetime.now(UTC)), new.jwks_json)["sub"] == str(USER.id)
 
 
-def test_the_keys_are_public_named_and_listed_once() -> None:
+def test_the_published_keys_have_ids_and_are_listed_once() -> None:
     tokens = access_tokens(seed=bytes(32), retired=(RETIRED, RETIRED))
     (key,) = json.loads(tokens.jwks_json)["keys"]
     assert key.keys() == {"kty", "crv", "x", "kid", "use", "alg"}

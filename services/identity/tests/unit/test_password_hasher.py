@@ -1,21 +1,21 @@
-"""bcrypt at the lowest cost: the same code, in milliseconds."""
+"""Password hashing with bcrypt at the lowest cost, which takes milliseconds."""
 
 import asyncio
 from collections.abc import Iterator
 
 import pytest
-from identity.adapters.passwords import WAITING_PER_CORE, BcryptPasswords
+from identity.adapters.password_hasher import QUEUE_PER_CORE, BcryptPasswordHasher
 from identity.domain.errors import Busy
 
 
 @pytest.fixture
-def passwords() -> Iterator[BcryptPasswords]:
-    hasher = BcryptPasswords(cost=4, cores=1)
+def passwords() -> Iterator[BcryptPasswordHasher]:
+    hasher = BcryptPasswordHasher(cost=4, cores=1)
     yield hasher
     hasher.close()
 
 
-async def test_a_password_matches_its_own_hash_alone(passwords: BcryptPasswords) -> None:
+async def test_a_password_matches_only_its_own_hash(passwords: BcryptPasswordHasher) -> None:
     stored = await passwords.hash("difference engine")
     assert stored.startswith("$2b$04$")
     assert await passwords.matches("difference engine", stored)
@@ -23,12 +23,12 @@ async def test_a_password_matches_its_own_hash_alone(passwords: BcryptPasswords)
     assert stored != await passwords.hash("difference engine")
 
 
-async def test_nobodys_hash_never_matches(passwords: BcryptPasswords) -> None:
+async def test_a_missing_hash_never_matches(passwords: BcryptPasswordHasher) -> None:
     assert not await passwords.matches("difference engine", None)
 
 
-async def test_a_password_longer_than_bcrypt_reads_does_not_match_its_beginning(
-    passwords: BcryptPasswords,
+async def test_a_password_over_72_bytes_does_not_match_its_first_72_bytes(
+    passwords: BcryptPasswordHasher,
 ) -> None:
     stored = await passwords.hash("x" * 72)
     assert await passwords.matches("x" * 72, stored)
@@ -37,22 +37,21 @@ async def test_a_password_longer_than_bcrypt_reads_does_not_match_its_beginning(
     assert not await passwords.matches("", stored)
 
 
-async def test_a_full_line_turns_the_next_away_and_empties_again(
-    passwords: BcryptPasswords,
+async def test_a_full_queue_rejects_passwords_until_it_is_shorter(
+    passwords: BcryptPasswordHasher,
 ) -> None:
-    places = 1 + WAITING_PER_CORE
+    capacity = 1 + QUEUE_PER_CORE
     results = await asyncio.gather(
-        *(passwords.hash("difference engine") for _ in range(places + 5)), return_exceptions=True
+        *(passwords.hash("difference engine") for _ in range(capacity + 5)), return_exceptions=True
     )
-    refused = [result for result in results if isinstance(result, Busy)]
-    assert len(refused) == 5
+    rejected = [result for result in results if isinstance(result, Busy)]
+    assert len(rejected) == 5
     assert await passwords.hash("difference engine")
 
 
-async def test_whoever_goes_away_leaves_the_line(passwords: BcryptPasswords) -> None:
+async def test_a_cancelled_caller_leaves_the_queue(passwords: BcryptPasswordHasher) -> None:
     waiting = [
-        asyncio.create_task(passwords.hash("difference engine"))
-        for _ in range(1 + WAITING_PER_CORE)
+        asyncio.create_task(passwords.hash("difference engine")) for _ in range(1 + QUEUE_PER_CORE)
     ]
     await asyncio.sleep(0)
     for task in waiting:

@@ -1,4 +1,4 @@
-"""Users in a real PostgreSQL: races that the database has to settle."""
+"""Users in a real PostgreSQL: concurrent changes, outbox rows and indexes."""
 
 import asyncio
 import json
@@ -9,23 +9,24 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 import pytest_asyncio
+from goticket_kernel.actor import Actor
+from goticket_kernel.errors import Forbidden
 from goticket_platform.postgres import open_pool
 from goticket_testing.databases import DatabaseFactory
-from identity.adapters.passwords import BcryptPasswords
-from identity.adapters.users import QUERIES, PostgresUsers
+from identity.adapters.password_hasher import BcryptPasswordHasher
+from identity.adapters.user_repository import QUERIES, PostgresUserRepository
 from identity.application.create_first_admin import create_first_admin
 from identity.application.register import register
 from identity.application.set_roles import set_roles
-from identity.domain.actor import Actor
-from identity.domain.errors import EmailTaken, Forbidden, LastAdmin
-from identity.domain.user import Role, User, open_account
+from identity.domain.errors import EmailTaken, LastAdmin
+from identity.domain.user import Role, User, register_user
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 WORKERS = 40
 
 
-class QuickPasswords:
-    """Hashes nothing: these tests are about rows."""
+class FakePasswordHasher:
+    """Does not hash, because these tests are about rows."""
 
     async def hash(self, password: str) -> str:
         return f"hash of {len(password)} characters"
@@ -38,25 +39,25 @@ class QuickPasswords:
 async def pool(database: DatabaseFactory) -> AsyncIterator[asyncpg.Pool]:
     opened = await open_pool(
         await database("identity"), min_size=10
-    )  # connected: a race needs no warm-up
+    )  # open connections, so that concurrent calls begin together
     yield opened
     await opened.close()
 
 
 @pytest_asyncio.fixture
-async def users(pool: asyncpg.Pool) -> AsyncIterator[PostgresUsers]:
-    repository = PostgresUsers(pool)
+async def users(pool: asyncpg.Pool) -> AsyncIterator[PostgresUserRepository]:
+    repository = PostgresUserRepository(pool)
     yield repository
     await repository.close()
 
 
-def now() -> datetime:
+def clock() -> datetime:
     return NOW
 
 
-async def add(users: PostgresUsers, *roles: Role) -> User:
+async def add(users: PostgresUserRepository, *roles: Role) -> User:
     user_id = uuid4()
-    opened = open_account(
+    registered = register_user(
         user_id=user_id,
         email=f"{user_id}@goticket.example",
         password="difference engine",
@@ -64,13 +65,15 @@ async def add(users: PostgresUsers, *roles: Role) -> User:
         now=NOW,
         roles=roles,
     )
-    async with users.change() as change:
-        assert await change.add(opened.user, "hash")
-        await change.record(opened)
-    return opened.user
+    async with users.transaction() as transaction:
+        assert await transaction.add(registered.user, "hash")
+        await transaction.record(registered)
+    return registered.user
 
 
-async def test_a_user_comes_back_as_stored(users: PostgresUsers, pool: asyncpg.Pool) -> None:
+async def test_a_stored_user_is_read_unchanged(
+    users: PostgresUserRepository, pool: asyncpg.Pool
+) -> None:
     user = await add(users, Role.ORGANIZER)
     assert await users.get(user.id) == user
     found = await users.find(user.email)
@@ -84,17 +87,15 @@ async def test_a_user_comes_back_as_stored(users: PostgresUsers, pool: asyncpg.P
     assert row["type"] == "goticket.identity.user.registered.v1"
     assert row["aggregate_id"] == row["partition_id"] == user.id
     assert row["occurred_at"] == NOW
-    assert json.loads(row["payload"])["user"] == {
-        "id": str(user.id),
-        "email": user.email,
-        "name": user.name,
-        "roles": ["user", "organizer"],
-        "createdAt": "2030-01-01T00:00:00Z",
+    # Only ids and times: no personal data.
+    assert json.loads(row["payload"]) == {
+        "userId": str(user.id),
+        "registeredAt": "2030-01-01T00:00:00Z",
     }
 
 
-async def test_one_of_many_wins_an_address_and_only_its_event_is_recorded(
-    users: PostgresUsers, pool: asyncpg.Pool
+async def test_one_of_many_concurrent_registrations_of_an_address_succeeds(
+    users: PostgresUserRepository, pool: asyncpg.Pool
 ) -> None:
     barrier = asyncio.Barrier(WORKERS)
 
@@ -106,25 +107,25 @@ async def test_one_of_many_wins_an_address_and_only_its_event_is_recorded(
             "difference engine",
             f"Ada {number}",
             users=users,
-            passwords=QuickPasswords(),
-            now=now,
+            passwords=FakePasswordHasher(),
+            clock=clock,
             new_id=uuid4,
         )
 
     results = await asyncio.gather(
         *(try_to_register(number) for number in range(WORKERS)), return_exceptions=True
     )
-    winners = [result for result in results if isinstance(result, User)]
-    assert len(winners) == 1
+    registered_users = [result for result in results if isinstance(result, User)]
+    assert len(registered_users) == 1
     assert sum(isinstance(result, EmailTaken) for result in results) == WORKERS - 1
     assert await pool.fetchval("SELECT count(*) FROM identity.users") == 1
     assert [row["aggregate_id"] for row in await pool.fetch("SELECT * FROM identity.outbox")] == [
-        winners[0].id
+        registered_users[0].id
     ]
 
 
-async def test_replicas_that_start_together_create_one_first_admin(
-    users: PostgresUsers, pool: asyncpg.Pool
+async def test_replicas_that_start_at_the_same_time_create_one_first_admin(
+    users: PostgresUserRepository, pool: asyncpg.Pool
 ) -> None:
     barrier = asyncio.Barrier(8)
 
@@ -134,8 +135,8 @@ async def test_replicas_that_start_together_create_one_first_admin(
             "admin@goticket.example",
             "difference engine",
             users=users,
-            passwords=QuickPasswords(),
-            now=now,
+            passwords=FakePasswordHasher(),
+            clock=clock,
             new_id=uuid4,
         )
 
@@ -144,8 +145,8 @@ async def test_replicas_that_start_together_create_one_first_admin(
     assert await pool.fetchval("SELECT count(*) FROM identity.outbox") == 1
 
 
-async def test_admins_who_demote_each_other_at_once_leave_one(
-    users: PostgresUsers, pool: asyncpg.Pool
+async def test_admins_who_demote_each_other_concurrently_leave_one_admin(
+    users: PostgresUserRepository, pool: asyncpg.Pool
 ) -> None:
     admins = [await add(users, Role.ADMIN) for _ in range(8)]
     barrier = asyncio.Barrier(len(admins))
@@ -159,13 +160,13 @@ async def test_admins_who_demote_each_other_at_once_leave_one(
         *(demote(actor, target.id) for actor, target in zip(admins, others, strict=True)),
         return_exceptions=True,
     )
-    refused = [result for result in results if not isinstance(result, User)]
-    assert all(isinstance(result, LastAdmin | Forbidden) for result in refused), refused
+    errors = [result for result in results if not isinstance(result, User)]
+    assert all(isinstance(result, LastAdmin | Forbidden) for result in errors), errors
     assert await _admin_count(pool) >= 1
 
 
-async def test_admins_who_all_resign_at_once_leave_one(
-    users: PostgresUsers, pool: asyncpg.Pool
+async def test_admins_who_resign_concurrently_leave_one_admin(
+    users: PostgresUserRepository, pool: asyncpg.Pool
 ) -> None:
     admins = [await add(users, Role.ADMIN) for _ in range(8)]
     barrier = asyncio.Barrier(len(admins))
@@ -179,7 +180,9 @@ async def test_admins_who_all_resign_at_once_leave_one(
     assert await _admin_count(pool) == 1
 
 
-async def test_every_query_has_an_index(users: PostgresUsers, pool: asyncpg.Pool) -> None:
+async def test_an_index_serves_every_query(
+    users: PostgresUserRepository, pool: asyncpg.Pool
+) -> None:
     await add(users, Role.ADMIN)
     user_id = uuid4()
     expected: list[tuple[str, object, set[str]]] = [
@@ -188,7 +191,7 @@ async def test_every_query_has_an_index(users: PostgresUsers, pool: asyncpg.Pool
         ("lock_user_and_admins", user_id, {"users_pkey", "users_admin_idx"}),
     ]
     async with pool.acquire() as connection, connection.transaction():
-        # The table is tiny; what counts is that an index can serve the query at all.
+        # The planner would scan this small table. The test is whether an index can serve it.
         await connection.execute("SET LOCAL enable_seqscan = off")
         for name, argument, indexes in expected:
             rows = await connection.fetch(f"EXPLAIN {QUERIES[name]}", argument)
@@ -200,16 +203,16 @@ async def test_every_query_has_an_index(users: PostgresUsers, pool: asyncpg.Pool
 @pytest.mark.parametrize(
     ("column", "value"), [("email", ""), ("name", "x" * 201), ("roles", ["user", "root"])]
 )
-async def test_the_table_itself_refuses_what_the_domain_would(
-    users: PostgresUsers, pool: asyncpg.Pool, column: str, value: object
+async def test_the_table_rejects_values_that_the_domain_rejects(
+    users: PostgresUserRepository, pool: asyncpg.Pool, column: str, value: object
 ) -> None:
     user = await add(users)
     with pytest.raises(asyncpg.CheckViolationError):
-        await pool.execute(f"UPDATE identity.users SET {column} = $2 WHERE id = $1", user.id, value)  # noqa: S608 - the test's own column
+        await pool.execute(f"UPDATE identity.users SET {column} = $2 WHERE id = $1", user.id, value)  # noqa: S608 - a column named by the test
 
 
-async def test_bcrypt_at_its_real_cost_takes_a_password_and_no_other() -> None:
-    passwords = BcryptPasswords(cost=12)
+async def test_bcrypt_at_its_default_cost_accepts_only_the_right_password() -> None:
+    passwords = BcryptPasswordHasher(cost=12)
     stored = await passwords.hash("difference engine")
     assert stored.startswith("$2b$12$")
     assert await passwords.matches("difference engine", stored)

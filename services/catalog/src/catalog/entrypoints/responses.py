@@ -1,4 +1,4 @@
-"""An event as protobuf, for answers and for integration events alike."""
+"""Maps events to protobuf messages of the RPC."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ STATUSES = {
 
 
 def event_to_proto(event: Event) -> pb.Event:
-    """Write an event as it is."""
+    """Map an event."""
     details = event.details
     return pb.Event(
         id=str(event.id),
