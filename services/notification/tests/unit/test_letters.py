@@ -11,7 +11,7 @@ import pypdfium2
 import pytest
 import zxingcpp
 from goticket_documents.money import Money
-from goticket_documents.sanitize import plain
+from goticket_documents.sanitize import sanitize_text
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from notification.bookings import Booking, Kind, Notice
@@ -199,7 +199,7 @@ def test_a_buyer_without_a_name_is_greeted_all_the_same(make_booking: MakeBookin
 def test_no_name_can_add_or_break_a_header(
     make_booking: MakeBooking, name: str, buyer: str
 ) -> None:
-    booking = make_booking(name=plain(name), buyer=plain(buyer), tickets=1)
+    booking = make_booking(name=sanitize_text(name), buyer=sanitize_text(buyer), tickets=1)
 
     message = parsed(letter_about(booking, Kind.EXPIRY))
 

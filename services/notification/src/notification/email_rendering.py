@@ -1,4 +1,4 @@
-"""Composes the letters: multipart text and HTML, tickets and a calendar entry attached."""
+"""Renders e-mails: text and HTML, with tickets and a calendar entry attached."""
 
 import re
 from dataclasses import dataclass
@@ -13,10 +13,11 @@ from goticket_documents.money import price_text
 from goticket_documents.ticket_model import PrintableTicket
 from goticket_documents.ticket_pdf import render_ticket
 from goticket_documents.times import clock_span_text, date_text, zone_text
+from goticket_platform.messaging.consumer import NonRetryableError
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from notification import mime
-from notification.bookings import Booking, Kind, Notice, Ticket
+from notification.bookings import Booking, Notification, NotificationKind, Ticket
 from notification.calendar_file import calendar_method, render_calendar
 
 _TEMPLATES = Environment(
@@ -34,27 +35,27 @@ _DOT_ATOM = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*", r
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*", re.IGNORECASE | re.ASCII)
 
 _SUBJECTS = {
-    Kind.TICKETS: "Your tickets for {}",
-    Kind.CANCELLATION: "Cancelled: your booking for {}",
-    Kind.EXPIRY: "Your reservation for {} has run out",
+    NotificationKind.TICKETS: "Your tickets for {}",
+    NotificationKind.CANCELLATION: "Cancelled: your booking for {}",
+    NotificationKind.EXPIRY: "Your reservation for {} has expired",
 }
 
 
-class Unaddressable(Exception):
-    """The buyer's address is not one that mail can be sent to."""
+class InvalidRecipient(NonRetryableError):
+    """The buyer's e-mail address is malformed."""
 
 
 @dataclass(frozen=True)
-class Letterhead:
-    """What every letter has in common: who sends it and where the shop is."""
+class SenderProfile:
+    """The sender and the shop's URL, the same in all e-mails."""
 
     sender: Address
     public_url: str
 
 
 @dataclass(frozen=True)
-class Letter:
-    """A letter ready to be handed to a mail server: envelope and content."""
+class Email:
+    """A rendered e-mail: SMTP envelope and content."""
 
     sender: str
     recipient: str
@@ -63,53 +64,55 @@ class Letter:
 
     @property
     def international(self) -> bool:
-        """Whether the server must speak SMTPUTF8 (RFC 6531) for this recipient."""
+        """Whether the recipient needs a server with SMTPUTF8 (RFC 6531)."""
         return not self.recipient.isascii()
 
 
-def smtp_message_id(letterhead: Letterhead, message_id: UUID) -> str:
-    """The same for every attempt to tell one event, so that a repeat is recognised."""
-    return f"<{message_id}@{letterhead.sender.domain}>"
+def smtp_message_id(profile: SenderProfile, message_id: UUID) -> str:
+    """Return the Message-ID, the same in every attempt, so that a repeat is recognised."""
+    return f"<{message_id}@{profile.sender.domain}>"
 
 
-def compose(letterhead: Letterhead, notice: Notice, message_id: UUID, now: datetime) -> Letter:
-    """The whole letter. Takes milliseconds a ticket: keep it off the event loop.
+def render_email(
+    profile: SenderProfile, notification: Notification, message_id: UUID, now: datetime
+) -> Email:
+    """Return the e-mail. It takes about a millisecond per ticket.
 
     Raises:
-        Unaddressable: the buyer's address is malformed.
+        InvalidRecipient: the buyer's address is malformed.
     """
-    booking = notice.booking
+    booking = notification.booking
     recipient = _address(booking.buyer_name, booking.buyer_email)
     policy = SMTP if recipient.addr_spec.isascii() else SMTPUTF8
     headers = (
-        mime.address("From", letterhead.sender, policy),
+        mime.address("From", profile.sender, policy),
         mime.address("To", recipient, policy),
-        mime.text("Subject", _SUBJECTS[notice.kind].format(booking.event.name), policy),
+        mime.text("Subject", _SUBJECTS[notification.kind].format(booking.event.name), policy),
         mime.known("Date", format_datetime(now)),
-        mime.known("Message-ID", smtp_message_id(letterhead, message_id)),
-        # RFC 3834: keeps out-of-office replies away.
+        mime.known("Message-ID", smtp_message_id(profile, message_id)),
+        # RFC 3834: suppresses automatic replies.
         mime.known("Auto-Submitted", "auto-generated"),
     )
-    words = _words(letterhead, notice)
+    context = _template_context(profile, notification)
     body = mime.alternative(
         *(
             mime.text_part(
-                subtype, _TEMPLATES.get_template(f"{notice.kind}.{kind}.j2").render(words)
+                subtype, _TEMPLATES.get_template(f"{notification.kind}.{kind}.j2").render(context)
             )
             for kind, subtype in (("txt", "plain"), ("html", "html"))
         )
     )
-    files = _attachments(letterhead, notice, now)
-    return Letter(
-        sender=letterhead.sender.addr_spec,
+    files = _attachments(profile, notification, now)
+    return Email(
+        sender=profile.sender.addr_spec,
         recipient=recipient.addr_spec,
-        smtp_message_id=smtp_message_id(letterhead, message_id),
+        smtp_message_id=smtp_message_id(profile, message_id),
         content=mime.message(headers, mime.mixed(body, *files) if files else body),
     )
 
 
 def ticket_file_name(number: int) -> str:
-    """What the attachment with that ticket is called."""
+    """Return the file name of the attachment with that ticket."""
     return f"ticket-{number}.pdf"
 
 
@@ -125,22 +128,22 @@ def _address(name: str, address: str) -> Address:
         if local.isascii():
             return Address(display_name=name, addr_spec=f"{local}@{ascii_domain}")
     except (ValueError, IndexError, MessageError) as error:
-        raise Unaddressable("the address is malformed") from error
+        raise InvalidRecipient("the address is malformed") from error
     # The library's parser knows no RFC 6531; quoted forms are not worth writing one.
     if not local.isprintable() or set(local) & set(' "(),:;<>@[\\]') or not ascii_domain:
-        raise Unaddressable("the address is malformed")
+        raise InvalidRecipient("the address is malformed")
     return Address(display_name=name, username=local, domain=ascii_domain)
 
 
-def _attachments(letterhead: Letterhead, notice: Notice, now: datetime) -> list[bytes]:
+def _attachments(profile: SenderProfile, notification: Notification, now: datetime) -> list[bytes]:
     files = []
-    if notice.kind is Kind.TICKETS:
-        for ticket in notice.booking.tickets:
-            pdf = render_ticket(_printable(notice.booking, ticket), now)
+    if notification.kind is NotificationKind.TICKETS:
+        for ticket in notification.booking.tickets:
+            pdf = render_ticket(_printable(notification.booking, ticket), now)
             files.append(mime.file_part("application/pdf", ticket_file_name(ticket.number), pdf))
-    if notice.kind is not Kind.EXPIRY:
-        method = calendar_method(notice.kind)
-        content = render_calendar(notice, letterhead.sender, now)
+    if notification.kind is not NotificationKind.EXPIRY:
+        method = calendar_method(notification.kind)
+        content = render_calendar(notification, profile.sender, now)
         kind = f'text/calendar; method="{method}"; charset="utf-8"'
         files.append(mime.file_part(kind, "event.ics", content))
     return files
@@ -163,12 +166,12 @@ def _printable(booking: Booking, ticket: Ticket) -> PrintableTicket:
     )
 
 
-def _words(letterhead: Letterhead, notice: Notice) -> dict[str, object]:
-    """Everything the templates print, already in words."""
-    booking: Booking = notice.booking
+def _template_context(profile: SenderProfile, notification: Notification) -> dict[str, object]:
+    """Return the variables of the templates, as text."""
+    booking: Booking = notification.booking
     event = booking.event
     return {
-        "public_url": letterhead.public_url,
+        "public_url": profile.public_url,
         "buyer": booking.buyer_name,
         "event": event.name,
         "place": event.place,
@@ -187,6 +190,6 @@ def _words(letterhead: Letterhead, notice: Notice) -> dict[str, object]:
         "total": price_text(booking.total),
         "ticket_count": len(booking.tickets),
         "reference": str(booking.id),
-        "reason": notice.reason,
+        "reason": notification.reason,
         "was_confirmed": booking.was_confirmed,
     }
