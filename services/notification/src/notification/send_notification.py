@@ -127,6 +127,4 @@ async def _complete(
 
 def _count(request: NotificationRequest, status: Status) -> None:
     EMAILS.labels(request.kind, status).inc()
-    logger.info(
-        "delivery", kind=request.kind, status=status, booking_id=str(request.booking_id)
-    )
+    logger.info("delivery", kind=request.kind, status=status, booking_id=str(request.booking_id))
