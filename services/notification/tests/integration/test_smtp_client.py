@@ -1,4 +1,4 @@
-"""Handing letters to a real SMTP server."""
+"""Sending e-mails to a real SMTP server."""
 
 import asyncio
 import ssl
@@ -11,28 +11,35 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from notification import mail_server as module
-from notification.letters import Letter
-from notification.mail_server import Account, MailServer, NotNow, Refused, Tls, Unavailable
+from notification import smtp_client as module
+from notification.email_rendering import Email
+from notification.smtp_client import (
+    EmailDeferred,
+    EmailRefused,
+    SmtpAccount,
+    SmtpMailer,
+    SmtpUnavailable,
+    Tls,
+)
 
-# What conftest.py provides; test folders are no packages to import from.
-MailExchange = Any
+# Defined in conftest.py; test folders are not packages to import from.
+ScriptedSmtpServer = Any
 
 CONTENT = b"From: a@shop.example\r\nTo: b@buyers.example\r\nMessage-ID: %s\r\n\r\nHello\r\n"
 
 
-def letter(number: int = 1, recipient: str = "b@buyers.example") -> Letter:
+def email(number: int = 1, recipient: str = "b@buyers.example") -> Email:
     identity = f"<{number}@shop.example>"
-    return Letter("a@shop.example", recipient, identity, CONTENT % identity.encode())
+    return Email("a@shop.example", recipient, identity, CONTENT % identity.encode())
 
 
-def plain_account(exchange: MailExchange) -> Account:
-    return Account(exchange.host, exchange.port, Tls.NONE)
+def unencrypted_account(smtp: ScriptedSmtpServer) -> SmtpAccount:
+    return SmtpAccount(smtp.host, smtp.port, Tls.NONE)
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
+    """A self-signed certificate for 127.0.0.1, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mx.example")])
     now = datetime.now(UTC)
@@ -72,154 +79,154 @@ def trusting(certificate: tuple[Path, Path]) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificate[0]))
 
 
-async def test_one_connection_carries_one_letter_after_another(exchange: MailExchange) -> None:
-    await exchange.start()
-    server = MailServer(plain_account(exchange))
+async def test_one_connection_is_reused_for_several_emails(smtp: ScriptedSmtpServer) -> None:
+    await smtp.start()
+    mailer = SmtpMailer(unencrypted_account(smtp))
 
     for number in range(5):
-        await server.send(letter(number))
-    await server.close()
+        await mailer.send(email(number))
+    await mailer.close()
 
-    assert exchange.message_ids == [f"<{number}@shop.example>" for number in range(5)]
-    assert exchange.connections == 1
+    assert smtp.message_ids == [f"<{number}@shop.example>" for number in range(5)]
+    assert smtp.connections == 1
 
 
-async def test_letters_at_the_same_time_share_a_bounded_number_of_connections(
-    exchange: MailExchange,
+async def test_concurrent_emails_share_a_bounded_number_of_connections(
+    smtp: ScriptedSmtpServer,
 ) -> None:
-    await exchange.start()
-    server = MailServer(plain_account(exchange), connections=3)
+    await smtp.start()
+    mailer = SmtpMailer(unencrypted_account(smtp), connections=3)
 
-    await asyncio.gather(*(server.send(letter(number)) for number in range(30)))
-    await server.close()
+    await asyncio.gather(*(mailer.send(email(number)) for number in range(30)))
+    await mailer.close()
 
-    assert len(set(exchange.message_ids)) == 30
-    assert exchange.connections <= 3
+    assert len(set(smtp.message_ids)) == 30
+    assert smtp.connections <= 3
 
 
-async def test_a_server_that_hung_up_in_between_is_called_again(exchange: MailExchange) -> None:
-    await exchange.start()
-    server = MailServer(plain_account(exchange))
-    await server.send(letter(1))
+async def test_a_connection_closed_by_the_server_is_replaced(smtp: ScriptedSmtpServer) -> None:
+    await smtp.start()
+    mailer = SmtpMailer(unencrypted_account(smtp))
+    await mailer.send(email(1))
 
-    exchange.stop()
-    await exchange.start()
+    smtp.stop()
+    await smtp.start()
     for number in (2, 3):
         try:
-            await server.send(letter(number))
-        except Unavailable:  # the hang-up had not arrived yet
-            await server.send(letter(number))
-    await server.close()
+            await mailer.send(email(number))
+        except SmtpUnavailable:  # the client had not noticed the closed connection yet
+            await mailer.send(email(number))
+    await mailer.close()
 
-    assert set(exchange.message_ids) == {f"<{number}@shop.example>" for number in (1, 2, 3)}
+    assert set(smtp.message_ids) == {f"<{number}@shop.example>" for number in (1, 2, 3)}
 
 
-async def test_a_connection_idle_for_long_is_asked_before_it_is_used(
-    exchange: MailExchange, monkeypatch: pytest.MonkeyPatch
+async def test_a_connection_idle_for_long_is_checked_before_it_is_used(
+    smtp: ScriptedSmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FRESH_SECONDS", 0.0)
-    await exchange.start()
-    server = MailServer(plain_account(exchange))
+    await smtp.start()
+    mailer = SmtpMailer(unencrypted_account(smtp))
 
-    await server.send(letter(1))
-    await server.send(letter(2))
-    exchange.hang_up()
-    await server.send(letter(3))
-    await server.close()
+    await mailer.send(email(1))
+    await mailer.send(email(2))
+    smtp.disconnect()
+    await mailer.send(email(3))
+    await mailer.close()
 
-    assert len(exchange.messages) == 3
-    assert exchange.connections == 2
+    assert len(smtp.messages) == 3
+    assert smtp.connections == 2
 
 
 @pytest.mark.parametrize(
-    ("step", "answer", "error"),
+    ("step", "reply", "error"),
     [
-        ("rcpt", "550 5.1.1 No such user", Refused),
-        ("rcpt", "450 4.2.1 Mailbox busy", NotNow),
-        ("data", "554 5.7.1 Looks like spam", Refused),
-        ("data", "452 4.3.1 Out of storage", NotNow),
+        ("rcpt", "550 5.1.1 No such user", EmailRefused),
+        ("rcpt", "450 4.2.1 Mailbox busy", EmailDeferred),
+        ("data", "554 5.7.1 Looks like spam", EmailRefused),
+        ("data", "452 4.3.1 Out of storage", EmailDeferred),
     ],
 )
-async def test_what_the_server_says_decides_whether_to_try_again(
-    exchange: MailExchange, step: str, answer: str, error: type[Exception]
+async def test_the_reply_code_decides_between_refused_and_deferred(
+    smtp: ScriptedSmtpServer, step: str, reply: str, error: type[Exception]
 ) -> None:
-    await exchange.start()
-    server = MailServer(plain_account(exchange))
-    getattr(exchange, step).append(answer)
+    await smtp.start()
+    mailer = SmtpMailer(unencrypted_account(smtp))
+    getattr(smtp, step).append(reply)
 
-    with pytest.raises(error, match=answer.split(maxsplit=2)[2]):
-        await server.send(letter(1))
-    await server.send(letter(2))
-    await server.close()
+    with pytest.raises(error, match=reply.split(maxsplit=2)[2]):
+        await mailer.send(email(1))
+    await mailer.send(email(2))
+    await mailer.close()
 
-    assert exchange.message_ids == ["<2@shop.example>"]
-    assert exchange.connections == 1, "a refusal is no reason to hang up"
-
-
-async def test_a_letter_larger_than_the_server_takes_is_refused(exchange: MailExchange) -> None:
-    exchange.options["data_size_limit"] = 50
-    await exchange.start()
-    server = MailServer(plain_account(exchange))
-
-    with pytest.raises(Refused, match="552"):
-        await server.send(letter())
-    await server.close()
+    assert smtp.message_ids == ["<2@shop.example>"]
+    assert smtp.connections == 1, "a refusal does not close the connection"
 
 
-async def test_a_server_that_does_not_want_our_sender_is_for_later(exchange: MailExchange) -> None:
-    exchange.mail.append("550 5.7.1 Sender not allowed")
-    await exchange.start()
-    server = MailServer(plain_account(exchange))
+async def test_an_email_larger_than_the_servers_limit_is_refused(smtp: ScriptedSmtpServer) -> None:
+    smtp.options["data_size_limit"] = 50
+    await smtp.start()
+    mailer = SmtpMailer(unencrypted_account(smtp))
 
-    with pytest.raises(Unavailable, match="not allowed"):
-        await server.send(letter())
-    await server.close()
-
-
-async def test_without_a_server_sending_is_for_later(exchange: MailExchange) -> None:
-    await exchange.start()
-    exchange.stop()
-    server = MailServer(plain_account(exchange))
-
-    with pytest.raises(Unavailable):
-        await server.send(letter())
-    await server.close()
+    with pytest.raises(EmailRefused, match="552"):
+        await mailer.send(email())
+    await mailer.close()
 
 
-async def test_a_server_that_falls_silent_is_for_later(
-    exchange: MailExchange, monkeypatch: pytest.MonkeyPatch
+async def test_a_refusal_of_our_sender_is_an_outage(smtp: ScriptedSmtpServer) -> None:
+    smtp.mail.append("550 5.7.1 Sender not allowed")
+    await smtp.start()
+    mailer = SmtpMailer(unencrypted_account(smtp))
+
+    with pytest.raises(SmtpUnavailable, match="not allowed"):
+        await mailer.send(email())
+    await mailer.close()
+
+
+async def test_a_stopped_server_is_an_outage(smtp: ScriptedSmtpServer) -> None:
+    await smtp.start()
+    smtp.stop()
+    mailer = SmtpMailer(unencrypted_account(smtp))
+
+    with pytest.raises(SmtpUnavailable):
+        await mailer.send(email())
+    await mailer.close()
+
+
+async def test_a_server_that_does_not_reply_is_an_outage(
+    smtp: ScriptedSmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await exchange.start()
-    exchange.may_answer.clear()
-    server = MailServer(plain_account(exchange))
+    await smtp.start()
+    smtp.may_reply.clear()
+    mailer = SmtpMailer(unencrypted_account(smtp))
 
-    with monkeypatch.context() as hurried:
-        hurried.setattr(module, "SEND_SECONDS", 0.3)
-        with pytest.raises(Unavailable):
-            await server.send(letter(1))
-    exchange.may_answer.set()
-    await server.send(letter(2))
-    await server.close()
+    with monkeypatch.context() as shortened:
+        shortened.setattr(module, "STEP_SECONDS", 0.3)
+        with pytest.raises(SmtpUnavailable):
+            await mailer.send(email(1))
+    smtp.may_reply.set()
+    await mailer.send(email(2))
+    await mailer.close()
 
-    assert exchange.connections == 2, "a dialogue in doubt is not continued"
+    assert smtp.connections == 2, "a session in an unknown state is not reused"
 
 
 @pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.TLS])
-async def test_the_dialogue_is_protected_and_logged_in(
-    exchange: MailExchange, certificate: tuple[Path, Path], tls: Tls
+async def test_the_session_is_encrypted_and_authenticated(
+    smtp: ScriptedSmtpServer, certificate: tuple[Path, Path], tls: Tls
 ) -> None:
-    exchange.options |= {"authenticator": exchange.authenticate, "auth_required": True}
+    smtp.options |= {"authenticator": smtp.authenticate, "auth_required": True}
     if tls is Tls.TLS:
-        exchange.implicit_tls = server_side(certificate)
-        # The server counts only its own STARTTLS as TLS.
-        exchange.options |= {"auth_require_tls": False, "auth_required": False}
+        smtp.implicit_tls = server_side(certificate)
+        # aiosmtpd regards only its own STARTTLS as TLS.
+        smtp.options |= {"auth_require_tls": False, "auth_required": False}
     else:
-        exchange.options |= {"tls_context": server_side(certificate), "require_starttls": True}
-    await exchange.start()
-    server = MailServer(
-        Account(
-            exchange.host,
-            exchange.port,
+        smtp.options |= {"tls_context": server_side(certificate), "require_starttls": True}
+    await smtp.start()
+    mailer = SmtpMailer(
+        SmtpAccount(
+            smtp.host,
+            smtp.port,
             tls,
             username="goticket",
             password="correct horse",
@@ -227,78 +234,78 @@ async def test_the_dialogue_is_protected_and_logged_in(
         )
     )
 
-    await server.send(letter())
-    await server.close()
+    await mailer.send(email())
+    await mailer.close()
 
-    assert len(exchange.messages) == 1
-    assert exchange.logins == 1
+    assert len(smtp.messages) == 1
+    assert smtp.logins == 1
 
 
-async def test_a_wrong_password_is_not_the_letters_fault(
-    exchange: MailExchange, certificate: tuple[Path, Path]
+async def test_a_wrong_password_is_an_outage(
+    smtp: ScriptedSmtpServer, certificate: tuple[Path, Path]
 ) -> None:
-    exchange.options |= {
-        "authenticator": exchange.authenticate,
+    smtp.options |= {
+        "authenticator": smtp.authenticate,
         "tls_context": server_side(certificate),
     }
-    await exchange.start()
-    account = Account(
-        exchange.host,
-        exchange.port,
+    await smtp.start()
+    account = SmtpAccount(
+        smtp.host,
+        smtp.port,
         username="goticket",
         password="wrong",
         tls_context=trusting(certificate),
     )
-    server = MailServer(account)
+    mailer = SmtpMailer(account)
 
-    with pytest.raises(Unavailable, match="Authentication"):
-        await server.send(letter())
-    await server.close()
+    with pytest.raises(SmtpUnavailable, match="Authentication"):
+        await mailer.send(email())
+    await mailer.close()
 
 
 @pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.TLS])
-async def test_a_certificate_nobody_vouches_for_ends_the_dialogue(
-    exchange: MailExchange, certificate: tuple[Path, Path], tls: Tls
+async def test_an_untrusted_certificate_is_an_outage(
+    smtp: ScriptedSmtpServer, certificate: tuple[Path, Path], tls: Tls
 ) -> None:
     if tls is Tls.TLS:
-        exchange.implicit_tls = server_side(certificate)
+        smtp.implicit_tls = server_side(certificate)
     else:
-        exchange.options |= {"tls_context": server_side(certificate)}
-    await exchange.start()
-    server = MailServer(Account(exchange.host, exchange.port, tls))
+        smtp.options |= {"tls_context": server_side(certificate)}
+    await smtp.start()
+    mailer = SmtpMailer(SmtpAccount(smtp.host, smtp.port, tls))
 
-    with pytest.raises(Unavailable):
-        await server.send(letter())
-    await server.close()
+    with pytest.raises(SmtpUnavailable):
+        await mailer.send(email())
+    await mailer.close()
 
-    assert not exchange.messages
-
-
-async def test_a_server_without_starttls_gets_nothing_in_the_clear(exchange: MailExchange) -> None:
-    await exchange.start()
-    server = MailServer(Account(exchange.host, exchange.port, Tls.STARTTLS))
-
-    with pytest.raises(Unavailable):
-        await server.send(letter())
-    await server.close()
-
-    assert not exchange.messages
+    assert not smtp.messages
 
 
-async def test_an_international_address_needs_a_server_that_speaks_it(
-    exchange: MailExchange,
+async def test_a_other_starttls_gets_nothing_in_the_clear(smtp: ScriptedSmtpServer) -> None:
+    await smtp.start()
+    mailer = SmtpMailer(SmtpAccount(smtp.host, smtp.port, Tls.STARTTLS))
+
+    with pytest.raises(SmtpUnavailable):
+        await mailer.send(email())
+    await mailer.close()
+
+    assert not smtp.messages
+
+
+async def test_an_international_address_needs_a_server_with_smtputf8(
+    smtp: ScriptedSmtpServer,
 ) -> None:
-    await exchange.start()
-    server = MailServer(plain_account(exchange))
-    await server.send(letter(1, recipient="ädä@buyers.example"))
-    exchange.options["enable_SMTPUTF8"] = False
-    exchange.stop()
-    await exchange.start()
-    server_without = MailServer(plain_account(exchange))
+    await smtp.start()
+    mailer = SmtpMailer(unencrypted_account(smtp))
+    await mailer.send(email(1, recipient="ädä@buyers.example"))
+    smtp.options["enable_SMTPUTF8"] = False
+    smtp.stop()
+    await smtp.start()
+    other = SmtpMailer(unencrypted_account(smtp))
 
-    with pytest.raises(Refused, match="international"):
-        await server_without.send(letter(2, recipient="ädä@buyers.example"))
-    await server.close()
-    await server_without.close()
+    with pytest.raises(EmailRefused, match="international"):
+        await other.send(email(2, recipient="ädä@buyers.example"))
+    await mailer.close()
+    await other.close()
 
-    assert exchange.message_ids == ["<1@shop.example>"]
+    assert smtp.message_ids == ["<1@shop.example>"]

@@ -1,4 +1,4 @@
-"""Messages on the wire, beside those of the standard library."""
+"""MIME messages, compared with those of the standard library."""
 
 from email import message_from_bytes, policy
 from email.headerregistry import Address
@@ -19,7 +19,7 @@ def parsed(content: bytes) -> EmailMessage:
 
 
 @given(value=st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=200))
-def test_a_texts_header_is_the_librarys(value: str) -> None:
+def test_a_text_header_equals_the_librarys(value: str) -> None:
     for each in (SMTP, SMTPUTF8):
         message = EmailMessage(policy=each)
         message["Subject"] = value
@@ -41,7 +41,7 @@ def test_a_texts_header_is_the_librarys(value: str) -> None:
         "A. B",
     ],
 )
-def test_a_mailboxs_header_is_the_librarys(name: str) -> None:
+def test_a_mailbox_header_equals_the_librarys(name: str) -> None:
     mailbox = Address(name, "ada", "buyers.example")
     message = EmailMessage(policy=SMTP)
     message["To"] = mailbox
@@ -54,7 +54,7 @@ def test_a_mailboxs_header_is_the_librarys(name: str) -> None:
     text=st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])),
     lines=st.integers(1, 3),
 )
-def test_texts_and_files_come_back_as_they_were(text: str, lines: int) -> None:
+def test_texts_and_files_are_parsed_back_unchanged(text: str, lines: int) -> None:
     content = "\n".join([text] * lines) + "\n"
     data = content.encode()
     body = mime.mixed(
