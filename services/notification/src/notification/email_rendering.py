@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.errors import MessageError
 from email.headerregistry import Address
-from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 from uuid import UUID
 
@@ -16,9 +15,9 @@ from goticket_documents.times import clock_span_text, date_text, zone_text
 from goticket_platform.messaging.consumer import NonRetryableError
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from notification import mime
 from notification.bookings import Booking, Notification, NotificationKind, Ticket
 from notification.calendar_file import calendar_method, render_calendar
+from notification.mime_message import Attachment, Headers, build_message
 
 _TEMPLATES = Environment(
     loader=PackageLoader("notification"),
@@ -30,7 +29,7 @@ _TEMPLATES = Environment(
     auto_reload=False,
 )
 
-# RFC 5322, section 3.2.3, and names as RFC 1123 has them.
+# RFC 5322, section 3.2.3, and host names of RFC 1123.
 _DOT_ATOM = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*", re.IGNORECASE | re.ASCII)
 
@@ -83,31 +82,28 @@ def render_email(
     """
     booking = notification.booking
     recipient = _address(booking.buyer_name, booking.buyer_email)
-    policy = SMTP if recipient.addr_spec.isascii() else SMTPUTF8
-    headers = (
-        mime.address("From", profile.sender, policy),
-        mime.address("To", recipient, policy),
-        mime.text("Subject", _SUBJECTS[notification.kind].format(booking.event.name), policy),
-        mime.known("Date", format_datetime(now)),
-        mime.known("Message-ID", smtp_message_id(profile, message_id)),
-        # RFC 3834: suppresses automatic replies.
-        mime.known("Auto-Submitted", "auto-generated"),
+    smtp_id = smtp_message_id(profile, message_id)
+    headers = Headers(
+        sender=profile.sender,
+        recipient=recipient,
+        subject=_SUBJECTS[notification.kind].format(booking.event.name),
+        others=(
+            ("Date", format_datetime(now)),
+            ("Message-ID", smtp_id),
+            # RFC 3834: suppresses automatic replies.
+            ("Auto-Submitted", "auto-generated"),
+        ),
     )
     context = _template_context(profile, notification)
-    body = mime.alternative(
-        *(
-            mime.text_part(
-                subtype, _TEMPLATES.get_template(f"{notification.kind}.{kind}.j2").render(context)
-            )
-            for kind, subtype in (("txt", "plain"), ("html", "html"))
-        )
+    text, html = (
+        _TEMPLATES.get_template(f"{notification.kind}.{form}.j2").render(context)
+        for form in ("txt", "html")
     )
-    files = _attachments(profile, notification, now)
     return Email(
         sender=profile.sender.addr_spec,
         recipient=recipient.addr_spec,
-        smtp_message_id=smtp_message_id(profile, message_id),
-        content=mime.message(headers, mime.mixed(body, *files) if files else body),
+        smtp_message_id=smtp_id,
+        content=build_message(headers, text, html, _attachments(profile, notification, now)),
     )
 
 
@@ -117,35 +113,35 @@ def ticket_file_name(number: int) -> str:
 
 
 def _address(name: str, address: str) -> Address:
-    """Internationalised domains become ASCII; a local part stays as it is."""
+    """Return the mailbox with an ASCII domain (IDNA). The local part may be international."""
     local, _, domain = address.rpartition("@")
     try:
         ascii_domain = domain.encode("idna").decode("ascii")
         if _DOT_ATOM.fullmatch(local) and _DOMAIN.fullmatch(ascii_domain):
-            # What most addresses look like, known to be good without the library's parser,
-            # which takes longer than a page.
+            # The usual form; the library's parser would take longer than a PDF page.
             return Address(display_name=name, username=local, domain=ascii_domain)
         if local.isascii():
             return Address(display_name=name, addr_spec=f"{local}@{ascii_domain}")
     except (ValueError, IndexError, MessageError) as error:
-        raise InvalidRecipient("the address is malformed") from error
-    # The library's parser knows no RFC 6531; quoted forms are not worth writing one.
+        raise InvalidRecipient("the recipient's address is malformed") from error
+    # The library's parser does not know RFC 6531; quoted international forms are rejected.
     if not local.isprintable() or set(local) & set(' "(),:;<>@[\\]') or not ascii_domain:
-        raise InvalidRecipient("the address is malformed")
+        raise InvalidRecipient("the recipient's address is malformed")
     return Address(display_name=name, username=local, domain=ascii_domain)
 
 
-def _attachments(profile: SenderProfile, notification: Notification, now: datetime) -> list[bytes]:
+def _attachments(
+    profile: SenderProfile, notification: Notification, now: datetime
+) -> list[Attachment]:
     files = []
     if notification.kind is NotificationKind.TICKETS:
         for ticket in notification.booking.tickets:
             pdf = render_ticket(_printable(notification.booking, ticket), now)
-            files.append(mime.file_part("application/pdf", ticket_file_name(ticket.number), pdf))
+            files.append(Attachment(ticket_file_name(ticket.number), "application/pdf", pdf))
     if notification.kind is not NotificationKind.EXPIRY:
-        method = calendar_method(notification.kind)
+        parameters = (("method", calendar_method(notification.kind)), ("charset", "utf-8"))
         content = render_calendar(notification, profile.sender, now)
-        kind = f'text/calendar; method="{method}"; charset="utf-8"'
-        files.append(mime.file_part(kind, "event.ics", content))
+        files.append(Attachment("event.ics", "text/calendar", content, parameters))
     return files
 
 

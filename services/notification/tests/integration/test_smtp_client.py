@@ -281,7 +281,7 @@ async def test_an_untrusted_certificate_is_an_outage(
     assert not smtp.messages
 
 
-async def test_a_other_starttls_gets_nothing_in_the_clear(smtp: ScriptedSmtpServer) -> None:
+async def test_nothing_is_sent_to_a_server_without_starttls(smtp: ScriptedSmtpServer) -> None:
     await smtp.start()
     mailer = SmtpMailer(SmtpAccount(smtp.host, smtp.port, Tls.STARTTLS))
 
