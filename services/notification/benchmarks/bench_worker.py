@@ -1,28 +1,26 @@
-"""How many letters with tickets notification's workers hand to a local mail server a second.
+"""Measures how many e-mails with tickets notification's workers send per second.
 
     .venv/bin/python -m services.notification.benchmarks.bench_worker
 
-The mail server says yes to everything, in a process of its own. Takes about a minute; rates
-depend on what else runs, the processor time of a letter less. `--source before=DIR:DIR`
-measures other code in the same run, on the same servers, in turns with this one.
+SMTP server and booking service are stubs in processes of their own. A run takes about a minute.
+Rates depend on the machine's other load; CPU time per e-mail depends on it less.
+`--source before=DIR:DIR` measures other code in the same run, on the same servers, in turns.
 """
 
 import argparse
 import asyncio
 import os
-import random
 import sys
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 import asyncpg
 from google.protobuf import json_format
-from goticket.booking.v1 import booking_pb2 as pb
 from goticket.booking.v1 import events_pb2
 from goticket_contracts.event_types import BOOKING_CONFIRMED
 from goticket_contracts.topology import TOPOLOGY
@@ -35,102 +33,63 @@ from goticket_platform.migrations import migrate_up
 
 from libs.platform.benchmarks.servers import Servers, private_servers
 
-START = datetime(2030, 6, 12, 17, 30, tzinfo=UTC)
-ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-CODE_LENGTH = 154
-WARM_UP_LETTERS = 50
+WARM_UP_EMAILS = 50
+TOKEN = "the benchmark's token, which the stub ignores"  # noqa: S105 - no secret
 PUBLISH_SECONDS = 60.0
 
 SINK = """
 import asyncio, sys
 from aiosmtpd.smtp import SMTP
-class Yes:
+class AcceptAll:
     async def handle_DATA(self, server, session, envelope):
         return "250 2.0.0 Ok"
 async def main():
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: SMTP(Yes(), hostname="sink.example", loop=loop), "127.0.0.1", int(sys.argv[1]))
+    def session():
+        return SMTP(AcceptAll(), hostname="sink.example", loop=loop)
+    server = await loop.create_server(session, "127.0.0.1", int(sys.argv[1]))
     await server.serve_forever()
 asyncio.run(main())
 """
 
+STUB = "services.notification.benchmarks.booking_stub"
 WORKER = "from notification.cli import main; main(['worker'])"
 
 
 @dataclass(frozen=True)
 class Result:
-    """Letters a second, and milliseconds of processor time for each, by kind of process."""
+    """E-mails per second, and milliseconds of CPU time per e-mail, by kind of process."""
 
     rate: float
     cpu: Mapping[str, float]
 
     def __str__(self) -> str:
-        """One line for people."""
+        """Return one line for the terminal."""
         shares = "  ".join(f"{kind} {cpu:.2f}" for kind, cpu in self.cpu.items())
-        return f"{self.rate:6.1f} letters/s  CPU ms each: {shares}"
+        return f"{self.rate:6.1f} e-mails/s  CPU ms per e-mail: {shares}"
 
 
-def a_code() -> str:
-    """A ticket code of the form and length that booking signs."""
-    return "GT1.7F3A9C01." + "".join(random.choices(ALPHABET, k=CODE_LENGTH))  # noqa: S311 - no key
-
-
-def confirmed(tickets: int) -> events_pb2.BookingConfirmed:
-    """A booking of some tickets that has just been confirmed."""
-    event = pb.EventSnapshot(
-        id=str(new_id()), name="Metallica Live", location="Berlin", timezone="Europe/Berlin"
-    )
-    event.starts_at.FromDatetime(START)
-    event.ends_at.FromDatetime(START + timedelta(hours=3))
-    line = pb.BookingItem(
-        ticket_type_id="t1", ticket_type_name="Floor", quantity=tickets, unit_price=2500
-    )
-    booking = pb.Booking(
-        id=str(new_id()),
-        event_id=event.id,
-        buyer_email="ada@buyers.example",
-        buyer_name="Ada Lovelace",
-        status=pb.BOOKING_STATUS_CONFIRMED,
-        items=[line],
-        total=2500 * tickets,
-        currency="EUR",
-        version=1,
-        tickets=[
-            pb.Ticket(
-                id=str(new_id()),
-                code=a_code(),
-                ticket_type_id="t1",
-                ticket_type_name="Floor",
-                holder_name="Ada Lovelace",
-            )
-            for _ in range(tickets)
-        ],
-    )
-    return events_pb2.BookingConfirmed(booking=booking, event=event)
-
-
-def outgoing(tickets: int) -> OutgoingMessage:
-    """The event of one booking as a relay sends it."""
-    payload = confirmed(tickets)
-    event = PublishedMessage(
+def outgoing() -> OutgoingMessage:
+    """Return the message of one confirmed booking, as a relay sends it."""
+    state = events_pb2.BookingState(id=str(new_id()), event_id=str(new_id()), version=1)
+    message = PublishedMessage(
         id=new_id(),
         type=BOOKING_CONFIRMED,
         source="/goticket/booking",
-        subject=payload.booking.id,
+        subject=state.id,
         version=1,
-        partition_key=payload.event.id,
+        partition_key=state.event_id,
         occurred_at=datetime.now(UTC),
-        payload=json_format.MessageToJson(payload, indent=None),
+        payload=json_format.MessageToJson(events_pb2.BookingConfirmed(booking=state), indent=None),
     )
-    return OutgoingMessage(event, {})
+    return OutgoingMessage(message, {})
 
 
-async def publish(amqp_url: str, letters: int, tickets: int) -> None:
-    """Put the events of so many bookings into the queue."""
+async def publish(amqp_url: str, count: int) -> None:
+    """Publish the messages of `count` bookings."""
     async with open_channel(amqp_url, TOPOLOGY, name="bench") as (channel, exchange):
         publisher = await Publisher.on(channel, exchange.name)
-        batch = [outgoing(tickets) for _ in range(letters)]
+        batch = [outgoing() for _ in range(count)]
         for error in await publisher.publish(batch, PUBLISH_SECONDS):
             if error is not None:
                 raise error
@@ -138,10 +97,10 @@ async def publish(amqp_url: str, letters: int, tickets: int) -> None:
 
 @asynccontextmanager
 async def process(*arguments: str, log: Path, **environment: str) -> AsyncIterator[int]:
-    """A Python process within the block; yields its pid."""
+    """Run a Python process within the block; yield its pid."""
     with log.open("ab") as stderr:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", *arguments, env={**os.environ, **environment}, stderr=stderr
+            sys.executable, *arguments, env={**os.environ, **environment}, stderr=stderr
         )
     try:
         yield child.pid
@@ -151,13 +110,13 @@ async def process(*arguments: str, log: Path, **environment: str) -> AsyncIterat
 
 
 def processes() -> dict[int, tuple[int, float]]:
-    """Parent and seconds used of the processors (user and system) of every process."""
+    """Return parent and CPU seconds (user and system) of every process."""
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             pid, _, rest = stat.read_text().partition(" ")
         except OSError:
-            continue  # it has just ended
+            continue  # the process has just ended
         fields = rest.rpartition(")")[2].split()
         ticks = int(fields[11]) + int(fields[12])
         found[int(pid)] = (int(fields[1]), ticks / os.sysconf("SC_CLK_TCK"))
@@ -165,7 +124,7 @@ def processes() -> dict[int, tuple[int, float]]:
 
 
 def cpu_seconds(kinds: Mapping[str, Collection[int]]) -> dict[str, float]:
-    """What processes have used of the processors, by kind, and their children beside them."""
+    """Return the CPU seconds of processes, and of their children, by kind."""
     everything = processes()
     used = {}
     for kind, pids in kinds.items():
@@ -177,17 +136,17 @@ def cpu_seconds(kinds: Mapping[str, Collection[int]]) -> dict[str, float]:
 
 
 async def sent(connection: asyncpg.Connection) -> int:
-    """How many letters are noted as sent."""
+    """Return the number of sent deliveries."""
     count: int = await connection.fetchval(
         "SELECT count(*) FROM notification.deliveries WHERE status = 'sent'"
     )
     return count
 
 
-async def until(connection: asyncpg.Connection, letters: int) -> float:
-    """Wait until so many letters are sent; return the clock."""
+async def until(connection: asyncpg.Connection, count: int) -> float:
+    """Wait until `count` e-mails are sent; return the clock."""
     async with asyncio.timeout(300):
-        while await sent(connection) < letters:  # noqa: ASYNC110 - it is in another process
+        while await sent(connection) < count:  # noqa: ASYNC110 - it is in another process
             await asyncio.sleep(0.05)
     return time.monotonic()
 
@@ -195,13 +154,16 @@ async def until(connection: asyncpg.Connection, letters: int) -> float:
 async def measure(
     servers: Servers, dsn: str, path: str, workers: int, arguments: argparse.Namespace
 ) -> Result:
-    """Send letters, from when all workers are warm until the queue is empty."""
+    """Measure from the time when all workers are warm until the queue is empty."""
     vhost = f"bench-{time.monotonic_ns()}"
     servers.rabbitmq.add_vhost(vhost)
-    amqp_url, port = servers.rabbitmq.amqp_url(vhost), free_port()
+    amqp_url = servers.rabbitmq.amqp_url(vhost)
+    port, booking_port = free_port(), free_port()
     environment = {
         "NOTIFICATION_DATABASE_URL": dsn,
         "NOTIFICATION_AMQP_URL": amqp_url,
+        "NOTIFICATION_BOOKING_TARGET": f"127.0.0.1:{booking_port}",
+        "NOTIFICATION_BOOKING_TOKEN": TOKEN,
         "NOTIFICATION_SMTP_HOST": "127.0.0.1",
         "NOTIFICATION_SMTP_PORT": str(port),
         "NOTIFICATION_SMTP_TLS": "none",
@@ -211,23 +173,26 @@ async def measure(
     if path:
         environment["PYTHONPATH"] = path
     connection = await asyncpg.connect(dsn)
-    await connection.execute("TRUNCATE notification.deliveries, notification.inbox")
+    await connection.execute("TRUNCATE notification.deliveries")
     log = servers.folder / "bench.log"
     try:
         async with AsyncExitStack() as stack:
-            sink = await stack.enter_async_context(process(SINK, str(port), log=log))
+            sink = await stack.enter_async_context(process("-c", SINK, str(port), log=log))
+            stub = await stack.enter_async_context(
+                process("-m", STUB, str(booking_port), str(arguments.tickets), log=log)
+            )
             pids = [
-                await stack.enter_async_context(process(WORKER, log=log, **environment))
+                await stack.enter_async_context(process("-c", WORKER, log=log, **environment))
                 for _ in range(workers)
             ]
-            warm = WARM_UP_LETTERS * workers
-            await publish(amqp_url, warm, arguments.tickets)
+            warm = WARM_UP_EMAILS * workers
+            await publish(amqp_url, warm)
             await until(connection, warm)
-            await publish(amqp_url, arguments.letters, arguments.tickets)
-            remaining = warm + arguments.letters - await sent(connection)
-            kinds = {"worker": pids, "sink": [sink]}
+            await publish(amqp_url, arguments.emails)
+            remaining = warm + arguments.emails - await sent(connection)
+            kinds = {"worker": pids, "SMTP": [sink], "booking": [stub]}
             began, before = time.monotonic(), cpu_seconds(kinds)
-            ended = await until(connection, warm + arguments.letters)
+            ended = await until(connection, warm + arguments.emails)
             after = cpu_seconds(kinds)
             cpu = {kind: (after[kind] - before[kind]) / remaining * 1000 for kind in after}
             return Result(remaining / (ended - began), cpu)
@@ -237,7 +202,7 @@ async def measure(
 
 
 async def bench(arguments: argparse.Namespace) -> None:
-    """Measure every setting in turns and print a line for each."""
+    """Measure every configuration in turns and print a line for each."""
     paths = {"now": ""} | dict(pair.split("=", 1) for pair in arguments.source)
     with private_servers() as servers:
         servers.postgres.create_database("bench")
@@ -266,7 +231,7 @@ def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--letters", type=int, default=2000)
+    parser.add_argument("--emails", type=int, default=2000)
     parser.add_argument("--tickets", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--source", action="append", default=[], metavar="NAME=PATH")

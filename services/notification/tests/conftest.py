@@ -1,4 +1,4 @@
-"""Bookings to write about, and the events that tell of them."""
+"""Bookings, the booking service's details of them, and messages about them."""
 
 import uuid
 from collections.abc import Callable
@@ -11,20 +11,36 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket.booking.v1 import events_pb2
+from goticket.booking.v1.notification_data_pb2 import BookingDetails
+from goticket_contracts.event_types import (
+    BOOKING_CANCELLED,
+    BOOKING_CONFIRMED,
+    BOOKING_EXPIRED,
+    BOOKING_HELD,
+)
 from goticket_documents.money import Money
 from goticket_platform.messaging.consumer import ReceivedMessage
 from notification.bookings import Booking, Event, Line, Ticket
 
 BookingFactory = Callable[..., Booking]
+DetailsFactory = Callable[..., BookingDetails]
+MessageFactory = Callable[..., ReceivedMessage]
 
 START = datetime(2027, 6, 12, 17, 30, tzinfo=UTC)
-# As long as a signed code is, with every character of its alphabet.
+# As long as a signed code, with every character of its alphabet.
 CODE = "GT1.7f3a9c." + "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_" * 4
+
+_PAYLOADS = {
+    BOOKING_HELD: events_pb2.BookingHeld,
+    BOOKING_CONFIRMED: events_pb2.BookingConfirmed,
+    BOOKING_CANCELLED: events_pb2.BookingCancelled,
+    BOOKING_EXPIRED: events_pb2.BookingExpired,
+}
 
 
 @pytest.fixture
 def make_booking() -> BookingFactory:
-    """A factory of confirmed bookings of one line; keywords change a part."""
+    """A factory of confirmed bookings with one line; keyword arguments change a part."""
 
     def make(
         *,
@@ -55,6 +71,7 @@ def make_booking() -> BookingFactory:
                 for number in range(1, tickets + 1)
             ),
             total=price.times(tickets),
+            is_confirmed=was_confirmed,
             was_confirmed=was_confirmed,
         )
 
@@ -62,24 +79,23 @@ def make_booking() -> BookingFactory:
 
 
 @pytest.fixture
-def confirmed() -> Callable[..., events_pb2.BookingConfirmed]:
-    """A factory of payloads: a booking of some tickets has just been confirmed."""
+def make_details() -> DetailsFactory:
+    """A factory of a confirmed booking's details, as the booking service returns them."""
 
     def make(
         tickets: int = 2,
         *,
-        booking_id: str | None = None,
-        version: int = 4,
+        version: int = 1,
         email: str = "ada@buyers.example",
         name: str = "Ada\r\nLovelace",
-    ) -> events_pb2.BookingConfirmed:
+    ) -> BookingDetails:
         event = pb.EventSnapshot(
             id=str(uuid.uuid4()), name="Metallica Live", location="Berlin", timezone="Europe/Berlin"
         )
         event.starts_at.FromDatetime(START)
         event.ends_at.FromDatetime(START + timedelta(hours=3))
         booking = pb.Booking(
-            id=booking_id or str(uuid.uuid4()),
+            id=str(uuid.uuid4()),
             event_id=event.id,
             buyer_email=email,
             buyer_name=name,
@@ -98,33 +114,66 @@ def confirmed() -> Callable[..., events_pb2.BookingConfirmed]:
                     code=f"code-{number}",
                     ticket_type_id="t1",
                     ticket_type_name="Floor",
+                    status=pb.TICKET_STATUS_VALID,
                     holder_name="Ada Lovelace",
                 )
                 for number in range(tickets)
             ],
         )
         booking.confirmed_at.FromDatetime(START - timedelta(days=30))
-        return events_pb2.BookingConfirmed(booking=booking, event=event)
+        return BookingDetails(booking=booking, event=event)
 
     return make
 
 
 @pytest.fixture
-def received() -> Callable[..., ReceivedMessage]:
-    """A factory of events as they come from the queue."""
+def make_message() -> MessageFactory:
+    """A factory of messages about the booking in its present version."""
 
-    def make(kind: str, payload: Message | str, message_id: UUID | None = None) -> ReceivedMessage:
-        text = payload if isinstance(payload, str) else json_format.MessageToJson(payload)
+    def make(
+        message_type: str, about: BookingDetails | None = None, payload: str | None = None
+    ) -> ReceivedMessage:
+        if payload is None:
+            assert about is not None
+            payload = json_format.MessageToJson(payload_about(message_type, about))
         return ReceivedMessage(
-            id=message_id or uuid.uuid4(),
-            type=kind,
+            id=uuid.uuid4(),
+            type=message_type,
             source="/goticket/booking",
             subject="booking",
             version=1,
             occurred_at=START,
-            payload=text,
+            payload=payload,
             headers={},
             attempt=1,
         )
 
     return make
+
+
+@pytest.fixture
+def make_payload() -> Callable[[str, BookingDetails], Message]:
+    """A factory of the payload of a message about the booking."""
+    return payload_about
+
+
+def payload_about(message_type: str, about: BookingDetails) -> Message:
+    """Return what booking publishes: ids, amounts and the version, no personal data."""
+    booking = about.booking
+    state = events_pb2.BookingState(
+        id=booking.id,
+        event_id=booking.event_id,
+        lines=[
+            events_pb2.BookedLine(
+                ticket_type_id=item.ticket_type_id,
+                quantity=item.quantity,
+                unit_price=item.unit_price,
+            )
+            for item in booking.items
+        ],
+        total=booking.total,
+        currency=booking.currency,
+        ticket_ids=[ticket.id for ticket in booking.tickets],
+        version=booking.version,
+    )
+    return _PAYLOADS[message_type](booking=state)

@@ -113,4 +113,4 @@ def _glyphs(weight: Weight) -> frozenset[int]:
 
 @lru_cache
 def _file(weight: Weight) -> bytes:
-    return resources.files("goticket_documents.fonts").joinpath(_FILES[weight]).read_bytes()
+    return resources.files("goticket_documents.font_files").joinpath(_FILES[weight]).read_bytes()

@@ -9,7 +9,7 @@ _BREAKS = {"Cc", "Zl", "Zp"}
 _INVISIBLE = {"Cs", "Cn"}
 
 
-def plain(text: str) -> str:
+def sanitize_text(text: str) -> str:
     """One line without control characters, composed (NFC), blanks collapsed.
 
     Line breaks become blanks, so that nothing written by a user can end a

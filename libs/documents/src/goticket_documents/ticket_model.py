@@ -9,7 +9,7 @@ from goticket_documents.money import Money
 
 @dataclass(frozen=True)
 class PrintableTicket:
-    """One admission. Texts are one line each (see wording.plain); the place may be empty.
+    """One admission. Texts are one line each (see sanitize.sanitize_text); the place may be empty.
 
     Times carry their zone; zone is the one they are printed in.
     """

@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from goticket_documents.sanitize import plain
+from goticket_documents.sanitize import sanitize_text
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,13 +22,13 @@ from hypothesis import strategies as st
     ],
 )
 def test_a_text_becomes_one_line_without_control_characters(text: str, line: str) -> None:
-    assert plain(text) == line
+    assert sanitize_text(text) == line
 
 
 @given(st.text())
 def test_no_text_keeps_a_line_break_or_a_control_character(text: str) -> None:
-    line = plain(text)
+    line = sanitize_text(text)
 
     assert len(line.splitlines()) <= 1
     assert not {unicodedata.category(character) for character in line} & {"Cc", "Zl", "Zp", "Cs"}
-    assert plain(line) == line
+    assert sanitize_text(line) == line

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from goticket.booking.v1 import booking_pb2 as pb
-from goticket_documents.sanitize import plain
+from goticket_documents.sanitize import sanitize_text
 from goticket_documents.ticket_model import PrintableTicket
 from goticket_documents.ticket_pdf import render_ticket
 from goticket_documents.times import known_zone
@@ -24,12 +24,12 @@ def _printable(ticket: pb.Ticket) -> PrintableTicket:
         id=ticket.id,
         code=ticket.code,
         booking_reference=ticket.booking_id,
-        event_name=plain(event.name),
-        place=plain(event.location),
+        event_name=sanitize_text(event.name),
+        place=sanitize_text(event.location),
         zone=known_zone(event.timezone) or ZoneInfo("UTC"),
         starts_at=event.starts_at.ToDatetime(tzinfo=UTC),
         ends_at=event.ends_at.ToDatetime(tzinfo=UTC),
-        holder=plain(ticket.holder_name),
-        ticket_type=plain(ticket.ticket_type_name),
+        holder=sanitize_text(ticket.holder_name),
+        ticket_type=sanitize_text(ticket.ticket_type_name),
         void=ticket.status == pb.TICKET_STATUS_VOID,
     )

@@ -1,4 +1,4 @@
-"""What the e-mails are about: a booking as its events tell it."""
+"""The values that e-mails are written about: a booking, its event and its tickets."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,9 +9,17 @@ from zoneinfo import ZoneInfo
 from goticket_documents.money import Money
 
 
+class NotificationKind(StrEnum):
+    """The kinds of e-mail."""
+
+    TICKETS = "tickets"
+    CANCELLATION = "cancellation"
+    EXPIRY = "expiry"
+
+
 @dataclass(frozen=True)
 class Event:
-    """The event booked. Texts are one line each; the place may be empty."""
+    """The event of a booking. Texts are one line each; the place may be empty."""
 
     name: str
     place: str
@@ -22,7 +30,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Line:
-    """So many tickets of one type at one price."""
+    """A quantity of one ticket type at one price."""
 
     ticket_type: str
     quantity: int
@@ -36,7 +44,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Ticket:
-    """One admission: the number-th of count in its booking."""
+    """One valid admission: ticket `number` of `count` in its booking."""
 
     id: UUID
     code: str
@@ -49,7 +57,7 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Booking:
-    """One buyer's order as it stood after the change that is told."""
+    """A booking as it is when the e-mail is sent."""
 
     id: UUID
     version: int
@@ -59,21 +67,26 @@ class Booking:
     lines: tuple[Line, ...]
     tickets: tuple[Ticket, ...]
     total: Money
+    is_confirmed: bool
     was_confirmed: bool
 
 
-class Kind(StrEnum):
-    """Which letter an event asks for."""
+@dataclass(frozen=True)
+class NotificationRequest:
+    """The e-mail that a message asks for. `reason` is a sentence, for cancellations."""
 
-    TICKETS = "tickets"
-    CANCELLATION = "cancellation"
-    EXPIRY = "expiry"
+    message_id: UUID
+    kind: NotificationKind
+    event_id: UUID
+    booking_id: UUID
+    booking_version: int
+    reason: str = ""
 
 
 @dataclass(frozen=True)
-class Notice:
-    """Something a buyer must be told. reason is a sentence, for cancellations."""
+class Notification:
+    """The content of one e-mail. `reason` is a sentence, for cancellations."""
 
-    kind: Kind
+    kind: NotificationKind
     booking: Booking
     reason: str = ""

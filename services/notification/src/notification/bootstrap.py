@@ -1,4 +1,4 @@
-"""The one place that constructs things: the worker, from settings."""
+"""Constructs the worker from its settings."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -6,57 +6,72 @@ from datetime import UTC, datetime, timedelta
 from goticket_contracts.topology import NOTIFICATION_BOOKING_EVENTS
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.consumer import Consumer, ReceivedMessage
-from goticket_platform.messaging.inbox import prune_inbox_periodically
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import open_pool
+from goticket_platform.rpc.client import open_channel
 
-from notification.composing import Composer
+from notification.booking_details import BookingDetailsClient
 from notification.config import WorkerSettings, sender_address
-from notification.letters import Letterhead
-from notification.mail_server import Account, MailServer
-from notification.tell_buyer import SCHEMA, tell_buyer
+from notification.deliveries import DeliveryStore, purge_deliveries_periodically
+from notification.email_rendering import SenderProfile
+from notification.render_pool import RenderPool
+from notification.send_notification import send_notification
+from notification.smtp_client import SmtpAccount, SmtpMailer
 
-SPARE_CONNECTIONS = 2
-"""Database connections beside the letters': probes, pruning and notes about failures."""
+DATABASE_CONNECTIONS = 6
+"""Enough for any concurrency: a delivery uses a connection for milliseconds."""
+LEASE_MARGIN_SECONDS = 4.0
+"""How much longer a lease is than an attempt: time to record the outcome."""
 
 
 async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
-    """Turn booking events into letters until the stop."""
+    """Send the e-mails that booking's messages ask for, until `stop`."""
     health = Health()
-    letterhead = Letterhead(sender_address(settings.sender), settings.public_url.rstrip("/"))
-    mail_server = MailServer(smtp_account(settings), settings.concurrency)
-    composer = Composer()
-    pool = await open_pool(settings.database_url, max_size=settings.concurrency + SPARE_CONNECTIONS)
+    profile = SenderProfile(sender_address(settings.sender), settings.public_url.rstrip("/"))
+    mailer = SmtpMailer(smtp_account(settings), settings.concurrency)
+    renderer = RenderPool(profile)
+    channel = open_channel(settings.booking_target)
+    bookings = BookingDetailsClient(channel, settings.booking_token.get_secret_value())
+    pool = await open_pool(settings.database_url, max_size=DATABASE_CONNECTIONS)
+    lease = timedelta(seconds=settings.attempt_seconds + LEASE_MARGIN_SECONDS)
+    deliveries = DeliveryStore(pool, lease)
 
-    async def handle(event: ReceivedMessage) -> None:
-        await tell_buyer(
-            event, pool=pool, post=mail_server, composer=composer, letterhead=letterhead, now=_now
+    async def handle(message: ReceivedMessage) -> None:
+        await send_notification(
+            message,
+            deliveries=deliveries,
+            bookings=bookings,
+            renderer=renderer,
+            mailer=mailer,
+            now=_now,
+            attempt_seconds=settings.attempt_seconds,
         )
 
     consumer = Consumer(
         settings.amqp_url, NOTIFICATION_BOOKING_EVENTS, handle, prefetch=settings.concurrency
     )
-    # The mail server is no check: without it events wait, and nobody else can send.
+    # Neither SMTP nor booking is checked: without them messages wait, in any worker.
     health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
     health.add_check("rabbitmq", consumer.check)
     try:
         async with serve_ops(settings.metrics_listen, health):
             health.ready = True
             async with asyncio.TaskGroup() as tasks:
-                remembered = timedelta(days=settings.inbox_days)
-                tasks.create_task(prune_inbox_periodically(pool, SCHEMA, remembered, stop))
+                retention = timedelta(days=settings.delivery_days)
+                tasks.create_task(purge_deliveries_periodically(pool, retention, stop))
                 await consumer.run(stop)
             health.ready = False
     finally:
-        await composer.close()
-        await mail_server.close()
+        await renderer.close()
+        await mailer.close()
+        await channel.close()
         await pool.close()
 
 
-def smtp_account(settings: WorkerSettings) -> Account:
-    """The account that the settings name."""
+def smtp_account(settings: WorkerSettings) -> SmtpAccount:
+    """Return the SMTP account that the settings name."""
     password = settings.smtp_password
-    return Account(
+    return SmtpAccount(
         host=settings.smtp_host,
         port=settings.smtp_port,
         tls=settings.smtp_tls,

@@ -1,4 +1,4 @@
-"""The calendar entry of a booking: iCalendar (RFC 5545) to publish or to withdraw."""
+"""Renders the calendar entry of a booking as iCalendar (RFC 5545)."""
 
 from datetime import datetime
 from email.headerregistry import Address
@@ -7,26 +7,26 @@ from goticket_documents.times import clock_span_text, date_text, zone_text
 from icalendar import Calendar, vCalAddress
 from icalendar import Event as Entry
 
-from notification.bookings import Booking, Kind, Notice
+from notification.bookings import Booking, Notification, NotificationKind
 
 PUBLISH = "PUBLISH"
 CANCEL = "CANCEL"
 _PRODUCT = "-//GoTicket//Notification//EN"
 
 
-def calendar_method(kind: Kind) -> str:
-    """The iTIP method (RFC 5546) a letter's calendar entry has."""
-    return PUBLISH if kind is Kind.TICKETS else CANCEL
+def calendar_method(kind: NotificationKind) -> str:
+    """Return the iTIP method (RFC 5546) of the calendar entry."""
+    return PUBLISH if kind is NotificationKind.TICKETS else CANCEL
 
 
-def render_calendar(notice: Notice, organizer: Address, now: datetime) -> bytes:
-    """One entry whose UID is the booking's id.
+def render_calendar(notification: Notification, organizer: Address, now: datetime) -> bytes:
+    """Return a calendar with one entry, whose UID is the booking's id.
 
-    Times are in UTC, which needs no VTIMEZONE and which every calendar shows in
-    its reader's zone; the description says them in the event's. SEQUENCE is the
-    booking's version, so that a withdrawal outranks what it withdraws.
+    Times are in UTC, so no VTIMEZONE is needed; calendars show them in the reader's zone. The
+    description has them in the event's zone. SEQUENCE is the booking's version: a cancellation
+    has a higher one than the entry that it cancels.
     """
-    booking, method = notice.booking, calendar_method(notice.kind)
+    booking, method = notification.booking, calendar_method(notification.kind)
     entry = Entry()
     entry.add("uid", str(booking.id))
     entry.add("sequence", booking.version)

@@ -1,4 +1,4 @@
-"""Settings of notification's processes, from environment variables named NOTIFICATION_…"""
+"""Settings of notification's processes, read from environment variables NOTIFICATION_*."""
 
 from contextlib import suppress
 from email.errors import MessageError
@@ -10,14 +10,14 @@ from goticket_platform.settings import ServiceSettings
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from notification.mail_server import Tls
+from notification.smtp_client import Tls
 
 
 def sender_address(text: str) -> Address:
     """Parse a mailbox such as "GoTicket <tickets@goticket.example>".
 
     Raises:
-        ValueError: it is not exactly one mailbox with a domain.
+        ValueError: the text is not exactly one mailbox with a domain.
     """
     mailboxes = getaddresses([text]) if text.isprintable() else []
     if len(mailboxes) == 1:
@@ -35,7 +35,7 @@ def _sender(text: str) -> str:
 
 
 class DatabaseSettings(ServiceSettings):
-    """What a migration needs."""
+    """Settings of migrations."""
 
     model_config = SettingsConfigDict(env_prefix="NOTIFICATION_", frozen=True)
 
@@ -43,7 +43,7 @@ class DatabaseSettings(ServiceSettings):
 
 
 class BrokerSettings(ServiceSettings):
-    """What looking after dead letters needs."""
+    """Settings of the dead-letter commands."""
 
     model_config = SettingsConfigDict(env_prefix="NOTIFICATION_", frozen=True)
 
@@ -51,7 +51,13 @@ class BrokerSettings(ServiceSettings):
 
 
 class WorkerSettings(DatabaseSettings, BrokerSettings):
-    """What the worker needs."""
+    """Settings of the worker."""
+
+    booking_target: str = Field(min_length=1)
+    """Address "host:port" of booking's gRPC server."""
+
+    booking_token: SecretStr = Field(min_length=32)
+    """Token that booking's NotificationDataService requires."""
 
     smtp_host: str
     smtp_port: int = Field(ge=1, le=65535)
@@ -61,15 +67,19 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     sender: Annotated[str, AfterValidator(_sender)]
     public_url: str = Field(pattern=r"^https?://[^\s<>\"]+$")
     concurrency: int = Field(default=16, ge=1, le=100)
-    """Letters on their way at once; each takes one database and one SMTP connection."""
+    """E-mails in progress at once; each uses one SMTP connection."""
 
-    inbox_days: int = Field(default=30, ge=1)
-    """How long a told event is remembered; longer than dead letters wait to be replayed."""
+    attempt_seconds: float = Field(default=30.0, ge=1, le=50)
+    """Longest attempt to read, render and send one e-mail. The limit is below the consumer's
+    HANDLE_SECONDS. After a crash, an e-mail in progress is sent again only this much later."""
+
+    delivery_days: int = Field(default=30, ge=1)
+    """How long deliveries are kept; longer than dead letters wait for a replay."""
 
     @model_validator(mode="after")
-    def _login_is_whole_and_protected(self) -> Self:
+    def _login_is_complete_and_encrypted(self) -> Self:
         if bool(self.smtp_username) != bool(self.smtp_password):
-            raise ValueError("SMTP_USERNAME and SMTP_PASSWORD come together or not at all")
+            raise ValueError("SMTP_USERNAME and SMTP_PASSWORD must be set together")
         if self.smtp_username and self.smtp_tls is Tls.NONE:
-            raise ValueError("SMTP_TLS=none would send SMTP_PASSWORD in the clear")
+            raise ValueError("SMTP_TLS=none would send SMTP_PASSWORD unencrypted")
         return self

@@ -1,77 +1,143 @@
-"""The delivery log, and the order in which a booking's letters go out."""
+"""The state of every delivery, and the leases that keep workers from sending one twice."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TypeAlias
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
-from goticket_platform.postgres import load_queries
+from goticket_platform.lifecycle import Stop
+from goticket_platform.logs import get_logger
+from goticket_platform.messaging.consumer import RetryableError
+from goticket_platform.postgres import is_transient, load_queries
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from notification.bookings import Notice
+from notification.bookings import NotificationRequest
 
-Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+COMPLETE_SECONDS = 3.0
+"""How long recording an outcome is retried while PostgreSQL is unavailable."""
+COMPLETE_RETRY_SECONDS = 0.2
+PURGE_BATCH_SIZE = 1_000
+"""Most rows deleted by one statement: none holds locks, or a worker, for long."""
+PURGE_INTERVAL_SECONDS = 3600.0
 
 QUERIES = load_queries("notification")
 
+_BUSY = "busy"
+
+logger = get_logger(__name__)
+
 
 class Status(StrEnum):
-    """What became of a letter."""
+    """State of a delivery; the migration explains each."""
 
+    SENDING = "sending"
     SENT = "sent"
     SUPERSEDED = "superseded"
     DEFERRED = "deferred"
     REFUSED = "refused"
 
 
+class DeliveryInProgress(RetryableError):
+    """Another worker holds a lease on a delivery about the same booking."""
+
+
 @dataclass(frozen=True)
-class Delivery:
-    """The letter an event asks for, as the log knows it."""
+class Claim:
+    """The result of a claim. The caller may send only if `status` is SENDING."""
 
     message_id: UUID
-    smtp_message_id: str
-    notice: Notice
+    lease_token: UUID
+    status: Status
 
 
-async def begin(connection: Connection, consumer: str, delivery: Delivery) -> bool:
-    """Note that the event is told in this transaction; tell if it is new.
+class DeliveryStore:
+    """Claims deliveries, and records their outcomes, in transactions that end at once.
 
-    Holds back other letters about the booking, and repeats of this one, until the
-    transaction ends.
-
-    Raises:
-        asyncpg.LockNotAvailableError: another one takes longer than `lock_timeout`.
+    No connection and no transaction is held while an e-mail is being sent. `lease` must be
+    longer than any attempt to send.
     """
-    booking_id = delivery.notice.booking.id
-    new = await connection.fetch(QUERIES["begin"], consumer, delivery.message_id, booking_id)
-    return bool(new)
+
+    def __init__(self, pool: asyncpg.Pool, lease: timedelta) -> None:
+        self._pool = pool
+        self._lease = lease
+
+    async def claim(self, request: NotificationRequest) -> Claim:
+        """Lease the delivery of the message, unless it is sent or superseded.
+
+        Raises:
+            DeliveryInProgress: a delivery about the same booking has a live lease. E-mails
+                about one booking are sent one after another, in the order of its versions.
+            asyncpg.LockNotAvailableError: other claims for the booking take too long.
+        """
+        token = uuid4()
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(QUERIES["lock_booking"], request.booking_id)
+            status = await connection.fetchval(
+                QUERIES["claim"],
+                request.message_id,
+                request.booking_id,
+                request.booking_version,
+                request.kind,
+                token,
+                self._lease,
+            )
+        if status == _BUSY:
+            raise DeliveryInProgress("another worker is sending an e-mail about this booking")
+        return Claim(request.message_id, token, Status(status))
+
+    async def complete(self, claim: Claim, status: Status, reason: str | None = None) -> None:
+        """Record the outcome and release the lease.
+
+        A short outage of PostgreSQL is retried: without the record the e-mail would be repeated.
+        """
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(is_transient),
+            stop=stop_after_delay(COMPLETE_SECONDS),
+            wait=wait_fixed(COMPLETE_RETRY_SECONDS),
+            reraise=True,
+        ):
+            with attempt:
+                await self._pool.execute(
+                    QUERIES["complete"], claim.message_id, claim.lease_token, status, reason
+                )
 
 
-async def record_due(connection: Connection, delivery: Delivery) -> Status | None:
-    """Note the letter as sent, or as superseded when a later change was to be told already.
+async def purge_deliveries(
+    pool: asyncpg.Pool, older_than: timedelta, *, batch_size: int = PURGE_BATCH_SIZE
+) -> int:
+    """Delete deliveries that were created longer ago than `older_than`; return how many.
 
-    None when it was sent before, so long ago that the inbox has forgotten it.
+    Several processes may run it at once. `older_than` must be longer than a message can wait in
+    a retry queue or as a dead letter: a message whose delivery is gone is sent again.
     """
-    status = await connection.fetchval(
-        QUERIES["record_due"], *_fields(delivery), Status.SENT, Status.SUPERSEDED
-    )
-    return Status(status) if status else None
+    before = datetime.now(UTC) - older_than
+    purged = 0
+    while True:
+        status = await pool.execute(QUERIES["purge"], before, batch_size)
+        count = int(status.rpartition(" ")[2])
+        purged += count
+        if count < batch_size:
+            return purged
 
 
-async def record(
-    connection: Connection, delivery: Delivery, status: Status, reason: str | None = None
+async def purge_deliveries_periodically(
+    pool: asyncpg.Pool,
+    older_than: timedelta,
+    stop: Stop,
+    *,
+    interval: float = PURGE_INTERVAL_SECONDS,
 ) -> None:
-    """Note what became of the letter; a letter that was sent stays so."""
-    await connection.execute(QUERIES["record_delivery"], *_fields(delivery), status, reason)
-
-
-def _fields(delivery: Delivery) -> tuple[object, ...]:
-    booking = delivery.notice.booking
-    return (
-        delivery.message_id,
-        booking.id,
-        booking.version,
-        delivery.notice.kind,
-        booking.buyer_email,
-        delivery.smtp_message_id,
-    )
+    """Purge now and every `interval` seconds until `stop`. Failures are logged, not raised."""
+    while True:
+        try:
+            purged = await purge_deliveries(pool, older_than)
+            logger.info("deliveries purged", count=purged)
+        except Exception as error:
+            logger.warning(
+                "purging deliveries failed",
+                reason=type(error).__name__,
+                exc_info=None if is_transient(error) else error,
+            )
+        if await stop.wait(interval):
+            return

@@ -1,4 +1,4 @@
-"""A real mail server that says what a test tells it to say, and a migrated database."""
+"""A scripted SMTP server, a scripted booking service, and a migrated database."""
 
 import asyncio
 import ssl
@@ -9,17 +9,29 @@ from email.message import EmailMessage
 from typing import Any
 
 import asyncpg
+import grpc
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from goticket.booking.v1 import booking_pb2 as pb
+from goticket.booking.v1.notification_data_pb2 import (
+    BatchGetBookingDetailsRequest,
+    BatchGetBookingDetailsResponse,
+    BookingDetails,
+)
+from goticket.booking.v1.notification_data_pb2_grpc import (
+    NotificationDataServiceServicer,
+    add_NotificationDataServiceServicer_to_server,
+)
 from goticket_platform.postgres import open_pool
 from goticket_testing.databases import DatabaseFactory
 
 OK = "250 2.0.0 Ok"
 LOGIN = (b"goticket", b"correct horse")
+TOKEN = "a token of notification's, 32 characters or more"
 
 
-class MailExchange:
-    """An SMTP server on loopback. What is queued in `mail`, `rcpt` and `data` is answered first."""
+class ScriptedSmtpServer:
+    """An SMTP server on loopback. Replies queued in `mail`, `rcpt` and `data` are sent first."""
 
     def __init__(self) -> None:
         self.host = "127.0.0.1"
@@ -30,51 +42,51 @@ class MailExchange:
         self.mail: deque[str] = deque()
         self.rcpt: deque[str] = deque()
         self.data: deque[str] = deque()
-        self.asked = asyncio.Event()
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
+        self.data_received = asyncio.Event()
+        self.may_reply = asyncio.Event()
+        self.may_reply.set()
         self.options: dict[str, Any] = {"enable_SMTPUTF8": True}
         self.implicit_tls: ssl.SSLContext | None = None
         self._server: asyncio.Server | None = None
-        self._dialogues: list[SMTP] = []
+        self._sessions: list[SMTP] = []
 
     async def start(self) -> None:
         """Listen, on the same port as before if there was one."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            self._dialogue, self.host, self.port, ssl=self.implicit_tls
+            self._session, self.host, self.port, ssl=self.implicit_tls
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
-        """Stop listening and hang up on everybody."""
+        """Stop listening and close every connection."""
         if self._server:
             self._server.close()
-        self.hang_up()
+        self.disconnect()
 
-    def hang_up(self) -> None:
-        """Cut every connection."""
-        for dialogue in self._dialogues:
-            if dialogue.transport:
-                dialogue.transport.close()
-        self._dialogues.clear()
+    def disconnect(self) -> None:
+        """Close every connection."""
+        for session in self._sessions:
+            if session.transport:
+                session.transport.close()
+        self._sessions.clear()
 
     @property
     def message_ids(self) -> list[str]:
         """Message-IDs in order of arrival."""
         return [str(message["Message-ID"]) for message in self.messages]
 
-    def _dialogue(self) -> SMTP:
+    def _session(self) -> SMTP:
         self.connections += 1
         loop = asyncio.get_running_loop()
-        dialogue = SMTP(self, hostname="mx.example", loop=loop, **self.options)
-        self._dialogues.append(dialogue)
-        return dialogue
+        session = SMTP(self, hostname="mx.example", loop=loop, **self.options)
+        self._sessions.append(session)
+        return session
 
     def authenticate(
         self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: object
     ) -> AuthResult:
-        """Know one login."""
+        """Accept one login."""
         assert isinstance(data, LoginPassword)
         success = (data.login, data.password) == LOGIN
         self.logins += success
@@ -83,42 +95,122 @@ class MailExchange:
     async def handle_MAIL(  # noqa: N802 - the name is aiosmtpd's
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: object
     ) -> str:
-        """Answer as told, or take the sender."""
-        answer = self.mail.popleft() if self.mail else OK
-        if answer.startswith("250"):
+        """Send the scripted reply, or accept the sender."""
+        reply = self.mail.popleft() if self.mail else OK
+        if reply.startswith("250"):
             envelope.mail_from = address
-        return answer
+        return reply
 
     async def handle_RCPT(  # noqa: N802 - the name is aiosmtpd's
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: object
     ) -> str:
-        """Answer as told, or take the recipient."""
-        answer = self.rcpt.popleft() if self.rcpt else OK
-        if answer.startswith("250"):
+        """Send the scripted reply, or accept the recipient."""
+        reply = self.rcpt.popleft() if self.rcpt else OK
+        if reply.startswith("250"):
             envelope.rcpt_tos.append(address)
-        return answer
+        return reply
 
     async def handle_DATA(  # noqa: N802 - the name is aiosmtpd's
         self, _server: SMTP, _session: Session, envelope: Envelope
     ) -> str:
-        """Answer as told, or keep the message; wait until an answer may be given."""
-        answer = self.data.popleft() if self.data else OK
-        if answer.startswith("250"):
+        """Send the scripted reply, or keep the message; wait until a reply may be sent."""
+        reply = self.data.popleft() if self.data else OK
+        if reply.startswith("250"):
             assert isinstance(envelope.content, bytes)
             message = message_from_bytes(envelope.content, policy=policy.default)
             assert isinstance(message, EmailMessage)
             self.messages.append(message)
-        self.asked.set()
+        self.data_received.set()
+        await self.may_reply.wait()
+        return reply
+
+
+class ScriptedBookingService(NotificationDataServiceServicer):
+    """A gRPC server with the bookings in `details`. Statuses queued in `failures` come first."""
+
+    def __init__(self) -> None:
+        self.details: dict[str, BookingDetails] = {}
+        self.failures: deque[grpc.StatusCode] = deque()
+        self.batch_sizes: list[int] = []
+        self.call_received = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.port = 0
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def target(self) -> str:
+        """Address of the server."""
+        return f"127.0.0.1:{self.port}"
+
+    def add(self, *details: BookingDetails) -> None:
+        """Know these bookings, in these versions, from now on."""
+        for each in details:
+            self.details[each.booking.id] = each
+
+    def cancel(self, details: BookingDetails) -> BookingDetails:
+        """Cancel the booking, as the booking service does; return its next version."""
+        cancelled = BookingDetails()
+        cancelled.CopyFrom(details)
+        cancelled.booking.status = pb.BOOKING_STATUS_CANCELLED
+        cancelled.booking.version += 1
+        for ticket in cancelled.booking.tickets:
+            ticket.status = pb.TICKET_STATUS_VOID
+            ticket.ClearField("code")
+        self.add(cancelled)
+        return cancelled
+
+    async def start(self) -> None:
+        """Listen, on the same port as before if there was one."""
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        add_NotificationDataServiceServicer_to_server(self, self._server)
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Stop at once."""
+        if self._server:
+            await self._server.stop(None)
+
+    async def BatchGetBookingDetails(  # noqa: N802 - the name is the proto's
+        self,
+        request: BatchGetBookingDetailsRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> BatchGetBookingDetailsResponse:
+        """Answer with the known bookings, or with the scripted failure."""
+        metadata = dict(context.invocation_metadata() or ())
+        if metadata.get("authorization") != f"Bearer {TOKEN}":
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "forbidden")
+        self.batch_sizes.append(len(request.bookings))
+        self.call_received.set()
         await self.may_answer.wait()
-        return answer
+        if self.failures:
+            await context.abort(self.failures.popleft(), "scripted")
+        known = (self.details.get(reference.booking_id) for reference in request.bookings)
+        return BatchGetBookingDetailsResponse(bookings=[each for each in known if each])
 
 
 @pytest.fixture
-async def exchange() -> AsyncIterator[MailExchange]:
-    exchange = MailExchange()
-    yield exchange
-    exchange.may_answer.set()
-    exchange.stop()
+async def smtp() -> AsyncIterator[ScriptedSmtpServer]:
+    server = ScriptedSmtpServer()
+    yield server
+    server.may_reply.set()
+    server.stop()
+
+
+@pytest.fixture
+async def booking_service() -> AsyncIterator[ScriptedBookingService]:
+    service = ScriptedBookingService()
+    await service.start()
+    yield service
+    service.may_answer.set()
+    await service.stop()
+
+
+@pytest.fixture
+def booking_token() -> str:
+    """The token that the scripted booking service requires."""
+    return TOKEN
 
 
 @pytest.fixture

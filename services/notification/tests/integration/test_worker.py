@@ -1,4 +1,4 @@
-"""The worker as a process, between a real broker, a real database and a real mail server."""
+"""The worker as a process, with a real broker, database, SMTP server and gRPC server."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ import asyncpg
 import pytest
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from goticket.booking.v1 import events_pb2
+from goticket.booking.v1.notification_data_pb2 import BookingDetails
 from goticket_contracts.event_types import BOOKING_CONFIRMED, BOOKING_HELD
 from goticket_contracts.topology import TOPOLOGY
 from goticket_platform.ids import new_id
@@ -32,217 +32,271 @@ from goticket_testing import messaging
 from goticket_testing.databases import DatabaseFactory
 from notification.bootstrap import run_worker
 from notification.config import WorkerSettings
-from notification.mail_server import Tls
+from notification.smtp_client import Tls
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pydantic import SecretStr
 
-# What conftest.py provides; test folders are no packages to import from.
-MailExchange = Any
-MakeConfirmed = Callable[..., events_pb2.BookingConfirmed]
+# Defined in conftest.py; test folders are not packages to import from.
+ScriptedSmtpServer = Any
+ScriptedBookingService = Any
+MakeDetails = Callable[..., BookingDetails]
+MakePayload = Callable[[str, BookingDetails], Message]
 
 COMMAND = Path(sys.executable).with_name("notification")
 DEADLINE = 60.0
+CONCURRENCY = 16
 eventually = partial(messaging.eventually, seconds=DEADLINE)
 
 
 @dataclass
-class World:
-    """Everything around the worker."""
+class Environment:
+    """The servers around the worker."""
 
-    exchange: MailExchange
+    smtp: ScriptedSmtpServer
+    booking_service: ScriptedBookingService
+    booking_token: str
+    make_payload: MakePayload
     amqp_url: str
     database_url: str
     pool: asyncpg.Pool
+    attempt_seconds: float = 30.0
     processes: list[Process] = field(default_factory=list)
 
-    def environment(self) -> dict[str, str]:
-        """The worker's settings."""
+    def settings(self) -> dict[str, str]:
+        """The worker's environment variables."""
         return {
             **{name: value for name, value in os.environ.items() if "NOTIFICATION_" not in name},
             "NOTIFICATION_DATABASE_URL": self.database_url,
             "NOTIFICATION_AMQP_URL": self.amqp_url,
-            "NOTIFICATION_SMTP_HOST": self.exchange.host,
-            "NOTIFICATION_SMTP_PORT": str(self.exchange.port),
+            "NOTIFICATION_BOOKING_TARGET": self.booking_service.target,
+            "NOTIFICATION_BOOKING_TOKEN": self.booking_token,
+            "NOTIFICATION_SMTP_HOST": self.smtp.host,
+            "NOTIFICATION_SMTP_PORT": str(self.smtp.port),
             "NOTIFICATION_SMTP_TLS": "none",
             "NOTIFICATION_SENDER": "GoTicket <tickets@goticket.example>",
             "NOTIFICATION_PUBLIC_URL": "https://goticket.example",
+            "NOTIFICATION_ATTEMPT_SECONDS": str(self.attempt_seconds),
+            "NOTIFICATION_CONCURRENCY": str(CONCURRENCY),
         }
 
-    async def publish(self, *payloads: Message, kind: str = BOOKING_CONFIRMED) -> list[UUID]:
-        """Publish an event for each payload as the relay does."""
+    async def publish(
+        self, *bookings: BookingDetails, message_type: str = BOOKING_CONFIRMED
+    ) -> list[UUID]:
+        """Publish a message about each booking, as the relay does; return the message ids."""
+        self.booking_service.add(*bookings)
         ids = []
         async with open_channel(self.amqp_url, TOPOLOGY, name="test") as (_, exchange):
-            for payload in payloads:
-                event = PublishedMessage(
+            for details in bookings:
+                message = PublishedMessage(
                     id=new_id(),
-                    type=kind,
+                    type=message_type,
                     source="/goticket/booking",
-                    subject=str(new_id()),
-                    version=1,
-                    partition_key="event",
+                    subject=details.booking.id,
+                    version=details.booking.version,
+                    partition_key=details.event.id,
                     occurred_at=datetime.now(UTC),
-                    payload=json_format.MessageToJson(payload),
+                    payload=json_format.MessageToJson(self.make_payload(message_type, details)),
                 )
-                await exchange.publish(build_amqp_message(event, inject_context()), kind)
-                ids.append(event.id)
+                await exchange.publish(build_amqp_message(message, inject_context()), message_type)
+                ids.append(message.id)
         return ids
 
     async def start_worker(self) -> Process:
         """Start a worker process."""
         process = await asyncio.create_subprocess_exec(
-            COMMAND, "worker", env=self.environment(), stderr=asyncio.subprocess.DEVNULL
+            COMMAND, "worker", env=self.settings(), stderr=asyncio.subprocess.DEVNULL
         )
         self.processes.append(process)
         return process
 
     async def run_command(self, *arguments: str) -> str:
-        """Run another command of the service to its end; return what it printed."""
+        """Run another command of the service to its end; return its output."""
         process = await asyncio.create_subprocess_exec(
-            COMMAND, *arguments, env=self.environment(), stdout=asyncio.subprocess.PIPE
+            COMMAND, *arguments, env=self.settings(), stdout=asyncio.subprocess.PIPE
         )
         output, _ = await asyncio.wait_for(process.communicate(), DEADLINE)
         assert process.returncode == 0
         return output.decode()
 
     async def statuses(self) -> dict[UUID, str]:
-        """What became of each event's letter."""
+        """Status of the delivery of each message."""
         rows = await self.pool.fetch("SELECT message_id, status FROM notification.deliveries")
         return {row["message_id"]: row["status"] for row in rows}
 
+    async def all_sent(self) -> bool:
+        """Whether every delivery is sent."""
+        return set((await self.statuses()).values()) == {"sent"}
+
 
 @pytest.fixture
-async def world(
-    exchange: MailExchange, amqp_url: str, database: DatabaseFactory
-) -> AsyncIterator[World]:
-    await exchange.start()
+async def environment(
+    smtp: ScriptedSmtpServer,
+    booking_service: ScriptedBookingService,
+    booking_token: str,
+    make_payload: MakePayload,
+    amqp_url: str,
+    database: DatabaseFactory,
+) -> AsyncIterator[Environment]:
+    await smtp.start()
     database_url = await database("notification")
     pool = await open_pool(database_url)
-    world = World(exchange, amqp_url, database_url, pool)
-    yield world
-    for process in world.processes:
+    environment = Environment(
+        smtp, booking_service, booking_token, make_payload, amqp_url, database_url, pool
+    )
+    yield environment
+    for process in environment.processes:
         if process.returncode is None:
             process.kill()
         await process.wait()
     await asyncio.wait_for(pool.close(), 10)
 
 
-def message_ids(events: list[UUID]) -> set[str]:
-    return {f"<{event}@goticket.example>" for event in events}
+def smtp_message_ids(messages: list[UUID]) -> set[str]:
+    return {f"<{message}@goticket.example>" for message in messages}
 
 
-async def test_what_was_published_before_the_worker_ran_is_mailed(
-    world: World, confirmed: MakeConfirmed
+async def test_messages_published_before_the_worker_started_are_handled(
+    environment: Environment, make_details: MakeDetails
 ) -> None:
-    await world.publish(events_pb2.BookingHeld(), kind=BOOKING_HELD)
-    events = await world.publish(*(confirmed() for _ in range(20)))
+    await environment.publish(make_details(), message_type=BOOKING_HELD)
+    messages = await environment.publish(*(make_details() for _ in range(20)))
 
-    worker = await world.start_worker()
+    worker = await environment.start_worker()
 
     async def all_sent() -> bool:
-        return list((await world.statuses()).values()) == ["sent"] * 20
+        return list((await environment.statuses()).values()) == ["sent"] * 20
 
     await eventually(all_sent)
-    assert sorted(world.exchange.message_ids) == sorted(message_ids(events))
+    assert sorted(environment.smtp.message_ids) == sorted(smtp_message_ids(messages))
     worker.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(worker.wait(), DEADLINE) == 0
 
 
-async def test_killed_in_the_middle_the_next_worker_loses_nothing(
-    world: World, confirmed: MakeConfirmed
+async def test_after_a_kill_the_next_worker_sends_everything(
+    environment: Environment, make_details: MakeDetails
 ) -> None:
-    events = await world.publish(*(confirmed(tickets=1) for _ in range(60)))
-    worker = await world.start_worker()
-    await eventually(lambda: len(world.exchange.messages) >= 10)
+    environment.attempt_seconds = 2  # short leases, so that they expire soon after the kill
+    messages = await environment.publish(*(make_details(tickets=1) for _ in range(60)))
+    worker = await environment.start_worker()
+    await eventually(lambda: len(environment.smtp.messages) >= 10)
 
     worker.kill()
     await worker.wait()
-    await world.start_worker()
+    await environment.start_worker()
 
     async def all_sent() -> bool:
-        statuses = await world.statuses()
-        return set(statuses) == set(events) and set(statuses.values()) == {"sent"}
+        statuses = await environment.statuses()
+        return set(statuses) == set(messages) and set(statuses.values()) == {"sent"}
 
     await eventually(all_sent)
-    sent = world.exchange.message_ids
-    assert set(sent) == message_ids(events)
-    # Only what was between the server's yes and the commit may have come twice.
-    assert len(sent) <= len(events) + 8
+    sent = environment.smtp.message_ids
+    assert set(sent) == smtp_message_ids(messages)
+    # Only e-mails between the server's acceptance and the record may be repeated.
+    assert len(sent) <= len(messages) + CONCURRENCY
 
 
-async def test_a_stop_lets_the_letter_in_hand_arrive(
-    world: World, confirmed: MakeConfirmed
+async def test_a_stop_waits_for_the_email_in_progress(
+    environment: Environment, make_details: MakeDetails
 ) -> None:
-    world.exchange.may_answer.clear()
-    (event,) = await world.publish(confirmed())
-    worker = await world.start_worker()
-    await eventually(world.exchange.asked.is_set)
+    environment.smtp.may_reply.clear()
+    (message,) = await environment.publish(make_details())
+    worker = await environment.start_worker()
+    await eventually(environment.smtp.data_received.is_set)
 
     worker.send_signal(signal.SIGTERM)
-    world.exchange.may_answer.set()
+    environment.smtp.may_reply.set()
     assert await asyncio.wait_for(worker.wait(), DEADLINE) == 0
 
-    assert await world.statuses() == {event: "sent"}
-    assert len(world.exchange.messages) == 1
+    assert await environment.statuses() == {message: "sent"}
+    assert len(environment.smtp.messages) == 1
 
 
-async def test_a_mail_server_that_is_away_for_a_moment_only_delays(
-    world: World, confirmed: MakeConfirmed
+async def test_a_temporary_refusal_only_delays_the_emails(
+    environment: Environment, make_details: MakeDetails
 ) -> None:
-    world.exchange.data.extend(["451 4.3.0 Try again later"] * 2)
-    world.exchange.rcpt.append("450 4.2.0 Greylisted")
-    events = await world.publish(*(confirmed(tickets=1) for _ in range(6)))
-    await world.start_worker()
+    environment.smtp.data.extend(["451 4.3.0 Try again later"] * 2)
+    environment.smtp.rcpt.append("450 4.2.0 Greylisted")
+    messages = await environment.publish(*(make_details(tickets=1) for _ in range(6)))
+    await environment.start_worker()
 
-    await eventually(lambda: set(world.exchange.message_ids) == message_ids(events))
-
-    async def all_sent() -> bool:
-        return set((await world.statuses()).values()) == {"sent"}
-
-    await eventually(all_sent)
-    assert len(world.exchange.messages) == 6
+    await eventually(lambda: set(environment.smtp.message_ids) == smtp_message_ids(messages))
+    await eventually(environment.all_sent)
+    assert len(environment.smtp.messages) == 6
 
 
-async def test_a_refused_letter_becomes_a_dead_letter_that_can_be_replayed(
-    world: World, confirmed: MakeConfirmed
+async def test_an_outage_of_the_booking_service_only_delays_the_emails(
+    environment: Environment, make_details: MakeDetails
 ) -> None:
-    world.exchange.rcpt.append("550 5.1.1 <ada@buyers.example> is unknown here")
-    (event,) = await world.publish(confirmed())
-    await world.start_worker()
+    await environment.booking_service.stop()
+    messages = await environment.publish(*(make_details(tickets=1) for _ in range(6)))
+    await environment.start_worker()
+
+    async def all_deferred() -> bool:
+        return list((await environment.statuses()).values()) == ["deferred"] * 6
+
+    await eventually(all_deferred)
+    await environment.booking_service.start()
+
+    await eventually(environment.all_sent)
+    assert sorted(environment.smtp.message_ids) == sorted(smtp_message_ids(messages))
+
+
+async def test_two_workers_share_the_messages(
+    environment: Environment, make_details: MakeDetails
+) -> None:
+    await environment.start_worker()
+    await environment.start_worker()
+    messages = await environment.publish(*(make_details(tickets=1) for _ in range(40)))
+
+    await eventually(lambda: len(environment.smtp.messages) >= 40)
+    await eventually(environment.all_sent)
+    assert sorted(environment.smtp.message_ids) == sorted(smtp_message_ids(messages))
+
+
+async def test_a_refused_email_becomes_a_dead_letter_that_can_be_replayed(
+    environment: Environment, make_details: MakeDetails
+) -> None:
+    environment.smtp.rcpt.append("550 5.1.1 <ada@buyers.example> is unknown here")
+    (message,) = await environment.publish(make_details())
+    await environment.start_worker()
 
     async def refused() -> bool:
-        return await world.statuses() == {event: "refused"}
+        return await environment.statuses() == {message: "refused"}
 
     await eventually(refused)
     listed: list[dict[str, Any]] = []
 
     async def is_listed() -> bool:
-        output = await world.run_command("dead-letters", "list")
+        output = await environment.run_command("dead-letters", "list")
         listed[:] = [json.loads(line) for line in output.splitlines()]
         return bool(listed)
 
     await eventually(is_listed)
-    assert [letter["id"] for letter in listed] == [str(event)]
+    assert [dead_letter["id"] for dead_letter in listed] == [str(message)]
     assert "is unknown here" in listed[0]["reason"]
-    assert "ada@" not in listed[0]["reason"], "addresses do not travel with the reason"
-    assert not world.exchange.messages
+    assert "ada@" not in listed[0]["reason"], "the reason has no address"
+    assert not environment.smtp.messages
 
-    assert await world.run_command("dead-letters", "replay") == "replayed 1\n"
+    assert await environment.run_command("dead-letters", "replay") == "replayed 1\n"
 
     async def sent() -> bool:
-        return await world.statuses() == {event: "sent"}
+        return await environment.statuses() == {message: "sent"}
 
     await eventually(sent)
-    assert world.exchange.message_ids == [f"<{event}@goticket.example>"]
-    assert await world.run_command("dead-letters", "list") == ""
+    assert environment.smtp.message_ids == [f"<{message}@goticket.example>"]
+    assert await environment.run_command("dead-letters", "list") == ""
 
 
 @asynccontextmanager
-async def worker_inside(world: World) -> AsyncIterator[None]:
-    """A worker in this process, so that its spans can be seen."""
+async def worker_in_this_process(environment: Environment) -> AsyncIterator[None]:
+    """Run a worker in this process, so that the test sees its spans."""
     settings = WorkerSettings(
-        database_url=world.database_url,
-        amqp_url=world.amqp_url,
-        smtp_host=world.exchange.host,
-        smtp_port=world.exchange.port,
+        database_url=environment.database_url,
+        amqp_url=environment.amqp_url,
+        booking_target=environment.booking_service.target,
+        booking_token=SecretStr(environment.booking_token),
+        smtp_host=environment.smtp.host,
+        smtp_port=environment.smtp.port,
         smtp_tls=Tls.NONE,
         sender="GoTicket <tickets@goticket.example>",
         public_url="https://goticket.example",
@@ -255,14 +309,14 @@ async def worker_inside(world: World) -> AsyncIterator[None]:
         yield
 
 
-async def test_the_letter_is_in_the_trace_of_what_caused_it(
-    world: World, confirmed: MakeConfirmed, spans: InMemorySpanExporter
+async def test_the_email_is_in_the_trace_of_its_cause(
+    environment: Environment, make_details: MakeDetails, spans: InMemorySpanExporter
 ) -> None:
     with tracer.start_as_current_span("the booking") as cause:
-        await world.publish(confirmed())
+        await environment.publish(make_details())
 
-    async with worker_inside(world):
-        await eventually(lambda: len(world.exchange.messages) == 1)
+    async with worker_in_this_process(environment):
+        await eventually(lambda: len(environment.smtp.messages) == 1)
 
     finished = {span.name: span for span in spans.get_finished_spans()}
     sending = finished["smtp send"]

@@ -6,7 +6,7 @@ from notification.cli import main
 
 
 @pytest.mark.parametrize("argv", [[], ["serve"], ["dead-letters"], ["worker", "now"]])
-def test_an_unknown_command_is_told_the_known_ones(
+def test_an_unknown_command_prints_the_usage(
     argv: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
@@ -24,7 +24,7 @@ def test_an_unknown_command_is_told_the_known_ones(
         (["dead-letters", "list"], "NOTIFICATION_AMQP_URL"),
     ],
 )
-def test_a_missing_variable_is_named(
+def test_a_missing_setting_is_named(
     argv: list[str], variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(variable, raising=False)

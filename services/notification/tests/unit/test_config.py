@@ -3,11 +3,13 @@
 import pytest
 from goticket_platform.settings import SettingsError, load
 from notification.config import WorkerSettings, sender_address
-from notification.mail_server import Tls
+from notification.smtp_client import Tls
 
 COMPLETE = {
     "NOTIFICATION_DATABASE_URL": "postgresql://notification@db/goticket",
     "NOTIFICATION_AMQP_URL": "amqp://broker",
+    "NOTIFICATION_BOOKING_TARGET": "booking:50051",
+    "NOTIFICATION_BOOKING_TOKEN": "0123456789abcdef0123456789abcdef",
     "NOTIFICATION_SMTP_HOST": "smtp.example",
     "NOTIFICATION_SMTP_PORT": "587",
     "NOTIFICATION_SENDER": "GoTicket <tickets@goticket.example>",
@@ -23,14 +25,15 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.mark.usefixtures("environment")
-def test_the_connection_is_protected_unless_told_otherwise() -> None:
+def test_the_smtp_connection_is_encrypted_by_default() -> None:
     settings = load(WorkerSettings)
 
     assert settings.smtp_tls is Tls.STARTTLS
+    assert "0123456789abcdef" not in repr(settings)
     assert sender_address(settings.sender).addr_spec == "tickets@goticket.example"
 
 
-def test_every_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in COMPLETE:
         monkeypatch.delenv(name, raising=False)
 
@@ -46,13 +49,16 @@ def test_every_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         ("NOTIFICATION_SENDER", "nobody"),
         ("NOTIFICATION_SENDER", "a@b.example, c@d.example"),
         ("NOTIFICATION_SENDER", "a@b.example\nBcc: eve@evil.example"),
+        ("NOTIFICATION_BOOKING_TARGET", ""),
+        ("NOTIFICATION_BOOKING_TOKEN", "shorter than 32 characters"),
+        ("NOTIFICATION_ATTEMPT_SECONDS", "60"),
         ("NOTIFICATION_SMTP_PORT", "0"),
         ("NOTIFICATION_SMTP_TLS", "perhaps"),
         ("NOTIFICATION_PUBLIC_URL", "javascript:alert(1)"),
         ("NOTIFICATION_SMTP_USERNAME", "half a login"),
     ],
 )
-def test_a_wrong_value_ends_the_start(
+def test_an_invalid_setting_is_rejected(
     environment: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     environment.setenv(name, value)
@@ -61,11 +67,11 @@ def test_a_wrong_value_ends_the_start(
         load(WorkerSettings)
 
 
-def test_a_password_is_never_sent_in_the_clear(environment: pytest.MonkeyPatch) -> None:
+def test_a_password_is_never_sent_unencrypted(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("NOTIFICATION_SMTP_USERNAME", "goticket")
     environment.setenv("NOTIFICATION_SMTP_PASSWORD", "secret")
     assert "secret" not in repr(load(WorkerSettings))
 
     environment.setenv("NOTIFICATION_SMTP_TLS", "none")
-    with pytest.raises(SettingsError, match="in the clear"):
+    with pytest.raises(SettingsError, match="unencrypted"):
         load(WorkerSettings)

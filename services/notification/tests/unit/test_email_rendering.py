@@ -1,4 +1,4 @@
-"""Letters, parsed again as the buyer's mail program does."""
+"""Rendered e-mails, parsed again as a mail client does."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,26 +11,28 @@ import pypdfium2
 import pytest
 import zxingcpp
 from goticket_documents.money import Money
-from goticket_documents.sanitize import plain
+from goticket_documents.sanitize import sanitize_text
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from notification.bookings import Booking, Kind, Notice
-from notification.letters import Letter, Letterhead, Unaddressable, compose
+from notification.bookings import Booking, Notification, NotificationKind
+from notification.email_rendering import Email, InvalidRecipient, SenderProfile, render_email
 
 NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
-EVENT_ID = UUID("0198c2f0-0000-7000-8000-000000000001")
-LETTERHEAD = Letterhead(
+MESSAGE_ID = UUID("0198c2f0-0000-7000-8000-000000000001")
+PROFILE = SenderProfile(
     Address("GoTicket", "tickets", "goticket.example"), "https://goticket.example"
 )
 MakeBooking = Callable[..., Booking]
 
 
-def letter_about(booking: Booking, kind: Kind = Kind.TICKETS, reason: str = "") -> Letter:
-    return compose(LETTERHEAD, Notice(kind, booking, reason), EVENT_ID, NOW)
+def email_about(
+    booking: Booking, kind: NotificationKind = NotificationKind.TICKETS, reason: str = ""
+) -> Email:
+    return render_email(PROFILE, Notification(kind, booking, reason), MESSAGE_ID, NOW)
 
 
-def parsed(letter: Letter) -> EmailMessage:
-    message = message_from_bytes(letter.content, policy=policy.default)
+def parsed(email: Email) -> EmailMessage:
+    message = message_from_bytes(email.content, policy=policy.default)
     assert isinstance(message, EmailMessage)
     assert not message.defects
     return message
@@ -52,7 +54,7 @@ def test_tickets_come_as_one_pdf_per_admission_and_a_calendar_file(
 ) -> None:
     booking = make_booking(tickets=12)
 
-    files = attachments(parsed(letter_about(booking)))
+    files = attachments(parsed(email_about(booking)))
 
     expected = [f"ticket-{number}.pdf" for number in range(1, 13)]
     assert list(files) == [*expected, "event.ics"]
@@ -67,10 +69,10 @@ def test_tickets_come_as_one_pdf_per_admission_and_a_calendar_file(
         assert [found.text for found in zxingcpp.read_barcodes(image)] == [ticket.code]
 
 
-def test_each_pdf_tells_its_admission_and_its_booking(make_booking: MakeBooking) -> None:
+def test_each_pdf_has_its_ticket_and_its_booking(make_booking: MakeBooking) -> None:
     booking = make_booking(ticket_type="Balcony", price=Money(9800, "JPY"), zone="Asia/Tokyo")
 
-    files = attachments(parsed(letter_about(booking)))
+    files = attachments(parsed(email_about(booking)))
 
     with pypdfium2.PdfDocument(files["ticket-2.pdf"].get_content()) as document:
         text = " ".join(document[0].get_textpage().get_text_bounded().split())
@@ -90,11 +92,11 @@ def test_each_pdf_tells_its_admission_and_its_booking(make_booking: MakeBooking)
         assert expected in text
 
 
-def test_the_letter_is_addressed_and_signed(make_booking: MakeBooking) -> None:
-    letter = letter_about(make_booking())
-    message = parsed(letter)
+def test_the_headers_name_sender_and_recipient(make_booking: MakeBooking) -> None:
+    email = email_about(make_booking())
+    message = parsed(email)
 
-    assert (letter.sender, letter.recipient) == ("tickets@goticket.example", "ada@buyers.example")
+    assert (email.sender, email.recipient) == ("tickets@goticket.example", "ada@buyers.example")
     assert message["From"] == "GoTicket <tickets@goticket.example>"
     assert message["To"] == "Ada Lovelace <ada@buyers.example>"
     assert message["Subject"] == "Your tickets for Metallica Live"
@@ -102,19 +104,19 @@ def test_the_letter_is_addressed_and_signed(make_booking: MakeBooking) -> None:
     assert message["Auto-Submitted"] == "auto-generated"
 
 
-def test_every_attempt_to_tell_one_event_has_the_same_message_id(
+def test_every_attempt_has_the_same_message_id(
     make_booking: MakeBooking,
 ) -> None:
-    first, second = letter_about(make_booking()), letter_about(make_booking())
+    first, second = email_about(make_booking()), email_about(make_booking())
 
-    assert first.smtp_message_id == second.smtp_message_id == f"<{EVENT_ID}@goticket.example>"
+    assert first.smtp_message_id == second.smtp_message_id == f"<{MESSAGE_ID}@goticket.example>"
     assert parsed(first)["Message-ID"] == first.smtp_message_id
 
 
-def test_text_and_html_say_the_same(make_booking: MakeBooking) -> None:
+def test_text_and_html_have_the_same_content(make_booking: MakeBooking) -> None:
     booking = make_booking(tickets=2, price=Money(9800, "JPY"))
 
-    for body in bodies(parsed(letter_about(booking))):
+    for body in bodies(parsed(email_about(booking))):
         for expected in (
             "Ada Lovelace",
             "Metallica Live",
@@ -131,22 +133,30 @@ def test_text_and_html_say_the_same(make_booking: MakeBooking) -> None:
             assert expected in body
 
 
-def test_html_loads_nothing_from_elsewhere(make_booking: MakeBooking) -> None:
-    for kind in Kind:
-        _, html = bodies(parsed(letter_about(make_booking(), kind)))
+def test_sentences_start_with_a_capital_letter(make_booking: MakeBooking) -> None:
+    for kind in NotificationKind:
+        text, html = bodies(parsed(email_about(make_booking(), kind)))
+        first_sentence = text.splitlines()[2]
+        assert first_sentence.startswith("Your ")
+        assert '<p style="margin:0;">Your ' in html
+
+
+def test_html_loads_no_external_resources(make_booking: MakeBooking) -> None:
+    for kind in NotificationKind:
+        _, html = bodies(parsed(email_about(make_booking(), kind)))
         for forbidden in ("<img", "<script", "<link", "@import", "url(", "src="):
             assert forbidden not in html
 
 
-def test_a_cancellation_gives_the_reason_and_withdraws_the_calendar_entry(
+def test_a_cancellation_has_the_reason_and_cancels_the_calendar_entry(
     make_booking: MakeBooking,
 ) -> None:
     message = parsed(
-        letter_about(make_booking(), Kind.CANCELLATION, "The event has been called off.")
+        email_about(make_booking(), NotificationKind.CANCELLATION, "The event has been cancelled.")
     )
 
     assert message["Subject"] == "Cancelled: your booking for Metallica Live"
-    assert all("The event has been called off." in body for body in bodies(message))
+    assert all("The event has been cancelled." in body for body in bodies(message))
     assert all("no longer valid" in body for body in bodies(message))
     files = attachments(message)
     assert list(files) == ["event.ics"]
@@ -154,37 +164,37 @@ def test_a_cancellation_gives_the_reason_and_withdraws_the_calendar_entry(
     assert "METHOD:CANCEL" in files["event.ics"].get_content()
 
 
-def test_a_cancelled_hold_is_not_told_that_its_tickets_are_void(make_booking: MakeBooking) -> None:
-    message = parsed(letter_about(make_booking(was_confirmed=False), Kind.CANCELLATION))
+def test_a_cancelled_hold_had_no_tickets(make_booking: MakeBooking) -> None:
+    message = parsed(email_about(make_booking(was_confirmed=False), NotificationKind.CANCELLATION))
 
     assert all("No tickets had been issued" in body for body in bodies(message))
 
 
-def test_an_expired_hold_gets_a_short_letter(make_booking: MakeBooking) -> None:
-    message = parsed(letter_about(make_booking(was_confirmed=False), Kind.EXPIRY))
+def test_an_expired_hold_gets_no_attachments(make_booking: MakeBooking) -> None:
+    message = parsed(email_about(make_booking(was_confirmed=False), NotificationKind.EXPIRY))
 
-    assert message["Subject"] == "Your reservation for Metallica Live has run out"
+    assert message["Subject"] == "Your reservation for Metallica Live has expired"
     assert not attachments(message)
-    assert all("gone back on sale" in body for body in bodies(message))
+    assert all("on sale again" in body for body in bodies(message))
 
 
-def test_html_in_names_is_shown_and_not_obeyed(make_booking: MakeBooking) -> None:
+def test_html_in_names_is_escaped(make_booking: MakeBooking) -> None:
     evil = '<script>alert("x")</script> & <b>'
 
-    text, html = bodies(parsed(letter_about(make_booking(name=evil, buyer=evil, place=evil))))
+    text, html = bodies(parsed(email_about(make_booking(name=evil, buyer=evil, place=evil))))
 
     assert "<script" not in html
     assert "&lt;script&gt;" in html
     assert evil in text
 
 
-def test_template_syntax_in_names_is_not_run(make_booking: MakeBooking) -> None:
-    for body in bodies(parsed(letter_about(make_booking(name="{{ 7 * 7 }} {% raw %}")))):
+def test_template_syntax_in_names_is_not_evaluated(make_booking: MakeBooking) -> None:
+    for body in bodies(parsed(email_about(make_booking(name="{{ 7 * 7 }} {% raw %}")))):
         assert "{{ 7 * 7 }} {% raw %}" in body
 
 
-def test_a_buyer_without_a_name_is_greeted_all_the_same(make_booking: MakeBooking) -> None:
-    message = parsed(letter_about(make_booking(buyer="")))
+def test_a_buyer_without_a_name_is_greeted(make_booking: MakeBooking) -> None:
+    message = parsed(email_about(make_booking(buyer="")))
 
     assert message["To"] == "ada@buyers.example"
     assert bodies(message)[0].startswith("Hello,")
@@ -199,9 +209,9 @@ def test_a_buyer_without_a_name_is_greeted_all_the_same(make_booking: MakeBookin
 def test_no_name_can_add_or_break_a_header(
     make_booking: MakeBooking, name: str, buyer: str
 ) -> None:
-    booking = make_booking(name=plain(name), buyer=plain(buyer), tickets=1)
+    booking = make_booking(name=sanitize_text(name), buyer=sanitize_text(buyer), tickets=1)
 
-    message = parsed(letter_about(booking, Kind.EXPIRY))
+    message = parsed(email_about(booking, NotificationKind.EXPIRY))
 
     assert sorted(message.keys()) == [
         "Auto-Submitted",
@@ -218,24 +228,24 @@ def test_no_name_can_add_or_break_a_header(
 
 
 @pytest.mark.parametrize(
-    ("email", "recipient", "international"),
+    ("address", "recipient", "international"),
     [
         ("ada@bücher.example", "ada@xn--bcher-kva.example", False),
         ("ädä@buyers.example", "ädä@buyers.example", True),
     ],
 )
-def test_international_addresses_are_written_as_the_wire_wants_them(
-    make_booking: MakeBooking, email: str, recipient: str, international: bool
+def test_international_addresses_are_encoded_for_smtp(
+    make_booking: MakeBooking, address: str, recipient: str, international: bool
 ) -> None:
-    letter = letter_about(make_booking(email=email))
+    email = email_about(make_booking(email=address))
 
-    assert letter.recipient == recipient
-    assert letter.international is international
-    assert f"To: Ada Lovelace <{recipient}>\r\n" in letter.content.decode()
+    assert email.recipient == recipient
+    assert email.international is international
+    assert f"To: Ada Lovelace <{recipient}>\r\n" in email.content.decode()
 
 
 @pytest.mark.parametrize(
-    "email",
+    "address",
     [
         "",
         "nobody",
@@ -249,6 +259,6 @@ def test_international_addresses_are_written_as_the_wire_wants_them(
         "x" * 400 + "@" + "y" * 70 + ".example",
     ],
 )
-def test_a_malformed_address_is_no_address(make_booking: MakeBooking, email: str) -> None:
-    with pytest.raises(Unaddressable):
-        letter_about(make_booking(email=email))
+def test_a_malformed_address_is_rejected(make_booking: MakeBooking, address: str) -> None:
+    with pytest.raises(InvalidRecipient):
+        email_about(make_booking(email=address))

@@ -1,0 +1,131 @@
+"""Reads bookings with recipient, names and ticket codes from the booking service."""
+
+from collections.abc import Awaitable, Sequence
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+import grpc
+from aiodataloader import DataLoader
+from goticket.booking.v1.notification_data_pb2 import (
+    BatchGetBookingDetailsRequest,
+    BatchGetBookingDetailsResponse,
+    BookingDetails,
+    BookingReference,
+)
+from goticket.booking.v1.notification_data_pb2_grpc import NotificationDataServiceStub
+from goticket_platform.messaging.consumer import RetryableError
+from goticket_platform.rpc.client import call
+from goticket_platform.rpc.errors import RemoteError
+from prometheus_client import Histogram
+
+MAX_BATCH_SIZE = 200
+"""Most bookings in one call, as the service allows."""
+
+BATCH_SIZE = Histogram(
+    "goticket_notification_details_batch_size",
+    "Bookings read in one call to the booking service",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, MAX_BATCH_SIZE),
+)
+
+# Faults of the message or of this one booking. Any other status is an outage or a wrong
+# configuration, and is no reason to give up on the message.
+_MESSAGE_FAULTS = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+}
+
+
+class BookingServiceUnavailable(RetryableError):
+    """The booking service cannot be used; this says nothing about the message."""
+
+
+class BookingNotFound(Exception):
+    """The booking service does not know the booking.
+
+    It is retried while there are attempts, because a replica may lag behind the message.
+    """
+
+
+class BookingKey(NamedTuple):
+    """Identifies a booking."""
+
+    event_id: UUID
+    booking_id: UUID
+
+
+class BatchGetMethod(Protocol):
+    """The stub's method."""
+
+    def __call__(
+        self,
+        request: BatchGetBookingDetailsRequest,
+        *,
+        timeout: float | None = None,
+        metadata: Sequence[tuple[str, str | bytes]] | None = None,
+    ) -> Awaitable[BatchGetBookingDetailsResponse]:
+        """Call the service; `timeout` is in seconds."""
+        ...
+
+
+class _AuthorizedMethod:
+    """Adds the token to the metadata of every call of the method."""
+
+    def __init__(self, method: BatchGetMethod, token: str) -> None:
+        self._call = method
+        self._authorization = ("authorization", f"Bearer {token}")
+        # `goticket_platform.rpc.client.call` names its spans after this attribute of a method.
+        self._method: bytes | str = getattr(method, "_method", "call")
+
+    def __call__(
+        self,
+        request: BatchGetBookingDetailsRequest,
+        *,
+        timeout: float,
+        metadata: Sequence[tuple[str, str | bytes]],
+    ) -> Awaitable[BatchGetBookingDetailsResponse]:
+        return self._call(request, timeout=timeout, metadata=[*metadata, self._authorization])
+
+
+class BookingDetailsClient:
+    """Reads bookings in batches: calls to `get` in one turn of the event loop share an RPC."""
+
+    def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
+        stub = NotificationDataServiceStub(channel)
+        self._batch_get = _AuthorizedMethod(stub.BatchGetBookingDetails, token)
+        # Nothing is cached: an e-mail shows the booking as it is when it is sent.
+        self._loader: DataLoader[BookingKey, BookingDetails | Exception] = DataLoader(
+            self._load, max_batch_size=MAX_BATCH_SIZE, cache=False
+        )
+
+    async def get(self, key: BookingKey) -> BookingDetails:
+        """Return the booking as it is now.
+
+        Raises:
+            BookingServiceUnavailable: the service did not answer, or denied access.
+            BookingNotFound: the service does not know the booking.
+            RemoteError: the service failed on the request.
+        """
+        details = await self._loader.load(key)
+        assert isinstance(details, BookingDetails)  # noqa: S101 - the loader raises exceptions
+        return details
+
+    async def _load(self, keys: list[BookingKey]) -> list[BookingDetails | Exception]:
+        BATCH_SIZE.observe(len(keys))
+        request = BatchGetBookingDetailsRequest(
+            bookings=[
+                BookingReference(event_id=str(key.event_id), booking_id=str(key.booking_id))
+                for key in dict.fromkeys(keys)
+            ]
+        )
+        try:
+            response = await call(self._batch_get, request, idempotent=True)
+        except RemoteError as error:
+            if error.status in _MESSAGE_FAULTS:
+                raise
+            raise BookingServiceUnavailable(f"{error.code}: {error.message}") from error
+        found = {UUID(details.booking.id): details for details in response.bookings}
+        return [
+            found.get(key.booking_id) or BookingNotFound(f"booking {key.booking_id} is unknown")
+            for key in keys
+        ]
