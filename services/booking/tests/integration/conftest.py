@@ -11,14 +11,14 @@ import pytest
 from booking.adapters.availability import NoAvailability
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.ticket_codes import TicketSigner
-from booking.application.apply_event import apply_event
-from booking.application.place_bookings import place_bookings
-from booking.application.place_orders import BoxOffice, Outcome, Placed
-from booking.bootstrap import box_office
-from booking.domain.actor import Actor
+from booking.application.commands.apply_event import apply_event
+from booking.application.commands.create_bookings import create_bookings_of_event
+from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
+from booking.bootstrap import booking_context
+from goticket_kernel.actor import Actor
 from booking.domain.booking import Booking
 from booking.domain.event import CatalogEvent, Event, EventStatus, TicketTypeOffer
-from booking.domain.placing import BookingRequest, Line
+from booking.domain.booking_creation import CreateBookingCommand, CommandLine
 from goticket_platform.ids import new_id
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.postgres import open_pool
@@ -30,7 +30,7 @@ SEED = bytes(range(32))
 
 
 @dataclass
-class HeldClock:
+class ManualClock:
     """Shows the time the test sets."""
 
     time: datetime = START - timedelta(days=30)
@@ -54,23 +54,23 @@ class ScriptedCatalog:
         return [self.events[event_id] for event_id in event_ids if event_id in self.events]
 
 
-class Hall:
+class BookingSystem:
     """What tests do with a booking service."""
 
     def __init__(self, dsn: str, pool: asyncpg.Pool, bookings: PostgresBookings) -> None:
         self.dsn = dsn
         self.pool = pool
         self.bookings = bookings
-        self.clock = HeldClock()
+        self.clock = ManualClock()
         self.catalog = ScriptedCatalog()
         self.signer = TicketSigner(SEED)
-        self.office = self.another_office(bookings)
+        self.context = self.new_context(bookings)
 
-    def another_office(self, bookings: PostgresBookings) -> BoxOffice:
+    def new_context(self, bookings: PostgresBookings) -> BookingContext:
         """What one replica has: its own pool, its own idea of what is running."""
-        return replace(box_office(bookings, self.catalog, self.signer, HOLD), now=self.clock)
+        return replace(booking_context(bookings, self.catalog, self.signer, HOLD), now=self.clock)
 
-    def announce(
+    def add_to_catalog(
         self,
         *capacities: int,
         status: EventStatus = EventStatus.PUBLISHED,
@@ -99,7 +99,7 @@ class Hall:
 
     async def open_event(self, *capacities: int, max_per_booking: int = 10) -> CatalogEvent:
         """Let an event be on sale here."""
-        catalog = self.announce(*capacities, max_per_booking=max_per_booking)
+        catalog = self.add_to_catalog(*capacities, max_per_booking=max_per_booking)
         await apply_event(catalog, bookings=self.bookings)
         return catalog
 
@@ -109,16 +109,16 @@ class Hall:
         await apply_event(catalog, bookings=self.bookings)
 
     async def ask(
-        self, event: CatalogEvent, *requests: BookingRequest, office: BoxOffice | None = None
-    ) -> list[Outcome]:
+        self, event: CatalogEvent, *requests: CreateBookingCommand, context: BookingContext | None = None
+    ) -> list[BookingResult]:
         """Ask for tickets, all in one batch."""
-        return await place_bookings(event.event.id, requests, office or self.office)
+        return await create_bookings_of_event(event.event.id, requests, context or self.context)
 
-    async def book(self, event: CatalogEvent, request: BookingRequest) -> Booking:
+    async def book(self, event: CatalogEvent, request: CreateBookingCommand) -> Booking:
         """Ask for tickets and get them."""
-        [outcome] = await self.ask(event, request)
-        assert isinstance(outcome, Placed), outcome
-        return outcome.booking
+        [result] = await self.ask(event, request)
+        assert isinstance(result, CreatedBooking), result
+        return result.booking
 
     async def counts(self, event: CatalogEvent) -> list[tuple[int, int]]:
         """Held and sold of each ticket type, in order."""
@@ -144,7 +144,7 @@ class Hall:
             for table in tables
         }
 
-    async def must_add_up(self) -> None:
+    async def assert_consistent(self) -> None:
         """Fail unless stock, bookings, tickets and events agree."""
         problems = await self.pool.fetch(
             """
@@ -178,33 +178,33 @@ class Hall:
         assert unannounced == 0
 
 
-def person(number: int, *roles: str) -> Actor:
+def user(number: int, *roles: str) -> Actor:
     return Actor(
         UUID(int=number), f"buyer{number}@example.com", f"Buyer {number}", frozenset(roles)
     )
 
 
-def wish(
+def command(
     quantity: int = 1,
     *,
     buyer: Actor | None = None,
     hold: bool = False,
     key: str | None = None,
     lines: Sequence[tuple[UUID, int]] = (),
-) -> BookingRequest:
+) -> CreateBookingCommand:
     """A request for tickets: of the only type, or `lines` of type and quantity."""
-    wanted = tuple(Line(type_id, number) for type_id, number in lines) or (Line(None, quantity),)
-    return BookingRequest(buyer or person(1), wanted, hold, key)
+    wanted = tuple(CommandLine(type_id, number) for type_id, number in lines) or (CommandLine(None, quantity),)
+    return CreateBookingCommand(buyer or user(1), wanted, hold, key)
 
 
-@pytest.fixture(name="person")
+@pytest.fixture(name="user")
 def _person() -> object:
-    return person
+    return user
 
 
-@pytest.fixture(name="wish")
+@pytest.fixture(name="command")
 def _wish() -> object:
-    return wish
+    return command
 
 
 @pytest.fixture
@@ -244,6 +244,6 @@ class OpenReplica:
 
 
 @pytest.fixture
-async def hall(dsn: str, open_replica: OpenReplica) -> Hall:
+async def system(dsn: str, open_replica: OpenReplica) -> BookingSystem:
     bookings, pool = await open_replica()
-    return Hall(dsn, pool, bookings)
+    return BookingSystem(dsn, pool, bookings)

@@ -13,21 +13,22 @@ import pytest
 from booking.adapters.availability import NoAvailability
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import PostgresTransaction
-from booking.application.desk import GroupCommit
+from booking.application.booking_submitter import BatchedSubmitter
 from booking.application.lanes import Lanes
-from booking.application.order import Order
-from booking.application.place_orders import BoxOffice, Outcome, Placed, place_orders
+from booking.application.commands.prepare_booking import PreparedBooking
+from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
+from booking.application.commands.commit_bookings import commit_bookings
 from booking.application.ports import BookingOfEvent, RequestKey
 from booking.domain.errors import SoldOut
-from booking.domain.placing import BookingRequest
-from booking.domain.stock import EventStock
+from booking.domain.booking_creation import CreateBookingCommand
+from booking.domain.inventory import EventInventory
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.postgres import is_transient
 
 if TYPE_CHECKING:
-    from services.booking.tests.integration.conftest import Hall
+    from services.booking.tests.integration.conftest import BookingSystem
 
-Wishes = Callable[..., BookingRequest]
+Commands = Callable[..., CreateBookingCommand]
 
 
 class FragileConnection(asyncpg.Connection):
@@ -62,28 +63,28 @@ class FragileConnection(asyncpg.Connection):
 
 @pytest.mark.parametrize("survived", range(5))
 async def test_a_connection_lost_before_any_statement_changes_nothing(
-    survived: int, hall: "Hall", wish: Wishes
+    survived: int, system: "BookingSystem", command: Commands
 ) -> None:
-    event = await hall.open_event(10)
-    before = await hall.rows()
-    FragileConnection.admin_dsn = hall.dsn
+    event = await system.open_event(10)
+    before = await system.row_counts()
+    FragileConnection.admin_dsn = system.dsn
     pool = await asyncpg.create_pool(
-        hall.dsn, min_size=1, max_size=1, connection_class=FragileConnection
+        system.dsn, min_size=1, max_size=1, connection_class=FragileConnection
     )
-    notifier = OutboxNotifier(hall.pool, "booking")
-    office = hall.another_office(PostgresBookings(pool, notifier, NoAvailability()))
+    notifier = OutboxNotifier(system.pool, "booking")
+    context = system.new_context(PostgresBookings(pool, notifier, NoAvailability()))
     # BEGIN, lock, stock and keys, everything, COMMIT.
     FragileConnection.statements_left, FragileConnection.cuts = survived, 0
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
-        await hall.ask(event, wish(2, key="k"), office=office)
+        await system.create(event, command(2, key="k"), context=context)
     assert FragileConnection.cuts == 1
-    assert await hall.rows() == before
-    assert await hall.counts(event) == [(0, 0)]
+    assert await system.row_counts() == before
+    assert await system.counts(event) == [(0, 0)]
     # The same request again is no repeat: the first one never happened.
-    [outcome] = await hall.ask(event, wish(2, key="k"), office=office)
-    assert isinstance(outcome, Placed)
-    assert not outcome.replayed
-    await hall.must_add_up()
+    [result] = await system.create(event, command(2, key="k"), context=context)
+    assert isinstance(result, CreatedBooking)
+    assert not result.replayed
+    await system.assert_consistent()
     await notifier.close()
     await pool.close()
 
@@ -106,65 +107,65 @@ class LosesAnswers:
     async def find_booking(self, booking_id: UUID) -> BookingOfEvent | None:
         return await self._bookings.find_booking(booking_id)
 
-    async def look(
+    async def read_snapshot(
         self, event_ids: Collection[UUID], keys: Collection[RequestKey]
-    ) -> tuple[dict[UUID, EventStock], set[RequestKey]]:
-        return await self._bookings.look(event_ids, keys)
+    ) -> tuple[dict[UUID, EventInventory], set[RequestKey]]:
+        return await self._bookings.read_snapshot(event_ids, keys)
 
 
-def group_commit(office: BoxOffice) -> GroupCommit:
-    lanes: Lanes[Order, Outcome] = Lanes(
-        partial(place_orders, office=office),
+def batched_submitter(context: BookingContext) -> BatchedSubmitter:
+    lanes: Lanes[PreparedBooking, BookingResult] = Lanes(
+        partial(commit_bookings, context=context),
         event_of=attrgetter("event_id"),
         is_transient=is_transient,
         retry_seconds=(0, 0),
     )
-    return GroupCommit(office, lanes)
+    return BatchedSubmitter(context, lanes)
 
 
 async def test_a_commit_whose_answer_was_lost_is_recognised_and_not_repeated(
-    hall: "Hall", wish: Wishes
+    system: "BookingSystem", command: Commands
 ) -> None:
-    event = await hall.open_event(10)
-    bookings = LosesAnswers(hall.bookings, times=2)
-    desk = group_commit(replace(hall.office, bookings=bookings))
-    wishes = [wish(2), wish(3, key="k"), wish(6), wish(1, hold=True)]
-    answers = await desk.ask([(event.event.id, one) for one in wishes], float("inf"))
+    event = await system.open_event(10)
+    bookings = LosesAnswers(system.bookings, times=2)
+    submitter = batched_submitter(replace(system.context, bookings=bookings))
+    commands = [command(2), command(3, key="k"), command(6), command(1, hold=True)]
+    answers = await submitter.submit([(event.event.id, one) for one in commands], float("inf"))
     assert bookings.times == 0
-    made = [answer for answer in answers if isinstance(answer, Placed)]
+    made = [answer for answer in answers if isinstance(answer, CreatedBooking)]
     assert [placed.replayed for placed in made] == [False, False, False]
     assert isinstance(answers[2], SoldOut)
-    assert await hall.counts(event) == [(1, 5)]
-    assert (await hall.rows())["bookings"] == 3
+    assert await system.counts(event) == [(1, 5)]
+    assert (await system.row_counts())["bookings"] == 3
     for placed in made:
-        stored = await hall.bookings.find_booking(placed.booking.id)
+        stored = await system.bookings.find_booking(placed.booking.id)
         assert stored is not None
         assert stored.booking == placed.booking
-    await hall.must_add_up()
+    await system.assert_consistent()
 
 
 @pytest.mark.parametrize("survived", range(5))
 async def test_a_lane_gets_over_a_lost_connection(
-    survived: int, hall: "Hall", wish: Wishes
+    survived: int, system: "BookingSystem", command: Commands
 ) -> None:
-    event = await hall.open_event(10)
-    FragileConnection.admin_dsn = hall.dsn
+    event = await system.open_event(10)
+    FragileConnection.admin_dsn = system.dsn
     pool = await asyncpg.create_pool(
-        hall.dsn, min_size=1, max_size=1, connection_class=FragileConnection
+        system.dsn, min_size=1, max_size=1, connection_class=FragileConnection
     )
-    notifier = OutboxNotifier(hall.pool, "booking")
-    office = hall.another_office(PostgresBookings(pool, notifier, NoAvailability()))
+    notifier = OutboxNotifier(system.pool, "booking")
+    context = system.new_context(PostgresBookings(pool, notifier, NoAvailability()))
     FragileConnection.statements_left, FragileConnection.cuts = survived, 0
-    wishes = [wish(2), wish(3, key="k"), wish(3, key="k")]
-    asked = [(event.event.id, one) for one in wishes]
-    answers = await group_commit(office).ask(asked, float("inf"))
+    commands = [command(2), command(3, key="k"), command(3, key="k")]
+    asked = [(event.event.id, one) for one in commands]
+    answers = await batched_submitter(context).ask(asked, float("inf"))
     assert FragileConnection.cuts == 1
-    assert [isinstance(answer, Placed) and answer.replayed for answer in answers] == [
+    assert [isinstance(answer, CreatedBooking) and answer.replayed for answer in answers] == [
         False,
         False,
         True,
     ]
-    assert await hall.counts(event) == [(0, 5)]
-    await hall.must_add_up()
+    assert await system.counts(event) == [(0, 5)]
+    await system.assert_consistent()
     await notifier.close()
     await pool.close()

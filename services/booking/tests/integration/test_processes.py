@@ -24,7 +24,7 @@ from goticket_platform.messaging.outbox import Outbox, OutboxMessage
 from goticket_testing.databases import DatabaseFactory
 
 if TYPE_CHECKING:
-    from services.booking.tests.integration.conftest import Hall
+    from services.booking.tests.integration.conftest import BookingSystem
 
 DEADLINE_SECONDS = 30
 
@@ -41,24 +41,24 @@ async def relay_and_worker(dsn: str, amqp_url: str, redis_url: str) -> AsyncIter
         stop.set()
 
 
-async def publish(hall: "Hall", event: catalog_pb2.Event) -> None:
+async def publish(system: "BookingSystem", event: catalog_pb2.Event) -> None:
     """Let the relay of this schema send a message of the catalog."""
     message = OutboxMessage(
         type=event_types.EVENT_PUBLISHED,
-        aggregate_id=hall.announce().event.id,
+        aggregate_id=system.add_to_catalog().event.id,
         aggregate_version=event.version,
-        partition_id=hall.announce().event.id,
+        partition_id=system.add_to_catalog().event.id,
         payload=events_pb2.EventPublished(event=event),
         occurred_at=datetime.now(UTC),
     )
-    async with hall.pool.acquire() as connection:
+    async with system.pool.acquire() as connection:
         await Outbox("booking").append(connection, [message])
 
 
 async def test_the_worker_follows_the_catalog_and_sets_poison_aside(
-    hall: "Hall", amqp_url: str, redis_url: str
+    system: "BookingSystem", amqp_url: str, redis_url: str
 ) -> None:
-    catalog = hall.announce(7)
+    catalog = system.add_to_catalog(7)
     message = catalog_pb2.Event(
         id=str(catalog.event.id),
         organizer_id=str(catalog.event.organizer_id),
@@ -76,17 +76,17 @@ async def test_the_worker_follows_the_catalog_and_sets_poison_aside(
     message.starts_at.FromDatetime(catalog.event.starts_at)
     message.ends_at.FromDatetime(catalog.event.ends_at)
     poison = catalog_pb2.Event(id="nonsense", version=1)
-    async with relay_and_worker(hall.dsn, amqp_url, redis_url), asyncio.timeout(DEADLINE_SECONDS):
-        await publish(hall, poison)
-        await publish(hall, message)
-        while not await hall.bookings.find_stocks([catalog.event.id]):
+    async with relay_and_worker(system.dsn, amqp_url, redis_url), asyncio.timeout(DEADLINE_SECONDS):
+        await publish(system, poison)
+        await publish(system, message)
+        while not await system.bookings.find_inventories([catalog.event.id]):
             await asyncio.sleep(0.02)
         while not (dead := await list_dead_letters(amqp_url, BOOKING_CATALOG_EVENTS)):
             await asyncio.sleep(0.02)
-    [stock] = await hall.bookings.find_stocks([catalog.event.id])
+    [stock] = await system.bookings.find_inventories([catalog.event.id])
     expected = replace(catalog.event, location="")
     assert stock.event == expected
-    assert [kind.available for kind in stock.on_offer] == [7]
+    assert [kind.available for kind in stock.active_ticket_types] == [7]
     assert "not an event" in dead[0].reason
 
 

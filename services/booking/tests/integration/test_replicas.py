@@ -45,7 +45,7 @@ async def replicas(
     async with AsyncExitStack() as stack:
         stubs: list[Booking] = []
         for _ in range(2):
-            settings = settings_of(dsn, redis_url, lanes=request.param)
+            settings = settings_of(dsn, redis_url, batching=request.param)
             port = await stack.enter_async_context(server(settings))
             channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}"))
             stubs.append(BookingServiceStub(channel))
@@ -75,7 +75,7 @@ async def on_sale(
     return event
 
 
-def wish(
+def command(
     event: catalog_pb2.Event, quantity: int = 1, *, buyer: int = 1, key: str = ""
 ) -> pb.CreateBookingRequest:
     return pb.CreateBookingRequest(
@@ -90,7 +90,7 @@ async def test_a_thousand_retries_of_one_key_make_one_booking_and_equal_answers(
     replicas: list["Booking"], dsn: str
 ) -> None:
     event = await on_sale(replicas[0])
-    batch = pb.BatchCreateBookingsRequest(requests=[wish(event, 2, key="k")] * (RETRIES // CALLS))
+    batch = pb.BatchCreateBookingsRequest(requests=[command(event, 2, key="k")] * (RETRIES // CALLS))
     answers = await asyncio.gather(
         *(
             call(replicas[number % 2].BatchCreateBookings, batch, timeout=60)
@@ -118,17 +118,17 @@ async def test_a_batch_tells_each_what_its_own_call_would(
 ) -> None:
     event = await on_sale(replicas[0], capacity=3, max_per_buyer=2)
     unknown = catalog_pb2.Event(id="nonsense")
-    wishes = [
-        wish(event, 2),
-        wish(event, 1),
-        wish(event, 0),
-        wish(event, 11, buyer=2),
-        wish(event, 2, buyer=4),
-        wish(unknown),
-        wish(event, 1, buyer=2),
+    commands = [
+        command(event, 2),
+        command(event, 1),
+        command(event, 0),
+        command(event, 11, buyer=2),
+        command(event, 2, buyer=4),
+        command(unknown),
+        command(event, 1, buyer=2),
     ]
     answer = await call(
-        replicas[1].BatchCreateBookings, pb.BatchCreateBookingsRequest(requests=wishes)
+        replicas[1].BatchCreateBookings, pb.BatchCreateBookingsRequest(requests=commands)
     )
     reasons = [
         result.error.reason if result.HasField("error") else "placed" for result in answer.results
@@ -142,7 +142,7 @@ async def test_a_batch_tells_each_what_its_own_call_would(
         "event_not_found",
         "placed",
     ]
-    for refused, result in zip(wishes[1:6], answer.results[1:6], strict=True):
+    for refused, result in zip(commands[1:6], answer.results[1:6], strict=True):
         with pytest.raises(RemoteError) as caught:
             await call(replicas[0].CreateBooking, refused)
         alone, error = caught.value, result.error
@@ -159,7 +159,7 @@ async def test_an_answer_of_many_tickets_reaches_its_caller(dsn: str, redis_url:
         channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}"))
         stub: Booking = BookingServiceStub(channel)
         event = await on_sale(stub, capacity=10_000)
-        batch = pb.BatchCreateBookingsRequest(requests=[wish(event, 10)] * 900)
+        batch = pb.BatchCreateBookingsRequest(requests=[command(event, 10)] * 900)
         answer = await call(stub.BatchCreateBookings, batch, timeout=60)
     assert answer.ByteSize() > 4 * 1024 * 1024
     assert sum(len(result.created.booking.tickets) for result in answer.results) == 9_000
@@ -169,7 +169,7 @@ async def test_a_hold_is_lengthened_once_through_the_door(
     replicas: list["Booking"],
 ) -> None:
     event = await on_sale(replicas[0])
-    wanted = wish(event)
+    wanted = command(event)
     wanted.hold = True
     held = (await call(replicas[0].CreateBooking, wanted)).booking
     request = pb.ExtendHoldRequest(actor=wanted.actor, booking_id=held.id)
@@ -182,18 +182,18 @@ async def test_a_hold_is_lengthened_once_through_the_door(
 
 
 async def test_a_full_queue_is_a_prompt_busy_while_reads_go_on(dsn: str, redis_url: str) -> None:
-    settings = settings_of(dsn, redis_url, lane_queue=5, lane_batch=1)
+    settings = settings_of(dsn, redis_url, queue_per_event=5, batch_size=1)
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(server(settings))
         channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}"))
         stub: Booking = BookingServiceStub(channel)
         event = await on_sale(stub)
-        made = (await call(stub.CreateBooking, wish(event))).booking
+        made = (await call(stub.CreateBooking, command(event))).booking
         connection = await asyncpg.connect(dsn)
         async with connection.transaction():
             await connection.execute("SELECT * FROM booking.inventory FOR UPDATE")
             calls = [
-                asyncio.create_task(call(stub.CreateBooking, wish(event), timeout=20))
+                asyncio.create_task(call(stub.CreateBooking, command(event), timeout=20))
                 for _ in range(20)
             ]
             refused, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
@@ -204,7 +204,7 @@ async def test_a_full_queue_is_a_prompt_busy_while_reads_go_on(dsn: str, redis_u
             assert {getattr(error, "status", None) for error in errors} == {
                 grpc.StatusCode.UNAVAILABLE
             }
-            read = pb.GetBookingRequest(actor=wish(event).actor, booking_id=made.id)
+            read = pb.GetBookingRequest(actor=command(event).actor, booking_id=made.id)
             assert (await call(stub.GetBooking, read)).booking == made
         assert len(waiting) == 6
         for task in waiting:

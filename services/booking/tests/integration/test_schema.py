@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from booking.adapters.availability import NoAvailability
-from booking.adapters.postgres.transaction import QUERIES
+from booking.adapters.postgres.queries import QUERIES
 from booking.bootstrap import open_bookings
 from goticket_platform.migrations import migrate_down, migrate_up, migration_status
 from goticket_testing.databases import DatabaseFactory

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from booking.application.ports import BookingOfEvent, Transaction
-from booking.application.provision_event import ProvisionEvent
-from booking.application.running_keys import RunningKeys
+from booking.application.commands.provision_event import ProvisionEvent
+from booking.application.in_flight_keys import InFlightKeys
 from booking.domain.errors import CatalogUnavailable
 from booking.domain.event import CatalogEvent
 
@@ -72,7 +72,7 @@ async def test_everybody_hears_that_the_catalog_is_down_and_may_ask_again() -> N
 
 
 def test_a_key_is_running_elsewhere_only_while_another_batch_has_it() -> None:
-    running, key, other = RunningKeys(), (uuid4(), "k"), (uuid4(), "k")
+    running, key, other = InFlightKeys(), (uuid4(), "k"), (uuid4(), "k")
     with running.run({key}) as elsewhere:
         assert not elsewhere(key)
         assert not elsewhere(None)

@@ -1,4 +1,4 @@
-"""A guess about what is left: the latest orders decide, and it does not grow for ever."""
+"""A guess about what is left: the latest prepared decide, and it does not grow for ever."""
 
 from uuid import UUID
 
@@ -10,17 +10,17 @@ ONE, OTHER = UUID(int=1), UUID(int=2)
 
 def test_the_latest_orders_decide_each_event_for_itself() -> None:
     events = SoldOutEvents()
-    events.note([ONE, OTHER, ONE, OTHER], [True, True, None, False])
+    events.record([ONE, OTHER, ONE, OTHER], [True, True, None, False])
     assert (ONE in events, OTHER in events) == (True, False)
-    events.note([ONE, OTHER], [None, None])
+    events.record([ONE, OTHER], [None, None])
     assert (ONE in events, OTHER in events) == (True, False)
-    events.note([ONE, OTHER], [False, True])
+    events.record([ONE, OTHER], [False, True])
     assert (ONE in events, OTHER in events) == (False, True)
 
 
 def test_only_so_many_are_remembered_the_latest_of_them() -> None:
     events = SoldOutEvents()
-    ids = [UUID(int=number) for number in range(sold_out_events.MOST_EVENTS + 5)]
-    events.note(ids, [True] * len(ids))
-    assert sum(event_id in events for event_id in ids) == sold_out_events.MOST_EVENTS
+    ids = [UUID(int=number) for number in range(sold_out_events.MAX_EVENTS + 5)]
+    events.record(ids, [True] * len(ids))
+    assert sum(event_id in events for event_id in ids) == sold_out_events.MAX_EVENTS
     assert ids[-1] in events

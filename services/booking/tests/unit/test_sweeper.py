@@ -28,7 +28,7 @@ class FailingWorld:
         self.tried.append("resync")
         raise OSError
 
-    async def forget_keys(self, before: datetime, limit: int) -> int:
+    async def purge_idempotency_keys(self, before: datetime, limit: int) -> int:
         self.tried.append("keys")
         raise OSError
 

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from booking.application.cancel_booking import cancel_booking
-from booking.application.confirm_booking import confirm_booking
-from booking.application.get_booking import get_booking
-from booking.application.get_ticket import get_ticket
-from booking.application.list_bookings import list_bookings
-from booking.application.place_bookings import place_bookings
-from booking.application.place_orders import BoxOffice, Outcome, Placed
+from booking.application.commands.cancel_booking import cancel_booking
+from booking.application.commands.confirm_booking import confirm_booking
+from booking.application.queries.get_booking import get_booking
+from booking.application.queries.get_ticket import get_ticket
+from booking.application.queries.list_bookings import list_bookings
+from booking.application.commands.create_bookings import create_bookings_of_event
+from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
 from booking.application.ports import (
     Answer,
     BookingKey,
@@ -27,16 +27,16 @@ from booking.application.ports import (
     TicketOfBooking,
     TypesOfEvents,
 )
-from booking.application.provision_event import ProvisionEvent
-from booking.application.running_keys import RunningKeys
-from booking.domain.actor import Actor
+from booking.application.commands.provision_event import ProvisionEvent
+from booking.application.in_flight_keys import InFlightKeys
+from goticket_kernel.actor import Actor
 from booking.domain.booking import (
     Booking,
     BookingCancelled,
-    BookingEvent,
+    BookingChange,
     BookingStatus,
     CancellationReason,
-    TicketStub,
+    IssuedTicket,
 )
 from booking.domain.errors import (
     BookingNotFound,
@@ -49,9 +49,9 @@ from booking.domain.errors import (
     TicketNotFound,
 )
 from booking.domain.event import CatalogEvent, Event, EventStatus
-from booking.domain.limits import Taken
-from booking.domain.placing import BookingRequest, Line
-from booking.domain.stock import EventStock, TicketTypeStock
+from booking.domain.buyer_usage import BuyerUsage
+from booking.domain.booking_creation import CreateBookingCommand, CommandLine
+from booking.domain.inventory import EventInventory, TicketTypeInventory, inventory_of
 
 NOW = datetime(2030, 6, 1, 12, 0, tzinfo=UTC)
 ORGANIZER_ID = UUID(int=7)
@@ -69,30 +69,30 @@ EVENT = Event(
 )
 
 
-def person(number: int, *roles: str) -> Actor:
+def user(number: int, *roles: str) -> Actor:
     return Actor(UUID(int=number), f"p{number}@example.com", f"P{number}", frozenset(roles))
 
 
-BUYER, STRANGER, ADMIN = person(1), person(5), person(6, "admin")
-ORGANIZER = person(7, "organizer")
+BUYER, STRANGER, ADMIN = user(1), user(5), user(6, "admin")
+ORGANIZER = user(7, "organizer")
 
 
-def wish(quantity: int = 1, *, hold: bool = False, key: str | None = None) -> BookingRequest:
-    return BookingRequest(BUYER, (Line(None, quantity),), hold, key)
+def command(quantity: int = 1, *, hold: bool = False, key: str | None = None) -> CreateBookingCommand:
+    return CreateBookingCommand(BUYER, (CommandLine(None, quantity),), hold, key)
 
 
 @dataclass
 class Memory:
     """One event's bookings; commits by replacing, fails as the test has scripted."""
 
-    stock: EventStock = field(
-        default_factory=lambda: EventStock(
-            EVENT, {UUID(int=9): TicketTypeStock(UUID(int=9), 0, "T", 100, 10, 10)}
+    stock: EventInventory = field(
+        default_factory=lambda: EventInventory(
+            EVENT, {UUID(int=9): TicketTypeInventory(UUID(int=9), 0, "T", 100, 10, 10)}
         )
     )
     bookings: dict[UUID, Booking] = field(default_factory=dict)
     answers: dict[RequestKey, Answer] = field(default_factory=dict)
-    happened: list[BookingEvent] = field(default_factory=list)
+    happened: list[BookingChange] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
     """Raised by the next transactions that add bookings, one each."""
     stuck_keys: set[str] = field(default_factory=set)
@@ -110,9 +110,9 @@ class Memory:
         booking = self.bookings.get(booking_id)
         return BookingOfEvent(booking, EVENT) if booking else None
 
-    async def look(
+    async def read_snapshot(
         self, event_ids: Collection[UUID], keys: Collection[RequestKey]
-    ) -> tuple[dict[UUID, EventStock], set[RequestKey]]:
+    ) -> tuple[dict[UUID, EventInventory], set[RequestKey]]:
         self.looks += 1
         stocks = {EVENT.id: self.stock} if EVENT.id in event_ids else {}
         return stocks, {key for key in keys if key in self.answers}
@@ -159,9 +159,9 @@ class MemoryTransaction:
 
     async def lock_stock(
         self, event_id: UUID, ticket_type_ids: Collection[UUID] | None
-    ) -> EventStock | None:
+    ) -> EventInventory | None:
         kinds = {kind.id: replace(kind) for kind in self._memory.stock.ticket_types.values()}
-        return EventStock(EVENT, kinds) if event_id == EVENT.id else None
+        return EventInventory(EVENT, kinds) if event_id == EVENT.id else None
 
     async def open_sale(self, wanted: TypesOfEvents, keys: Collection[RequestKey]) -> OpenSale:
         known = {key: self._memory.answers[key] for key in keys if key in self._memory.answers}
@@ -178,19 +178,19 @@ class MemoryTransaction:
 
     async def find_taken(
         self, buyers: Collection[BuyerOfEvent]
-    ) -> defaultdict[BuyerOfEvent, Taken]:
+    ) -> defaultdict[BuyerOfEvent, BuyerUsage]:
         raise NotImplementedError
 
-    async def add(self, sales: Sequence[Sale], stocks: Collection[EventStock]) -> None:
+    async def add(self, sales: Sequence[Sale], stocks: Collection[EventInventory]) -> None:
         if self._memory.failures:
             self._memory.answers |= self._memory.on_failure
             raise self._memory.failures.pop(0)
         if self._memory.stuck_keys & {sale.key for sale in sales}:
             raise RequestInProgress
-        [stock] = [stock for stock in stocks if stock.moves]
+        [stock] = [stock for stock in stocks if stock.changes]
         await self.save([sale.placed for sale in sales], stock)
 
-    async def save(self, happened: Sequence[BookingEvent], stock: EventStock) -> None:
+    async def save(self, happened: Sequence[BookingChange], stock: EventInventory) -> None:
         self._memory.bookings |= {event.booking.id: event.booking for event in happened}
         self._memory.happened += happened
         self._memory.stock = stock
@@ -207,7 +207,7 @@ class MemoryTransaction:
     async def follow_event(self, event: Event, read_at: datetime | None) -> bool:
         raise NotImplementedError
 
-    async def save_ticket_types(self, stock: EventStock) -> None:
+    async def save_ticket_types(self, stock: EventInventory) -> None:
         raise NotImplementedError
 
     async def finish_closing(self, event_id: UUID) -> None:
@@ -224,8 +224,8 @@ class DeadCatalog:
         raise CatalogUnavailable
 
 
-def issue(_event_id: UUID) -> TicketStub:
-    return TicketStub(uuid4(), "code")
+def issue(_event_id: UUID) -> IssuedTicket:
+    return IssuedTicket(uuid4(), "code")
 
 
 @pytest.fixture
@@ -234,11 +234,11 @@ def memory() -> Memory:
 
 
 @pytest.fixture
-def office(memory: Memory) -> BoxOffice:
-    return BoxOffice(
+def context(memory: Memory) -> BookingContext:
+    return BookingContext(
         bookings=memory,
         provision=ProvisionEvent(DeadCatalog(), memory),
-        running=RunningKeys(),
+        running=InFlightKeys(),
         issue=issue,
         new_id=uuid4,
         now=lambda: NOW,
@@ -246,33 +246,33 @@ def office(memory: Memory) -> BoxOffice:
     )
 
 
-def told(outcomes: Sequence[Outcome]) -> list[str]:
-    return [outcome.code if isinstance(outcome, DomainError) else "placed" for outcome in outcomes]
+def told(results: Sequence[BookingResult]) -> list[str]:
+    return [result.code if isinstance(result, DomainError) else "placed" for result in results]
 
 
-async def book(office: BoxOffice, *, hold: bool = False) -> Booking:
-    [outcome] = await place_bookings(EVENT.id, [wish(hold=hold)], office)
-    assert isinstance(outcome, Placed)
-    return outcome.booking
+async def book(context: BookingContext, *, hold: bool = False) -> Booking:
+    [result] = await create_bookings_of_event(EVENT.id, [command(hold=hold)], context)
+    assert isinstance(result, CreatedBooking)
+    return result.booking
 
 
 async def test_a_key_that_was_taken_meanwhile_is_looked_at_again(
-    memory: Memory, office: BoxOffice
+    memory: Memory, context: BookingContext
 ) -> None:
     memory.failures = [KeyTaken()]
     memory.on_failure = {(BUYER.user_id, "k"): Answer(b"another request", None)}
-    reused, placed = await place_bookings(EVENT.id, [wish(key="k"), wish()], office)
+    reused, placed = await create_bookings_of_event(EVENT.id, [command(key="k"), command()], context)
     assert isinstance(reused, IdempotencyKeyReused)
-    assert isinstance(placed, Placed)
+    assert isinstance(placed, CreatedBooking)
     assert len(memory.bookings) == 1
 
 
-async def test_a_stuck_key_fails_no_neighbour(memory: Memory, office: BoxOffice) -> None:
+async def test_a_stuck_key_fails_no_neighbour(memory: Memory, context: BookingContext) -> None:
     memory.stuck_keys = {"stuck"}
-    outcomes = await place_bookings(
-        EVENT.id, [wish(key="a"), wish(key="stuck"), wish(11), wish()], office
+    results = await create_bookings_of_event(
+        EVENT.id, [command(key="a"), command(key="stuck"), command(11), command()], context
     )
-    assert told(outcomes) == [
+    assert told(results) == [
         "placed",
         "request_in_progress",
         "max_per_booking_exceeded",
@@ -280,30 +280,30 @@ async def test_a_stuck_key_fails_no_neighbour(memory: Memory, office: BoxOffice)
     ]
 
 
-async def test_a_busy_event_is_told_to_each_request(memory: Memory, office: BoxOffice) -> None:
+async def test_a_busy_event_is_told_to_each_request(memory: Memory, context: BookingContext) -> None:
     memory.failures = [Busy()]
-    outcomes = await place_bookings(EVENT.id, [wish(key="a"), wish(0), wish()], office)
-    assert told(outcomes) == ["busy", "validation_failed", "busy"]
+    results = await create_bookings_of_event(EVENT.id, [command(key="a"), command(0), command()], context)
+    assert told(results) == ["busy", "validation_failed", "busy"]
 
 
-async def test_an_unknown_event_with_a_dead_catalog_is_unavailable(office: BoxOffice) -> None:
-    outcomes = await place_bookings(UUID(int=404), [wish(), wish(0)], office)
-    assert told(outcomes) == ["unavailable", "validation_failed"]
-    assert isinstance(outcomes[0], CatalogUnavailable)
+async def test_an_unknown_event_with_a_dead_catalog_is_unavailable(context: BookingContext) -> None:
+    results = await create_bookings_of_event(UUID(int=404), [command(), command(0)], context)
+    assert told(results) == ["unavailable", "validation_failed"]
+    assert isinstance(results[0], CatalogUnavailable)
 
 
-async def test_malformed_requests_alone_open_no_transaction(office: BoxOffice) -> None:
-    outcomes = await place_bookings(UUID(int=404), [wish(0), wish(-1)], office)
-    assert told(outcomes) == ["validation_failed"] * 2
-    assert await place_bookings(UUID(int=404), [], office) == []
+async def test_malformed_requests_alone_open_no_transaction(context: BookingContext) -> None:
+    results = await create_bookings_of_event(UUID(int=404), [command(0), command(-1)], context)
+    assert told(results) == ["validation_failed"] * 2
+    assert await create_bookings_of_event(UUID(int=404), [], context) == []
 
 
-async def test_only_the_buyer_and_admins_confirm(memory: Memory, office: BoxOffice) -> None:
-    hold = await book(office, hold=True)
+async def test_only_the_buyer_and_admins_confirm(memory: Memory, context: BookingContext) -> None:
+    hold = await book(context, hold=True)
     for actor in (STRANGER, ORGANIZER):
         with pytest.raises(Forbidden):
-            await confirm_booking(hold.id, actor, bookings=memory, issue=issue, now=office.now)
-    found = await confirm_booking(hold.id, ADMIN, bookings=memory, issue=issue, now=office.now)
+            await confirm_booking(hold.id, actor, bookings=memory, issue=issue, now=context.now)
+    found = await confirm_booking(hold.id, ADMIN, bookings=memory, issue=issue, now=context.now)
     assert found.booking.status is BookingStatus.CONFIRMED
 
 
@@ -316,32 +316,32 @@ async def test_only_the_buyer_and_admins_confirm(memory: Memory, office: BoxOffi
     ],
 )
 async def test_a_cancellation_says_who_wanted_it(
-    actor: Actor, reason: CancellationReason, memory: Memory, office: BoxOffice
+    actor: Actor, reason: CancellationReason, memory: Memory, context: BookingContext
 ) -> None:
-    booking = await book(office)
-    await cancel_booking(booking.id, actor, bookings=memory, now=office.now)
+    booking = await book(context)
+    await cancel_booking(booking.id, actor, bookings=memory, now=context.now)
     last = memory.happened[-1]
     assert isinstance(last, BookingCancelled)
     assert last.reason is reason
 
 
-async def test_reading_is_for_those_concerned(memory: Memory, office: BoxOffice) -> None:
-    booking = await book(office)
+async def test_reading_is_for_those_concerned(memory: Memory, context: BookingContext) -> None:
+    booking = await book(context)
     ticket_id = booking.tickets[0].id
     for actor in (BUYER, ORGANIZER, ADMIN):
         assert (await get_booking(booking.id, actor, bookings=memory)).booking == booking
-        assert (await get_ticket(ticket_id, actor, lists=memory)).ticket.id == ticket_id
+        assert (await get_ticket(ticket_id, actor, queries=memory)).ticket.id == ticket_id
     for refused in (
         get_booking(booking.id, STRANGER, bookings=memory),
-        get_ticket(ticket_id, STRANGER, lists=memory),
-        cancel_booking(booking.id, STRANGER, bookings=memory, now=office.now),
+        get_ticket(ticket_id, STRANGER, queries=memory),
+        cancel_booking(booking.id, STRANGER, bookings=memory, now=context.now),
     ):
         with pytest.raises(Forbidden):
             await refused
     with pytest.raises(BookingNotFound):
         await get_booking(uuid4(), ADMIN, bookings=memory)
     with pytest.raises(TicketNotFound):
-        await get_ticket(uuid4(), ADMIN, lists=memory)
+        await get_ticket(uuid4(), ADMIN, queries=memory)
 
 
 @pytest.mark.parametrize(
@@ -357,10 +357,10 @@ async def test_reading_is_for_those_concerned(memory: Memory, office: BoxOffice)
     ],
 )
 async def test_lists_are_of_ones_own_bookings_or_ones_own_event(
-    actor: Actor, event_id: UUID | None, count: int, memory: Memory, office: BoxOffice
+    actor: Actor, event_id: UUID | None, count: int, memory: Memory, context: BookingContext
 ) -> None:
-    await book(office)
+    await book(context)
     page = await list_bookings(
-        actor, event_id=event_id, status=None, before=None, limit=20, lists=memory
+        actor, event_id=event_id, status=None, before=None, limit=20, queries=memory
     )
     assert len(page) == count

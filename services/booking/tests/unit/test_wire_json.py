@@ -10,7 +10,7 @@ from booking.domain.booking import (
     Booking,
     BookingCancelled,
     BookingConfirmed,
-    BookingEvent,
+    BookingChange,
     BookingExpired,
     BookingHeld,
     BookingItem,
@@ -84,7 +84,7 @@ happenings = (
 )
 
 
-def message(happened: BookingEvent, event: Event) -> Message:
+def message(happened: BookingChange, event: Event) -> Message:
     kinds: dict[type, Any] = {
         BookingHeld: events_pb2.BookingHeld,
         BookingConfirmed: events_pb2.BookingConfirmed,
@@ -101,7 +101,7 @@ def message(happened: BookingEvent, event: Event) -> Message:
 
 
 @given(happenings, events)
-def test_a_payload_is_what_protobuf_writes(happened: BookingEvent, event: Event) -> None:
+def test_a_payload_is_what_protobuf_writes(happened: BookingChange, event: Event) -> None:
     expected = json.loads(MessageToJson(message(happened, event)))
     assert json.loads(payload_json(happened, snapshot_json(event))) == expected
 
