@@ -1,4 +1,4 @@
-"""What gateways are told over Redis: sold out, back again, changed by the catalog."""
+"""Messages to the gateways when a ticket type sells out or becomes available again."""
 
 import asyncio
 import json
@@ -8,13 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from booking.adapters.availability import SOLD_OUT, RedisAvailability
-from booking.adapters.notices import EVENT_CHANGED, LISTS_GENERATION, RedisNotices
+from booking.adapters.availability import RedisAvailability
 from booking.adapters.postgres.bookings import PostgresBookings
-from booking.application.commands.cancel_booking import cancel_booking
 from booking.application.booking_context import CreatedBooking
+from booking.application.commands.cancel_booking import cancel_booking
 from booking.domain.booking_creation import CreateBookingCommand
-from goticket_platform.ids import new_id
+from goticket_contracts.redis_names import SOLD_OUT_CHANNEL
 from goticket_platform.messaging.outbox import OutboxNotifier
 from redis.asyncio import Redis
 
@@ -22,19 +21,19 @@ if TYPE_CHECKING:
     from services.booking.tests.integration.conftest import BookingSystem
 
 Commands = Callable[..., CreateBookingCommand]
-Hear = Callable[[], Awaitable[list[dict[str, Any]]]]
+Receive = Callable[[], Awaitable[list[dict[str, Any]]]]
 
 
 @asynccontextmanager
-async def listening(redis: Redis, channel: str) -> AsyncIterator[Hear]:
-    """Subscribe; the yielded function returns the notices since it was last called."""
+async def subscribed(redis: Redis, channel: str) -> AsyncIterator[Receive]:
+    """Subscribe; the yielded function returns the messages since its last call."""
     async with redis.pubsub() as subscription:
         await subscription.subscribe(channel)
         await subscription.get_message(timeout=5)
 
-        async def hear() -> list[dict[str, Any]]:
+        async def receive() -> list[dict[str, Any]]:
             await redis.publish(channel, "end")
-            heard: list[dict[str, Any]] = []
+            received: list[dict[str, Any]] = []
             async with asyncio.timeout(10):
                 while True:
                     message = await subscription.get_message(
@@ -43,10 +42,10 @@ async def listening(redis: Redis, channel: str) -> AsyncIterator[Hear]:
                     if message is None:
                         continue
                     if message["data"] == "end":
-                        return heard
-                    heard.append(json.loads(str(message["data"])))
+                        return received
+                    received.append(json.loads(str(message["data"])))
 
-        yield hear
+        yield receive
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
         yield redis
 
 
-async def test_selling_out_and_coming_back_are_told_and_nothing_else(
+async def test_selling_out_and_a_release_are_published_and_nothing_else(
     system: "BookingSystem", command: Commands, redis: Redis
 ) -> None:
     notifier = OutboxNotifier(system.pool, "booking")
@@ -63,26 +62,26 @@ async def test_selling_out_and_coming_back_are_told_and_nothing_else(
     context = system.new_context(bookings)
     event = await system.open_event(3, 3)
     first, second = (offer.id for offer in event.offers)
-    told = {"eventId": str(event.event.id), "ticketTypeId": str(first)}
-    async with listening(redis, SOLD_OUT) as hear:
+    expected = {"eventId": str(event.event.id), "ticketTypeId": str(first)}
+    async with subscribed(redis, SOLD_OUT_CHANNEL) as receive:
         await system.create(event, command(lines=[(first, 1), (second, 1)]), context=context)
-        assert await hear() == []
+        assert await receive() == []
         [last] = await system.create(event, command(lines=[(first, 2)]), context=context)
-        assert await hear() == [{**told, "available": 0, "version": 3}]
+        assert await receive() == [{**expected, "available": 0, "version": 3}]
         assert isinstance(last, CreatedBooking)
         await cancel_booking(last.booking.id, command().buyer, bookings=bookings, now=system.clock)
-        assert await hear() == [{**told, "available": 2, "version": 4}]
+        assert await receive() == [{**expected, "available": 2, "version": 4}]
     await notifier.close()
 
 
-async def test_a_capacity_that_grows_past_what_is_sold_is_told(
+async def test_a_capacity_that_grows_after_selling_out_is_published(
     system: "BookingSystem", command: Commands, redis: Redis
 ) -> None:
     notifier = OutboxNotifier(system.pool, "booking")
     system.bookings = PostgresBookings(system.pool, notifier, RedisAvailability(redis))
     event = await system.open_event(1)
     await system.book(event, command(1))
-    async with listening(redis, SOLD_OUT) as hear:
+    async with subscribed(redis, SOLD_OUT_CHANNEL) as receive:
         await system.update_event(
             replace(
                 event,
@@ -90,23 +89,5 @@ async def test_a_capacity_that_grows_past_what_is_sold_is_told(
                 offers=(replace(event.offers[0], capacity=5),),
             )
         )
-        assert [notice["available"] for notice in await hear()] == [4]
+        assert [message["available"] for message in await receive()] == [4]
     await notifier.close()
-
-
-async def test_a_changed_event_is_told_and_dropped_and_a_dead_redis_is_no_failure(
-    redis: Redis,
-) -> None:
-    event_id = new_id()
-    async with listening(redis, EVENT_CHANGED) as hear:
-        await RedisNotices(redis).event_changed(event_id, 7)
-        assert await hear() == [{"eventId": str(event_id), "version": 7}]
-        kept = f"goticket:event:{{{event_id}}}"
-        generations = {await redis.get(LISTS_GENERATION)}
-        await redis.set(kept, "old")
-        await RedisNotices(redis).event_changed(event_id, 8)
-        generations.add(await redis.get(LISTS_GENERATION))
-    assert await redis.get(kept) is None
-    assert len(generations - {None}) == 2
-    async with Redis.from_url("redis://127.0.0.1:1/0") as dead:
-        await RedisNotices(dead).event_changed(event_id, 8)

@@ -1,4 +1,4 @@
-"""One transaction for several events on a real PostgreSQL: each is decided as if on its own."""
+"""One transaction for several events on a real PostgreSQL: each is decided on its own."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -11,15 +11,15 @@ from uuid import UUID
 
 import pytest
 from booking.application.boarding import LaneLimits
-from booking.application.booking_submitter import BatchedSubmitter
-from booking.application.lanes import Lanes
-from booking.application.commands.prepare_booking import PreparedBooking, prepare_booking
 from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
+from booking.application.booking_submitter import BatchedSubmitter
 from booking.application.commands.commit_bookings import commit_bookings
-from goticket_kernel.actor import Actor
-from booking.domain.errors import DomainError
-from booking.domain.event import CatalogEvent
+from booking.application.commands.prepare_booking import PreparedBooking, prepare_booking
+from booking.application.lanes import Lanes
 from booking.domain.booking_creation import CreateBookingCommand
+from booking.domain.event import CatalogEvent
+from goticket_kernel.actor import Actor
+from goticket_kernel.errors import DomainError
 from goticket_platform.ids import new_id
 from goticket_platform.postgres import is_transient
 
@@ -31,14 +31,18 @@ Commands = Callable[..., CreateBookingCommand]
 FOREVER = float("inf")
 
 
-def prepare_all(context: BookingContext, *asked: tuple[CatalogEvent, CreateBookingCommand]) -> list[PreparedBooking]:
-    return [
-        prepare(event.event.id, request, new_id=context.new_id, issue=context.issue)
-        for event, request in asked
-    ]
+Wanted = tuple[CatalogEvent, CreateBookingCommand]
 
 
-def told(results: Sequence[BookingResult | Exception | None]) -> list[str]:
+def for_events(*wanted: Wanted) -> list[CreateBookingCommand]:
+    return [replace(command, event_id=event.event.id) for event, command in wanted]
+
+
+def prepare_all(context: BookingContext, *wanted: Wanted) -> list[PreparedBooking]:
+    return [prepare_booking(command, context, {}) for command in for_events(*wanted)]
+
+
+def outcomes(results: Sequence[BookingResult | None]) -> list[str]:
     return [
         result.code
         if isinstance(result, DomainError)
@@ -59,7 +63,7 @@ def batched_submitter(context: BookingContext, **limits: int) -> BatchedSubmitte
     return BatchedSubmitter(context, lanes)
 
 
-async def test_each_order_is_decided_against_the_stock_of_its_own_event(
+async def test_each_command_is_decided_by_the_inventory_of_its_own_event(
     system: "BookingSystem", command: Commands, user: Users
 ) -> None:
     plenty, few, limited = [await system.open_event(capacity) for capacity in (10, 1, 10)]
@@ -84,7 +88,7 @@ async def test_each_order_is_decided_against_the_stock_of_its_own_event(
         (seats, command(lines=[(plenty.offers[0].id, 1)])),
     )
     results = await commit_bookings(prepared, context)
-    assert told(results) == [
+    assert outcomes(results) == [
         "sold_out",
         "confirmed",
         "event_not_found",
@@ -102,16 +106,18 @@ async def test_each_order_is_decided_against_the_stock_of_its_own_event(
     assert await system.counts(limited) == [(0, 3)]
     assert await system.counts(seats) == [(0, 0), (0, 2)]
     await system.assert_consistent()
-    for result, order in zip(results, prepared, strict=True):
+    for result, booking in zip(results, prepared, strict=True):
         if isinstance(result, CreatedBooking):
             stored = await system.bookings.find_booking(result.booking.id)
             assert stored is not None
-            assert (stored.booking, stored.event.id) == (result.booking, order.event_id)
+            assert (stored.booking, stored.event.id) == (result.booking, booking.event_id)
     partitions = await system.pool.fetch("SELECT DISTINCT partition_id FROM booking.outbox")
     assert len(partitions) == 4
 
 
-async def test_keys_are_of_one_event_each(system: "BookingSystem", command: Commands, user: Users) -> None:
+async def test_a_key_belongs_to_one_event(
+    system: "BookingSystem", command: Commands, user: Users
+) -> None:
     one, other = await system.open_event(10), await system.open_event(10)
     before = await system.book(one, command(1, key="before"))
     prepared = prepare_all(
@@ -124,7 +130,7 @@ async def test_keys_are_of_one_event_each(system: "BookingSystem", command: Comm
         (one, command(1, key="new", buyer=user(2))),
     )
     results = await commit_bookings(prepared, system.context)
-    assert told(results) == [
+    assert outcomes(results) == [
         "confirmed",
         "idempotency_key_reused",
         "confirmed",
@@ -138,10 +144,11 @@ async def test_keys_are_of_one_event_each(system: "BookingSystem", command: Comm
     assert (await system.counts(one), await system.counts(other)) == ([(0, 2)], [(0, 1)])
 
 
-async def test_an_event_locked_elsewhere_holds_up_nobody_else(system: "BookingSystem", command: Commands) -> None:
+async def test_a_locked_event_does_not_delay_other_events(
+    system: "BookingSystem", command: Commands
+) -> None:
     free, locked = await system.open_event(10), await system.open_event(10)
     submitter = batched_submitter(system.context)
-    ids = [locked.event.id, free.event.id]
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(system.pool.acquire())
         await stack.enter_async_context(connection.transaction())
@@ -149,21 +156,24 @@ async def test_an_event_locked_elsewhere_holds_up_nobody_else(system: "BookingSy
             "SELECT FROM booking.inventory WHERE event_id = $1 FOR UPDATE", locked.event.id
         )
         prepared = prepare_all(system.context, (locked, command()), (free, command()))
-        assert told(await commit_bookings(prepared, system.context)) == ["None", "confirmed"]
-        calls = [asyncio.create_task(submitter.submit([(event_id, command())], FOREVER)) for event_id in ids]
-        assert told(await calls[1]) == ["confirmed"]
+        assert outcomes(await commit_bookings(prepared, system.context)) == ["None", "confirmed"]
+        calls = [
+            asyncio.create_task(submitter.submit(for_events((event, command())), FOREVER))
+            for event in (locked, free)
+        ]
+        assert outcomes(await calls[1]) == ["confirmed"]
         assert not calls[0].done()
-    assert told(await calls[0]) == ["confirmed"]
+    assert outcomes(await calls[0]) == ["confirmed"]
     assert (await system.counts(free), await system.counts(locked)) == ([(0, 2)], [(0, 1)])
     await system.assert_consistent()
 
 
-async def test_a_key_that_is_stuck_in_one_event_holds_up_no_other(
+async def test_a_key_in_progress_for_one_event_does_not_delay_other_events(
     system: "BookingSystem", command: Commands, open_replica: "OpenReplica"
 ) -> None:
     one, other = await system.open_event(10), await system.open_event(10)
-    impatient, _ = await open_replica(lock_timeout_ms=50)
-    context = system.new_context(impatient)
+    bookings, _ = await open_replica(lock_timeout_ms=50)
+    context = system.new_context(bookings)
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(system.pool.acquire())
         await stack.enter_async_context(connection.transaction())
@@ -172,54 +182,59 @@ async def test_a_key_that_is_stuck_in_one_event_holds_up_no_other(
             UUID(int=1),
             new_id(),
         )
-        asked = [(one.event.id, command(key="stuck")), (other.event.id, command(key="mine"))]
-        answers = await batched_submitter(context).ask(asked, FOREVER)
-        assert told(answers) == ["request_in_progress", "confirmed"]
+        commands = for_events((one, command(key="stuck")), (other, command(key="free")))
+        results = await batched_submitter(context).submit(commands, FOREVER)
+        assert outcomes(results) == ["request_in_progress", "confirmed"]
     assert (await system.counts(one), await system.counts(other)) == ([(0, 0)], [(0, 1)])
 
 
-async def test_events_new_here_are_fetched_and_a_dead_catalog_fails_no_neighbour(
+async def test_unknown_events_are_provisioned_and_the_others_are_not_affected(
     system: "BookingSystem", command: Commands
 ) -> None:
     known = await system.open_event(10)
     new, newer = system.add_to_catalog(10), system.add_to_catalog(1)
-    asked = [(event.event.id, command()) for event in (new, known, newer, newer)]
-    submitter = batched_submitter(system.context)
-    answers: list[Answered] = await submitter.submit([*asked, (new_id(), command())], FOREVER)
-    assert told(answers) == ["confirmed"] * 3 + ["sold_out", "event_not_found"]
-    assert system.catalog.asked == 3
+    unknown = replace(known, event=replace(known.event, id=new_id()))
+    commands = for_events(*((event, command()) for event in (new, known, newer, newer, unknown)))
+    results = await batched_submitter(system.context).submit(commands, FOREVER)
+    assert outcomes(results) == ["confirmed"] * 3 + ["sold_out", "event_not_found"]
+    assert system.catalog.calls == 3
     await system.assert_consistent()
 
 
-@pytest.mark.parametrize("crowd", [2, 100])
-async def test_replicas_that_sell_the_same_events_never_wait_in_a_circle_nor_oversell(
-    crowd: int, system: "BookingSystem", command: Commands, user: Users, open_replica: "OpenReplica"
+@pytest.mark.parametrize("solo_threshold", [2, 100])
+async def test_replicas_with_the_same_events_neither_deadlock_nor_oversell(
+    solo_threshold: int,
+    system: "BookingSystem",
+    command: Commands,
+    user: Users,
+    open_replica: "OpenReplica",
 ) -> None:
     events = [await system.open_event(10, 10) for _ in range(6)]
     submitters = [
-        batched_submitter(system.new_context((await open_replica(4))[0]), crowd=crowd) for _ in range(3)
+        batched_submitter(system.new_context((await open_replica(4))[0]), crowd=solo_threshold)
+        for _ in range(3)
     ]
     barrier = asyncio.Barrier(60)
 
     async def buy(number: int) -> list[str]:
         await barrier.wait()
-        turned = events[number % 6 :] + events[: number % 6]
-        asked = [
+        rotated = events[number % 6 :] + events[: number % 6]
+        wanted = [
             (
-                event.event.id,
+                event,
                 command(
                     buyer=user(number),
                     key=f"{place}",
                     lines=[(offer.id, 1) for offer in event.offers[:: (-1) ** number]],
                 ),
             )
-            for place, event in enumerate(turned)
+            for place, event in enumerate(rotated)
         ]
-        return told(await submitters[number % 3].ask(asked, FOREVER))
+        return outcomes(await submitters[number % 3].submit(for_events(*wanted), FOREVER))
 
     results = await asyncio.gather(*(buy(number) for number in range(1, 61)))
-    answers = [answer for result in results for answer in result]
-    assert (answers.count("confirmed"), answers.count("sold_out")) == (60, 300)
+    decided = [outcome for result in results for outcome in result]
+    assert (decided.count("confirmed"), decided.count("sold_out")) == (60, 300)
     for event in events:
         assert await system.counts(event) == [(0, 10), (0, 10)]
     await system.assert_consistent()

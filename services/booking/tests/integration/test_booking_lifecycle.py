@@ -1,4 +1,4 @@
-"""Confirm, cancel, expire on a real PostgreSQL, and all of them at once."""
+"""Confirmation, cancellation and expiry on a real PostgreSQL, also concurrently."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -7,23 +7,23 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from booking.application.booking_context import CreatedBooking
 from booking.application.commands.cancel_booking import cancel_booking
 from booking.application.commands.confirm_booking import confirm_booking
 from booking.application.commands.expire_holds import expire_holds
 from booking.application.ports import BookingOfEvent
-from goticket_kernel.actor import Actor
 from booking.domain.booking import Booking, BookingStatus, TicketStatus
+from booking.domain.booking_creation import CreateBookingCommand
 from booking.domain.errors import (
     BookingClosed,
-    DomainError,
     EventCancelled,
     EventStarted,
-    Forbidden,
     HoldExpired,
 )
 from booking.domain.event import EventStatus
-from booking.domain.booking_creation import CreateBookingCommand
 from booking.entrypoints.sweeper import Sweeper
+from goticket_kernel.actor import Actor
+from goticket_kernel.errors import DomainError, Forbidden
 from goticket_platform.lifecycle import Stop
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ async def test_confirming_moves_held_to_sold_and_issues_tickets_once(
     await system.assert_consistent()
 
 
-async def test_a_hold_that_ran_out_is_refused_before_and_after_the_sweeper(
+async def test_an_expired_hold_is_refused_before_and_after_the_sweeper(
     system: "BookingSystem", command: Commands, user: Users
 ) -> None:
     event = await system.open_event(10)
@@ -91,7 +91,7 @@ async def test_a_hold_that_ran_out_is_refused_before_and_after_the_sweeper(
     assert await system.outbox_count("expired") == 1
 
 
-async def test_cancelling_voids_tickets_and_returns_stock_once(
+async def test_cancelling_voids_tickets_and_releases_inventory_once(
     system: "BookingSystem", command: Commands, user: Users
 ) -> None:
     event = await system.open_event(10)
@@ -106,7 +106,9 @@ async def test_cancelling_voids_tickets_and_returns_stock_once(
     await system.assert_consistent()
 
 
-async def test_who_may_cancel_and_until_when(system: "BookingSystem", command: Commands, user: Users) -> None:
+async def test_who_may_cancel_and_until_when(
+    system: "BookingSystem", command: Commands, user: Users
+) -> None:
     event = await system.open_event(10)
     organizer = replace(user(9, "organizer"), user_id=event.event.organizer_id)
     first, second, third = [await system.book(event, command(1)) for _ in range(3)]
@@ -133,7 +135,7 @@ async def test_a_hold_of_a_cancelled_event_cannot_be_confirmed(
         await confirm(system, held, user(1))
 
 
-async def test_confirm_cancel_and_sweepers_at_once_leave_one_winner_per_hold(
+async def test_concurrent_confirmation_cancellation_and_expiry_change_a_hold_once(
     system: "BookingSystem", command: Commands, user: Users, open_replica: "OpenReplica"
 ) -> None:
     event = await system.open_event(200)
@@ -164,9 +166,7 @@ async def test_confirm_cancel_and_sweepers_at_once_leave_one_winner_per_hold(
         for number, hold in enumerate(held)
     ]
     actions += [
-        at_once(
-            cancel_booking(hold.id, user(1), bookings=replicas[number % 3], now=lambda: after)
-        )
+        at_once(cancel_booking(hold.id, user(1), bookings=replicas[number % 3], now=lambda: after))
         for number, hold in enumerate(held)
     ]
     actions += [
@@ -183,13 +183,13 @@ async def test_confirm_cancel_and_sweepers_at_once_leave_one_winner_per_hold(
     final = [(await read(system, hold)).status for hold in held]
     assert BookingStatus.HELD not in final
     assert await system.counts(event) == [(0, final.count(BookingStatus.CONFIRMED))]
-    # Each closed booking said so once.
+    # Each closed booking has one message.
     assert await system.outbox_count("cancelled") == final.count(BookingStatus.CANCELLED)
     assert await system.outbox_count("expired") == final.count(BookingStatus.EXPIRED)
     await system.assert_consistent()
 
 
-async def test_several_sweepers_return_the_stock_of_each_hold_once(
+async def test_several_sweepers_release_the_inventory_of_each_hold_once(
     system: "BookingSystem", command: Commands, user: Users, open_replica: "OpenReplica"
 ) -> None:
     events = [await system.open_event(1000, max_per_booking=100) for _ in range(3)]
@@ -219,7 +219,7 @@ async def waiting(system: "BookingSystem") -> int:
     return count
 
 
-async def test_changes_of_one_hold_that_pile_up_have_one_winner(
+async def test_queued_changes_of_one_hold_are_applied_once(
     system: "BookingSystem", command: Commands, user: Users, open_replica: "OpenReplica"
 ) -> None:
     event = await system.open_event(10)
@@ -235,13 +235,13 @@ async def test_changes_of_one_hold_that_pile_up_have_one_winner(
         )
 
     async with system.pool.acquire() as connection, connection.transaction():
-        # Everybody has looked at the booking before anybody can get at the stock.
+        # All changes have read the booking before one can lock the inventory.
         await connection.execute("SELECT * FROM booking.inventory FOR UPDATE")
         changes = [asyncio.create_task(change(number)) for number in range(10)]
         async with asyncio.timeout(20):
             while await waiting(system) < len(changes):
                 await asyncio.sleep(0.01)
-        # What somebody works on is not the sweeper's.
+        # The sweeper skips a locked booking.
         assert await expire_holds(event.event.id, bookings=bookings, now=lambda: end) == 0
     results = await asyncio.gather(*changes, return_exceptions=True)
     refused = [result for result in results if not isinstance(result, BookingOfEvent)]
@@ -254,7 +254,7 @@ async def test_changes_of_one_hold_that_pile_up_have_one_winner(
     await system.assert_consistent()
 
 
-async def test_concurrent_cancellations_return_the_stock_once(
+async def test_concurrent_cancellations_release_the_inventory_once(
     system: "BookingSystem", command: Commands, user: Users, open_replica: "OpenReplica"
 ) -> None:
     event = await system.open_event(10)
@@ -277,23 +277,24 @@ async def test_concurrent_cancellations_return_the_stock_once(
     assert await system.outbox_count("cancelled") == 1
 
 
-async def test_booking_confirming_cancelling_and_sweeping_never_deadlock(
+async def test_creation_confirmation_cancellation_and_expiry_never_deadlock(
     system: "BookingSystem", command: Commands, user: Users
 ) -> None:
     event = await system.open_event(30, 30, 30)
     types = [offer.id for offer in event.offers]
     failures: list[BaseException] = []
 
-    async def visitor(number: int) -> None:
-        order = [types[(number + step) % 3] for step in range(3)][: 1 + number % 3]
+    async def buyer(number: int) -> None:
+        wanted = [types[(number + step) % 3] for step in range(3)][: 1 + number % 3]
         if number % 2:
-            order.reverse()
+            wanted.reverse()
         for turn in range(4):
             request = command(
-                buyer=user(number), lines=[(one, 1) for one in order], hold=bool(turn % 2)
+                buyer=user(number), lines=[(one, 1) for one in wanted], hold=bool(turn % 2)
             )
             [result] = await system.create(event, request)
-            if isinstance(result, DomainError):
+            if not isinstance(result, CreatedBooking):
+                assert isinstance(result, DomainError)
                 await expire_holds(event.event.id, bookings=system.bookings, now=system.clock)
                 continue
             if result.booking.status is BookingStatus.HELD and number % 4:
@@ -302,7 +303,7 @@ async def test_booking_confirming_cancelling_and_sweeping_never_deadlock(
                 await cancel(system, result.booking, user(number))
 
     results = await asyncio.gather(
-        *(visitor(number) for number in range(1, 31)), return_exceptions=True
+        *(buyer(number) for number in range(1, 31)), return_exceptions=True
     )
     failures += [result for result in results if isinstance(result, BaseException)]
     assert failures == []

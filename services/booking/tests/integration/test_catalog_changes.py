@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+from booking.application.booking_context import CreatedBooking
 from booking.application.commands.apply_event import apply_event
 from booking.application.commands.close_cancelled_event import close_cancelled_event
-from booking.application.booking_context import CreatedBooking
 from booking.application.commands.shrink_capacity import shrink_capacity
-from goticket_kernel.actor import Actor
+from booking.domain.booking_creation import CreateBookingCommand
 from booking.domain.errors import CapacityBelowTaken, EventCancelled, SoldOut
 from booking.domain.event import CatalogEvent, EventStatus
-from booking.domain.booking_creation import CreateBookingCommand
 from booking.entrypoints.sweeper import Sweeper
+from goticket_kernel.actor import Actor
 from goticket_platform.ids import new_id
 from goticket_platform.lifecycle import Stop
 
@@ -36,13 +36,13 @@ def resized(catalog: CatalogEvent, version: int, *capacities: int) -> CatalogEve
     )
 
 
-def called_off(catalog: CatalogEvent) -> CatalogEvent:
+def cancelled(catalog: CatalogEvent) -> CatalogEvent:
     return replace(catalog, event=replace(catalog.event, version=2, status=EventStatus.CANCELLED))
 
 
 async def capacities(system: "BookingSystem", event: CatalogEvent) -> list[tuple[int, bool]]:
-    [stock] = await system.bookings.find_inventories([event.event.id])
-    kinds = sorted(stock.ticket_types.values(), key=lambda kind: kind.id)
+    [inventory] = await system.bookings.find_inventories([event.event.id])
+    kinds = sorted(inventory.ticket_types.values(), key=lambda kind: kind.id)
     return [(kind.capacity, kind.active) for kind in kinds]
 
 
@@ -69,7 +69,7 @@ async def test_older_and_equal_versions_are_ignored(system: "BookingSystem") -> 
     assert await capacities(system, event) == [(30, True)]
 
 
-async def test_a_message_counts_once(system: "BookingSystem") -> None:
+async def test_a_message_is_applied_once(system: "BookingSystem") -> None:
     event = await system.open_event(10)
     message = new_id()
     await apply_event(resized(event, 2, 20), bookings=system.bookings, message_id=message)
@@ -77,18 +77,22 @@ async def test_a_message_counts_once(system: "BookingSystem") -> None:
     assert await capacities(system, event) == [(20, True)]
 
 
-async def test_growth_is_on_sale_and_removed_types_are_not(system: "BookingSystem", command: Commands) -> None:
+async def test_growth_is_on_sale_and_removed_types_are_not(
+    system: "BookingSystem", command: Commands
+) -> None:
     event = await system.open_event(1, 1)
     first, second = (offer.id for offer in event.offers)
     await system.create(event, command(lines=[(first, 1)]), command(lines=[(second, 1)]))
     await system.update_event(resized(event, 2, 2))
-    grown, removed = await system.create(event, command(lines=[(first, 1)]), command(lines=[(second, 1)]))
+    grown, removed = await system.create(
+        event, command(lines=[(first, 1)]), command(lines=[(second, 1)])
+    )
     assert isinstance(grown, CreatedBooking)
     assert getattr(removed, "code", None) == "unknown_ticket_type"
     assert await capacities(system, event) == [(2, True), (1, False)]
 
 
-async def test_a_capacity_below_what_is_taken_is_clamped_and_logged(
+async def test_a_capacity_shortfall_is_limited_and_logged(
     system: "BookingSystem", command: Commands, caplog: pytest.LogCaptureFixture
 ) -> None:
     event = await system.open_event(10)
@@ -98,7 +102,7 @@ async def test_a_capacity_below_what_is_taken_is_clamped_and_logged(
     assert "stays 6" in caplog.text
 
 
-async def test_a_ticket_type_added_a_moment_ago_is_found_at_the_catalog(
+async def test_a_ticket_type_added_a_moment_ago_is_provisioned(
     system: "BookingSystem", command: Commands
 ) -> None:
     event = await system.open_event(10)
@@ -110,7 +114,7 @@ async def test_a_ticket_type_added_a_moment_ago_is_found_at_the_catalog(
     assert isinstance(result, CreatedBooking)
 
 
-async def test_a_draft_published_a_moment_ago_is_found_at_the_catalog(
+async def test_a_draft_published_a_moment_ago_is_provisioned(
     system: "BookingSystem", command: Commands
 ) -> None:
     draft = system.add_to_catalog(10, status=EventStatus.DRAFT)
@@ -121,7 +125,7 @@ async def test_a_draft_published_a_moment_ago_is_found_at_the_catalog(
     assert isinstance(result, CreatedBooking)
 
 
-async def test_a_crowd_in_front_of_an_unknown_event_asks_the_catalog_once(
+async def test_concurrent_commands_for_an_unknown_event_share_one_call_of_the_catalog(
     system: "BookingSystem", command: Commands, user: Users
 ) -> None:
     event = system.add_to_catalog(100)
@@ -129,40 +133,41 @@ async def test_a_crowd_in_front_of_an_unknown_event_asks_the_catalog_once(
         *(system.create(event, command(1, buyer=user(number))) for number in range(1, 51))
     )
     assert all(isinstance(result, CreatedBooking) for [result] in results)
-    # One flight; a second one can only start for buyers who looked before it landed.
-    assert system.catalog.asked <= 2
+    # A second call is possible for commands that read before the first one has completed.
+    assert system.catalog.calls <= 2
 
 
 @pytest.mark.parametrize("name_the_type", [True, False])
-async def test_a_type_that_appears_while_the_stock_is_being_locked_is_locked_too(
+async def test_a_type_that_is_added_while_the_inventory_is_locked_is_locked_too(
     name_the_type: bool, system: "BookingSystem", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = system.add_to_catalog(10)
     wanted = {event.offers[0].id} if name_the_type else None
     async with system.bookings.transaction() as transaction:
-        connection = transaction._connection
+        adapter = transaction.inventory
+        connection = adapter._connection
         fetch = connection.fetch
 
         async def fetch_late(query: str, *arguments: object) -> list[asyncpg.Record]:
-            found = await fetch(query, *arguments)
-            monkeypatch.setattr(transaction, "_connection", connection)
+            found: list[asyncpg.Record] = await fetch(query, *arguments)
+            monkeypatch.setattr(adapter, "_connection", connection)
             await apply_event(event, bookings=system.bookings)
             return found
 
         class LateConnection:
-            """Lets the event arrive after the first statement."""
+            """Stores the event after the first statement."""
 
             fetch = staticmethod(fetch_late)
 
-        monkeypatch.setattr(transaction, "_connection", LateConnection)
-        stock = await transaction.lock_stock(event.event.id, wanted)
-        assert stock is not None
-        assert [kind.available for kind in stock.active_ticket_types] == [10]
+        monkeypatch.setattr(adapter, "_connection", LateConnection)
+        inventory = await adapter.lock(event.event.id, wanted)
+        assert inventory is not None
+        assert [kind.available for kind in inventory.active_ticket_types] == [10]
         blocked = await system.pool.fetch("SELECT FROM booking.inventory FOR UPDATE SKIP LOCKED")
         assert blocked == []
 
 
-async def test_a_shrink_is_all_or_nothing_and_stops_at_what_is_taken(
+async def test_a_shrink_is_all_or_nothing_and_stops_at_the_taken_tickets(
     system: "BookingSystem", command: Commands
 ) -> None:
     event = await system.open_event(10, 10)
@@ -174,14 +179,18 @@ async def test_a_shrink_is_all_or_nothing_and_stops_at_what_is_taken(
     assert await capacities(system, event) == [(5, True), (4, True)]
 
 
-async def test_an_unknown_event_is_fetched_before_it_shrinks(system: "BookingSystem", command: Commands) -> None:
+async def test_an_unknown_event_is_fetched_before_it_shrinks(
+    system: "BookingSystem", command: Commands
+) -> None:
     event = system.add_to_catalog(10)
     await shrink(system, event, 3)
     [refused] = await system.create(event, command(4))
     assert isinstance(refused, SoldOut)
 
 
-async def test_a_late_message_does_not_reopen_what_a_shrink_has_closed(system: "BookingSystem") -> None:
+async def test_a_late_message_does_not_undo_a_shrink(
+    system: "BookingSystem",
+) -> None:
     event = await system.open_event(10)
     await shrink(system, event, 4)
     renamed = resized(event, 2, 10)  # was on its way when the shrink was asked for
@@ -192,7 +201,7 @@ async def test_a_late_message_does_not_reopen_what_a_shrink_has_closed(system: "
     assert await system.bookings.events_to_resync(system.clock()) == []
 
 
-async def test_a_shrink_the_catalog_never_saved_heals(system: "BookingSystem") -> None:
+async def test_a_shrink_that_the_catalog_did_not_save_is_reverted(system: "BookingSystem") -> None:
     event = await system.open_event(10)
     await shrink(system, event, 4)
     await sweep(system)
@@ -207,11 +216,13 @@ async def test_a_cancelled_event_cancels_its_bookings_in_batches(
     system: "BookingSystem", command: Commands, user: Users
 ) -> None:
     event = await system.open_event(5000)
-    await system.create(event, *(command(2, buyer=user(n), hold=n % 3 == 0) for n in range(1, 1201)))
-    await system.update_event(called_off(event))
+    await system.create(
+        event, *(command(2, buyer=user(n), hold=n % 3 == 0) for n in range(1, 1201))
+    )
+    await system.update_event(cancelled(event))
     [refused] = await system.create(event, command(1))
     assert isinstance(refused, EventCancelled)
-    # A first batch, and then a crash: the sweeper knows what is left.
+    # A first batch, and then a crash: the sweeper cancels the rest.
     after = await close_cancelled_event(event.event.id, bookings=system.bookings, now=system.clock)
     assert after is not None
     assert await system.outbox_count("cancelled") == 500
@@ -226,12 +237,12 @@ async def test_a_cancelled_event_cancels_its_bookings_in_batches(
     await system.assert_consistent()
 
 
-async def test_a_booking_that_is_locked_meanwhile_is_cancelled_in_the_next_pass(
+async def test_a_locked_booking_is_cancelled_in_the_next_pass(
     system: "BookingSystem", command: Commands
 ) -> None:
     event = await system.open_event(10)
     await system.create(event, command(1), command(1))
-    await system.update_event(called_off(event))
+    await system.update_event(cancelled(event))
     async with system.pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT FROM booking.bookings LIMIT 1 FOR UPDATE")
         await sweep(system)
@@ -241,7 +252,7 @@ async def test_a_booking_that_is_locked_meanwhile_is_cancelled_in_the_next_pass(
     assert await system.outbox_count("cancelled") == 2
 
 
-async def test_buyers_and_the_cancellation_of_their_event_at_once_leave_nothing_open(
+async def test_a_concurrent_cancellation_of_the_event_leaves_no_booking_open(
     system: "BookingSystem", command: Commands, user: Users, open_replica: "OpenReplica"
 ) -> None:
     event = await system.open_event(1000)
@@ -252,7 +263,7 @@ async def test_buyers_and_the_cancellation_of_their_event_at_once_leave_nothing_
 
     buying = [asyncio.create_task(buy(number)) for number in range(1, 101)]
     await buying[20]
-    await system.update_event(called_off(event))
+    await system.update_event(cancelled(event))
     await sweep(system)
     await asyncio.gather(*buying)
     assert await system.counts(event) == [(0, 0)]

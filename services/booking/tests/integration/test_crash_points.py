@@ -1,4 +1,4 @@
-"""A booking whose connection is lost half-way never happened."""
+"""A connection that is lost in the middle of a transaction changes nothing."""
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -10,29 +10,31 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from booking.adapters.availability import NoAvailability
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import PostgresTransaction
-from booking.application.booking_submitter import BatchedSubmitter
-from booking.application.lanes import Lanes
-from booking.application.commands.prepare_booking import PreparedBooking
 from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
+from booking.application.booking_submitter import BatchedSubmitter
 from booking.application.commands.commit_bookings import commit_bookings
-from booking.application.ports import BookingOfEvent, RequestKey
-from booking.domain.errors import SoldOut
+from booking.application.commands.prepare_booking import PreparedBooking
+from booking.application.lanes import Lanes
+from booking.application.ports import BookingOfEvent, RequestKey, Snapshot
 from booking.domain.booking_creation import CreateBookingCommand
-from booking.domain.inventory import EventInventory
+from booking.domain.errors import SoldOut
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.postgres import is_transient
 
 if TYPE_CHECKING:
-    from services.booking.tests.integration.conftest import BookingSystem
+    from services.booking.tests.integration.conftest import (
+        BookingSystem,
+        CommandsFor,
+        SilentAvailability,
+    )
 
 Commands = Callable[..., CreateBookingCommand]
 
 
 class FragileConnection(asyncpg.Connection):
-    """Loses its server process right before the statement the test names."""
+    """Loses its server process right before the statement that the test names."""
 
     statements_left: int | None = None
     cuts = 0
@@ -63,7 +65,10 @@ class FragileConnection(asyncpg.Connection):
 
 @pytest.mark.parametrize("survived", range(5))
 async def test_a_connection_lost_before_any_statement_changes_nothing(
-    survived: int, system: "BookingSystem", command: Commands
+    survived: int,
+    system: "BookingSystem",
+    command: Commands,
+    silent_availability: "SilentAvailability",
 ) -> None:
     event = await system.open_event(10)
     before = await system.row_counts()
@@ -72,15 +77,15 @@ async def test_a_connection_lost_before_any_statement_changes_nothing(
         system.dsn, min_size=1, max_size=1, connection_class=FragileConnection
     )
     notifier = OutboxNotifier(system.pool, "booking")
-    context = system.new_context(PostgresBookings(pool, notifier, NoAvailability()))
-    # BEGIN, lock, stock and keys, everything, COMMIT.
+    context = system.new_context(PostgresBookings(pool, notifier, silent_availability))
+    # BEGIN, lock, snapshot, create_bookings, COMMIT.
     FragileConnection.statements_left, FragileConnection.cuts = survived, 0
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
         await system.create(event, command(2, key="k"), context=context)
     assert FragileConnection.cuts == 1
     assert await system.row_counts() == before
     assert await system.counts(event) == [(0, 0)]
-    # The same request again is no repeat: the first one never happened.
+    # The same command again is no repeat: the first one was rolled back.
     [result] = await system.create(event, command(2, key="k"), context=context)
     assert isinstance(result, CreatedBooking)
     assert not result.replayed
@@ -89,8 +94,8 @@ async def test_a_connection_lost_before_any_statement_changes_nothing(
     await pool.close()
 
 
-class LosesAnswers:
-    """Commits, and then loses the connection before anybody has heard of it."""
+class LosesResults:
+    """Commits, then loses the connection before the result is returned."""
 
     def __init__(self, bookings: PostgresBookings, times: int) -> None:
         self._bookings = bookings
@@ -109,7 +114,7 @@ class LosesAnswers:
 
     async def read_snapshot(
         self, event_ids: Collection[UUID], keys: Collection[RequestKey]
-    ) -> tuple[dict[UUID, EventInventory], set[RequestKey]]:
+    ) -> Snapshot:
         return await self._bookings.read_snapshot(event_ids, keys)
 
 
@@ -123,30 +128,34 @@ def batched_submitter(context: BookingContext) -> BatchedSubmitter:
     return BatchedSubmitter(context, lanes)
 
 
-async def test_a_commit_whose_answer_was_lost_is_recognised_and_not_repeated(
-    system: "BookingSystem", command: Commands
+async def test_a_commit_whose_result_was_lost_is_recognised_and_not_repeated(
+    system: "BookingSystem", command: Commands, commands_for: "CommandsFor"
 ) -> None:
     event = await system.open_event(10)
-    bookings = LosesAnswers(system.bookings, times=2)
+    bookings = LosesResults(system.bookings, times=2)
     submitter = batched_submitter(replace(system.context, bookings=bookings))
     commands = [command(2), command(3, key="k"), command(6), command(1, hold=True)]
-    answers = await submitter.submit([(event.event.id, one) for one in commands], float("inf"))
+    results = await submitter.submit(commands_for(event, *commands), float("inf"))
     assert bookings.times == 0
-    made = [answer for answer in answers if isinstance(answer, CreatedBooking)]
-    assert [placed.replayed for placed in made] == [False, False, False]
-    assert isinstance(answers[2], SoldOut)
+    created = [result for result in results if isinstance(result, CreatedBooking)]
+    assert [result.replayed for result in created] == [False, False, False]
+    assert isinstance(results[2], SoldOut)
     assert await system.counts(event) == [(1, 5)]
     assert (await system.row_counts())["bookings"] == 3
-    for placed in made:
-        stored = await system.bookings.find_booking(placed.booking.id)
+    for result in created:
+        stored = await system.bookings.find_booking(result.booking.id)
         assert stored is not None
-        assert stored.booking == placed.booking
+        assert stored.booking == result.booking
     await system.assert_consistent()
 
 
 @pytest.mark.parametrize("survived", range(5))
-async def test_a_lane_gets_over_a_lost_connection(
-    survived: int, system: "BookingSystem", command: Commands
+async def test_a_batch_is_retried_after_a_lost_connection(
+    survived: int,
+    system: "BookingSystem",
+    command: Commands,
+    commands_for: "CommandsFor",
+    silent_availability: "SilentAvailability",
 ) -> None:
     event = await system.open_event(10)
     FragileConnection.admin_dsn = system.dsn
@@ -154,13 +163,13 @@ async def test_a_lane_gets_over_a_lost_connection(
         system.dsn, min_size=1, max_size=1, connection_class=FragileConnection
     )
     notifier = OutboxNotifier(system.pool, "booking")
-    context = system.new_context(PostgresBookings(pool, notifier, NoAvailability()))
+    context = system.new_context(PostgresBookings(pool, notifier, silent_availability))
     FragileConnection.statements_left, FragileConnection.cuts = survived, 0
     commands = [command(2), command(3, key="k"), command(3, key="k")]
-    asked = [(event.event.id, one) for one in commands]
-    answers = await batched_submitter(context).ask(asked, float("inf"))
+    submitter = batched_submitter(context)
+    results = await submitter.submit(commands_for(event, *commands), float("inf"))
     assert FragileConnection.cuts == 1
-    assert [isinstance(answer, CreatedBooking) and answer.replayed for answer in answers] == [
+    assert [isinstance(result, CreatedBooking) and result.replayed for result in results] == [
         False,
         False,
         True,

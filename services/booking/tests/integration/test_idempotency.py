@@ -1,4 +1,4 @@
-"""Idempotency keys on a real PostgreSQL: repeats, reuse, and what is still running."""
+"""Idempotency keys on a real PostgreSQL: repeats, reuse, and requests in progress."""
 
 import asyncio
 from collections import Counter
@@ -6,19 +6,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from booking.application.booking_context import BookingResult, CreatedBooking
 from booking.application.commands.cancel_booking import cancel_booking
 from booking.application.commands.confirm_booking import confirm_booking
-from booking.application.booking_context import CreatedBooking
-from goticket_kernel.actor import Actor
 from booking.domain.booking import TicketStatus
+from booking.domain.booking_creation import CreateBookingCommand
 from booking.domain.errors import (
     Busy,
-    DomainError,
     IdempotencyKeyReused,
     RequestInProgress,
     SoldOut,
 )
-from booking.domain.booking_creation import CreateBookingCommand
+from goticket_kernel.actor import Actor
+from goticket_kernel.errors import DomainError
 from goticket_platform.ids import new_id
 
 if TYPE_CHECKING:
@@ -28,14 +28,17 @@ Users = Callable[..., Actor]
 Commands = Callable[..., CreateBookingCommand]
 
 
-def answers(results: list[CreatedBooking | DomainError]) -> list[str]:
+def outcomes(results: list[BookingResult]) -> list[str]:
     return [
-        result.code if isinstance(result, DomainError) else result.booking.status.value
+        result.booking.status.value if isinstance(result, CreatedBooking) else result.code
         for result in results
+        if isinstance(result, CreatedBooking | DomainError)
     ]
 
 
-async def test_refused_requests_leave_nothing_behind(system: "BookingSystem", command: Commands) -> None:
+async def test_a_refused_request_changes_nothing(
+    system: "BookingSystem", command: Commands
+) -> None:
     event = await system.open_event(1)
     before = await system.row_counts()
     [refused] = await system.create(event, command(2, key="again"))
@@ -53,7 +56,7 @@ async def test_refused_requests_leave_nothing_behind(system: "BookingSystem", co
     assert not granted.replayed
 
 
-async def test_a_repeated_key_gets_the_first_answer_in_its_current_state(
+async def test_a_repeated_key_returns_the_first_booking(
     system: "BookingSystem", command: Commands
 ) -> None:
     event = await system.open_event(4)
@@ -66,22 +69,27 @@ async def test_a_repeated_key_gets_the_first_answer_in_its_current_state(
     assert await system.row_counts() == rows
 
 
-async def test_a_repeat_shows_what_became_of_the_booking_and_changes_nothing(
+async def test_a_repeat_returns_the_booking_as_it_is_now_and_changes_nothing(
     system: "BookingSystem", command: Commands, user: Users
 ) -> None:
     event = await system.open_event(10)
     kept = await system.book(event, command(2, key="kept", hold=True))
-    given_up = await system.book(event, command(3, key="given-up"))
+    cancelled_later = await system.book(event, command(3, key="cancelled"))
     confirmed = await confirm_booking(
         kept.id, user(1), bookings=system.bookings, issue=system.context.issue, now=system.clock
     )
-    cancelled = await cancel_booking(given_up.id, user(1), bookings=system.bookings, now=system.clock)
+    cancelled = await cancel_booking(
+        cancelled_later.id, user(1), bookings=system.bookings, now=system.clock
+    )
     rows = await system.row_counts()
-    repeats = await system.create(event, command(2, key="kept", hold=True), command(3, key="given-up"))
+    repeats = await system.create(
+        event, command(2, key="kept", hold=True), command(3, key="cancelled")
+    )
     assert repeats == [
-        CreatedBooking(found.booking, event.event, replayed=True) for found in (confirmed, cancelled)
+        CreatedBooking(found.booking, event.event, replayed=True)
+        for found in (confirmed, cancelled)
     ]
-    assert answers(repeats) == ["confirmed", "cancelled"]
+    assert outcomes(repeats) == ["confirmed", "cancelled"]
     assert {ticket.status for ticket in cancelled.booking.tickets} == {TicketStatus.VOID}
     assert await system.row_counts() == rows
     assert await system.counts(event) == [(0, 2)]
@@ -94,14 +102,16 @@ async def test_a_key_with_another_body_or_event_or_buyer(
     await system.book(event, command(1, key="k"))
     [body, hold] = await system.create(event, command(2, key="k"), command(1, key="k", hold=True))
     [elsewhere] = await system.create(other, command(1, key="k"))
-    [somebody] = await system.create(event, command(1, key="k", buyer=user(2)))
+    [other_buyer] = await system.create(event, command(1, key="k", buyer=user(2)))
     for reused in (body, hold, elsewhere):
         assert isinstance(reused, IdempotencyKeyReused)
-    assert isinstance(somebody, CreatedBooking)
+    assert isinstance(other_buyer, CreatedBooking)
     assert await system.counts(event) == [(0, 2)]
 
 
-async def test_repeats_inside_one_batch_share_the_first_answer(system: "BookingSystem", command: Commands) -> None:
+async def test_repeats_in_one_batch_share_the_first_booking(
+    system: "BookingSystem", command: Commands
+) -> None:
     event = await system.open_event(10)
     first, again, other = await system.create(
         event, command(2, key="k"), command(2, key="k"), command(3, key="k")
@@ -112,26 +122,26 @@ async def test_repeats_inside_one_batch_share_the_first_answer(system: "BookingS
     assert await system.counts(event) == [(0, 2)]
 
 
-async def test_fifty_concurrent_repeats_make_one_booking_and_fifty_equal_answers(
+async def test_fifty_concurrent_repeats_create_one_booking_and_return_it_fifty_times(
     system: "BookingSystem", command: Commands, open_replica: "OpenReplica"
 ) -> None:
     event = await system.open_event(10)
     replicas = [system.new_context((await open_replica(5))[0]) for _ in range(3)]
     barrier = asyncio.Barrier(50)
 
-    async def ask(number: int) -> CreatedBooking:
+    async def create(number: int) -> CreatedBooking:
         await barrier.wait()
         [result] = await system.create(event, command(2, key="k"), context=replicas[number % 3])
         assert isinstance(result, CreatedBooking)
         return result
 
-    results = await asyncio.gather(*(ask(number) for number in range(50)))
+    results = await asyncio.gather(*(create(number) for number in range(50)))
     assert len({result.booking for result in results}) == 1
     assert sum(not result.replayed for result in results) == 1
     assert (await system.row_counts())["bookings"] == 1
 
 
-async def test_one_key_at_two_events_at_once_books_one(
+async def test_one_key_for_several_events_at_once_creates_one_booking(
     system: "BookingSystem", command: Commands, open_replica: "OpenReplica"
 ) -> None:
     events = [await system.open_event(10) for _ in range(10)]
@@ -139,16 +149,17 @@ async def test_one_key_at_two_events_at_once_books_one(
     context = system.new_context(bookings)
     barrier = asyncio.Barrier(len(events))
 
-    async def ask(number: int) -> str:
+    async def create(number: int) -> str:
         await barrier.wait()
-        return answers(await system.create(events[number], command(1, key="k"), context=context))[0]
+        results = await system.create(events[number], command(1, key="k"), context=context)
+        return outcomes(results)[0]
 
-    results = Counter(await asyncio.gather(*(ask(number) for number in range(len(events)))))
+    results = Counter(await asyncio.gather(*(create(number) for number in range(len(events)))))
     assert results == {"confirmed": 1, "idempotency_key_reused": 9}
     assert (await system.row_counts())["bookings"] == 1
 
 
-async def test_a_stuck_lock_is_a_prompt_answer(
+async def test_a_lock_that_is_not_released_gives_a_prompt_error(
     system: "BookingSystem", command: Commands, open_replica: "OpenReplica"
 ) -> None:
     event = await system.open_event(10)
@@ -161,12 +172,12 @@ async def test_a_stuck_lock_is_a_prompt_answer(
         both = await asyncio.gather(
             *(system.create(event, command(1, key="k"), context=context) for _ in range(2))
         )
-        assert "request_in_progress" in [answers(results)[0] for results in both]
+        assert "request_in_progress" in [outcomes(results)[0] for results in both]
     [free] = await system.create(event, command(1, key="k"), context=context)
     assert isinstance(free, CreatedBooking)
 
 
-async def test_while_a_table_is_being_altered_everybody_is_told_to_come_back(
+async def test_commands_are_busy_while_a_table_is_altered(
     system: "BookingSystem", command: Commands, open_replica: "OpenReplica"
 ) -> None:
     event = await system.open_event(10)
@@ -180,7 +191,7 @@ async def test_while_a_table_is_being_altered_everybody_is_told_to_come_back(
     assert isinstance(free, CreatedBooking)
 
 
-async def test_a_key_held_by_a_transaction_that_does_not_finish_is_in_progress(
+async def test_a_key_of_an_unfinished_transaction_is_in_progress(
     system: "BookingSystem", command: Commands, open_replica: "OpenReplica"
 ) -> None:
     event = await system.open_event(10)
@@ -193,7 +204,9 @@ async def test_a_key_held_by_a_transaction_that_does_not_finish_is_in_progress(
             new_id(),
             new_id(),
         )
-        stuck, free = await system.create(event, command(1, key="k"), command(1, key="free"), context=context)
+        stuck, free = await system.create(
+            event, command(1, key="k"), command(1, key="free"), context=context
+        )
         assert isinstance(stuck, RequestInProgress)
         assert isinstance(free, CreatedBooking)
     assert await system.counts(event) == [(0, 1)]

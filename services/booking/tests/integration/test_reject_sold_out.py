@@ -1,16 +1,17 @@
-"""Who comes after the last ticket is turned away without locks, and nobody else is."""
+"""Commands for sold-out events are rejected without locks; no other command is."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from booking.application.commands.prepare_booking import prepare_booking
-from booking.application.commands.create_bookings import create_bookings_of_event
 from booking.application.booking_context import CreatedBooking
 from booking.application.commands.commit_bookings import commit_bookings
-from booking.application.ports import Sale
+from booking.application.commands.create_bookings import create_bookings_of_event
+from booking.application.commands.prepare_booking import prepare_booking
+from booking.application.ports import NewBooking
 from booking.domain.booking import BookingConfirmed
+from booking.domain.booking_creation import CreateBookingCommand, decide_booking
 from booking.domain.errors import (
     EventOver,
     IdempotencyKeyReused,
@@ -18,16 +19,17 @@ from booking.domain.errors import (
     SoldOut,
     UnknownTicketType,
 )
-from booking.domain.booking_creation import CreateBookingCommand, place
 from goticket_platform.ids import new_id
 
 if TYPE_CHECKING:
-    from services.booking.tests.integration.conftest import BookingSystem, OpenReplica
+    from services.booking.tests.integration.conftest import BookingSystem, CommandsFor, OpenReplica
 
 Commands = Callable[..., CreateBookingCommand]
 
 
-async def test_refusals_of_a_sold_out_event_wait_for_no_lock(system: "BookingSystem", command: Commands) -> None:
+async def test_commands_for_a_sold_out_event_are_rejected_without_locks(
+    system: "BookingSystem", command: Commands
+) -> None:
     event = await system.open_event(1)
     await system.create(event, command(1, key="last"), command(1))
     [over] = await system.create(event, command(1))
@@ -47,13 +49,15 @@ async def test_refusals_of_a_sold_out_event_wait_for_no_lock(system: "BookingSys
         )
     expected = [SoldOut, SoldOut, MaxPerBookingExceeded, SoldOut, SoldOut]
     assert [type(result) for result in results] == expected
-    told = {"ticketTypeId": str(event.offers[0].id), "available": "0"}
+    expected_metadata = {"ticketTypeId": str(event.offers[0].id), "available": "0"}
     assert isinstance(results[0], SoldOut)
-    assert results[0].metadata == told
+    assert results[0].metadata == expected_metadata
     assert (await system.row_counts())["bookings"] == 1
 
 
-async def test_a_used_key_is_answered_however_much_is_sold(system: "BookingSystem", command: Commands) -> None:
+async def test_a_used_key_returns_its_booking_after_the_event_has_sold_out(
+    system: "BookingSystem", command: Commands
+) -> None:
     event = await system.open_event(1)
     [first, _] = await system.create(event, command(1, key="mine"), command(1))
     [mine, other, late] = await system.create(
@@ -66,7 +70,7 @@ async def test_a_used_key_is_answered_however_much_is_sold(system: "BookingSyste
     await system.assert_consistent()
 
 
-async def test_what_comes_back_is_sold_again(system: "BookingSystem", command: Commands) -> None:
+async def test_added_capacity_is_sold(system: "BookingSystem", command: Commands) -> None:
     event = await system.open_event(1)
     [first, refused] = await system.create(event, command(1), command(1))
     assert isinstance(first, CreatedBooking)
@@ -83,52 +87,59 @@ async def test_what_comes_back_is_sold_again(system: "BookingSystem", command: C
     await system.assert_consistent()
 
 
-async def test_a_retry_of_what_is_being_granted_elsewhere_waits_for_its_answer(
-    system: "BookingSystem", command: Commands, open_replica: "OpenReplica"
+async def test_a_repeat_waits_for_the_commit_of_the_first_request(
+    system: "BookingSystem",
+    command: Commands,
+    open_replica: "OpenReplica",
+    commands_for: "CommandsFor",
 ) -> None:
     event = await system.open_event(1)
     context = system.new_context((await open_replica())[0])
-    context.sold_out.record([event.event.id], [True])  # as it was before a ticket came back
-    request = command(1, key="k")
-    order = prepare(event.event.id, request, new_id=new_id, issue=context.issue)
+    context.sold_out.record([event.event.id], [True])  # as before a ticket was released
+    [request] = commands_for(event, command(1, key="k"))
+    prepared = prepare_booking(request, context, {})
     async with system.bookings.transaction() as transaction:
-        sale = await transaction.open_sale({event.event.id: None}, [])
-        stock = sale.stocks[event.event.id]
-        placed = place(
+        snapshot = await transaction.creation.lock_snapshot({event.event.id: None}, [])
+        inventory = snapshot.inventories[event.event.id]
+        granted = decide_booking(
             request,
-            stock,
-            booking_id=order.booking_id,
+            inventory,
+            booking_id=prepared.booking_id,
             now=context.now(),
             hold_for=context.hold_for,
             issue=context.issue,
         )
-        assert isinstance(placed, BookingConfirmed)
-        await transaction.add([Sale(placed, "k", order.fingerprint)], [stock])
-        retry = asyncio.create_task(create_bookings_of_event(event.event.id, [request], context))
+        assert isinstance(granted, BookingConfirmed)
+        await transaction.creation.add(
+            [NewBooking(granted, "k", prepared.fingerprint)], [inventory]
+        )
+        retry = asyncio.create_task(create_bookings_of_event([request], context))
         done, _ = await asyncio.wait([retry], timeout=0.3)
         assert not done
-    assert await retry == [CreatedBooking(placed.booking, event.event, replayed=True)]
+    assert await retry == [CreatedBooking(granted.booking, event.event, replayed=True)]
 
 
-async def test_a_glance_tells_what_locks_would(system: "BookingSystem", command: Commands) -> None:
+async def test_a_rejection_without_locks_equals_one_under_locks(
+    system: "BookingSystem", command: Commands
+) -> None:
     event = await system.open_event(0, 5)
-    gone, left = (offer.id for offer in event.offers)
-    commands = [command(lines=[(gone, 1)]), command(lines=[(new_id(), 1)]), command(1)]
-    slow = await system.create(event, *commands)
+    sold_out, available = (offer.id for offer in event.offers)
+    commands = [command(lines=[(sold_out, 1)]), command(lines=[(new_id(), 1)]), command(1)]
+    locked = await system.create(event, *commands)
     assert event.event.id in system.context.sold_out
-    fast = await system.create(event, *commands, command(lines=[(left, 2)]))
-    assert [type(result) for result in fast[:3]] == [type(result) for result in slow]
-    assert isinstance(fast[1], UnknownTicketType)
-    assert isinstance(fast[3], CreatedBooking)
+    unlocked = await system.create(event, *commands, command(lines=[(available, 2)]))
+    assert [type(result) for result in unlocked[:3]] == [type(result) for result in locked]
+    assert isinstance(unlocked[1], UnknownTicketType)
+    assert isinstance(unlocked[3], CreatedBooking)
     assert event.event.id not in system.context.sold_out
     system.context.sold_out.record([event.event.id], [True])
     system.clock.time = event.event.ends_at
-    [over] = await system.create(event, command(lines=[(left, 1)]))
+    [over] = await system.create(event, command(lines=[(available, 1)]))
     assert isinstance(over, EventOver)
 
 
-async def test_nothing_is_signed_ahead_for_who_is_probably_too_late(
-    system: "BookingSystem", command: Commands
+async def test_no_ticket_is_signed_in_advance_for_a_sold_out_event(
+    system: "BookingSystem", command: Commands, commands_for: "CommandsFor"
 ) -> None:
     signed = 0
 
@@ -139,13 +150,16 @@ async def test_nothing_is_signed_ahead_for_who_is_probably_too_late(
 
     event, other = await system.open_event(0), await system.open_event(1)
     context = replace(system.context, issue=issue)  # type: ignore[arg-type]  # counts and passes on
-    for expected in (2, 2):
-        await create_bookings_of_event(event.event.id, [command(2, key=str(expected))], context)
-        assert signed == expected
+    for key in ("first", "second"):
+        await create_bookings_of_event(commands_for(event, command(2, key=key)), context)
+        assert signed == 2
+    context.sold_out.record([other.event.id], [True])
     prepared = [
-        prepare(found.event.id, command(1), new_id=new_id, issue=context.issue, likely=False)
+        prepare_booking(each, context, {})
         for found in (event, other)
+        for each in commands_for(found, command(1))
     ]
+    assert signed == 2
     results = await commit_bookings(prepared, context)
     assert [type(result) for result in results] == [SoldOut, CreatedBooking]
     assert signed == 3

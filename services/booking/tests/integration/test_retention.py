@@ -1,4 +1,4 @@
-"""What booking forgets: idempotency keys after a day, messages of the catalog after a month."""
+"""Retention: idempotency keys for a day, inbox messages for a month."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import asyncpg
 from booking.adapters.postgres.queries import QUERIES
 from booking.adapters.postgres.transaction import CONSUMER
+from booking.application.booking_context import CreatedBooking
 from booking.application.commands.purge_idempotency_keys import (
     BATCH_SIZE,
     RETENTION,
     purge_idempotency_keys,
 )
-from booking.application.booking_context import CreatedBooking
 from booking.bootstrap import run_worker
 from booking.config import WorkerSettings
 from booking.domain.booking_creation import CreateBookingCommand
@@ -32,7 +32,7 @@ MOMENT = timedelta(microseconds=1)
 
 
 async def use_keys(system: "BookingSystem", keys: int) -> None:
-    """Note so many keys of bookings made now."""
+    """Insert so many keys that were first used now."""
     await system.pool.execute(
         """INSERT INTO booking.idempotency_keys
            SELECT gen_random_uuid(), n::text, gen_random_uuid(), '', gen_random_uuid(), $2
@@ -42,7 +42,9 @@ async def use_keys(system: "BookingSystem", keys: int) -> None:
     )
 
 
-async def test_a_key_is_kept_for_a_day_and_its_booking_for_good(system: "BookingSystem", command: Commands) -> None:
+async def test_a_key_is_kept_for_a_day_and_its_booking_for_ever(
+    system: "BookingSystem", command: Commands
+) -> None:
     event = await system.open_event(10)
     first = await system.book(event, command(1, key="k"))
     system.clock.advance(RETENTION)
@@ -59,7 +61,7 @@ async def test_a_key_is_kept_for_a_day_and_its_booking_for_good(system: "Booking
     assert await system.counts(event) == [(0, 3)]
 
 
-async def test_the_oldest_keys_go_first_and_no_more_than_asked_for(system: "BookingSystem") -> None:
+async def test_the_oldest_keys_are_purged_first_up_to_the_limit(system: "BookingSystem") -> None:
     await use_keys(system, 5)
     system.clock.advance(MOMENT)
     await use_keys(system, 5)
@@ -69,22 +71,25 @@ async def test_the_oldest_keys_go_first_and_no_more_than_asked_for(system: "Book
     assert (await system.row_counts())["idempotency_keys"] == 5
 
 
-async def test_sweepers_that_forget_at_once_forget_each_key_once(
+async def test_concurrent_sweepers_purge_each_key_once(
     system: "BookingSystem", open_replica: "OpenReplica"
 ) -> None:
     await use_keys(system, 400)
     system.clock.advance(RETENTION + MOMENT)
     bookings, _ = await open_replica(8)
     counts = await asyncio.gather(
-        *(purge_idempotency_keys(maintenance=bookings, now=system.clock, limit=50) for _ in range(8))
+        *(
+            purge_idempotency_keys(maintenance=bookings, now=system.clock, limit=50)
+            for _ in range(8)
+        )
     )
-    left = (await system.row_counts())["idempotency_keys"]
-    assert sum(counts) + left == 400
+    remaining = (await system.row_counts())["idempotency_keys"]
+    assert sum(counts) + remaining == 400
     assert max(counts) <= 50
-    assert await purge_idempotency_keys(maintenance=bookings, now=system.clock) == left
+    assert await purge_idempotency_keys(maintenance=bookings, now=system.clock) == remaining
 
 
-async def test_a_round_of_the_sweeper_forgets_all_that_is_due(system: "BookingSystem") -> None:
+async def test_a_round_of_the_sweeper_purges_all_due_keys(system: "BookingSystem") -> None:
     await use_keys(system, 2 * BATCH_SIZE + 5)
     system.clock.advance(RETENTION + MOMENT)
     await use_keys(system, 3)
@@ -92,7 +97,7 @@ async def test_a_round_of_the_sweeper_forgets_all_that_is_due(system: "BookingSy
     assert (await system.row_counts())["idempotency_keys"] == 3
 
 
-async def test_forgetting_reads_what_it_forgets_and_not_all_keys(system: "BookingSystem") -> None:
+async def test_an_index_serves_the_purge(system: "BookingSystem") -> None:
     await use_keys(system, 10)
     system.clock.advance(RETENTION)
     await use_keys(system, 5000)
@@ -104,7 +109,7 @@ async def test_forgetting_reads_what_it_forgets_and_not_all_keys(system: "Bookin
     assert "Seq Scan" not in plan
 
 
-async def test_the_worker_forgets_old_messages_and_remembers_young_ones(
+async def test_the_worker_prunes_old_inbox_messages_only(
     system: "BookingSystem", amqp_url: str, redis_url: str
 ) -> None:
     await system.pool.execute(
@@ -119,14 +124,14 @@ async def test_the_worker_forgets_old_messages_and_remembers_young_ones(
         database_url=system.dsn, amqp_url=amqp_url, redis_url=redis_url, inbox_days=7
     )
 
-    async def one_is_left() -> bool:
+    async def one_remains() -> bool:
         return bool(await system.pool.fetchval("SELECT count(*) = 1 FROM booking.inbox"))
 
     async with running(lambda stop: run_worker(settings, stop)):
-        await eventually(one_is_left)
+        await eventually(one_remains)
 
 
-async def test_what_was_there_survives_the_step_down_and_up(database: DatabaseFactory) -> None:
+async def test_rows_survive_a_migration_down_and_up(database: DatabaseFactory) -> None:
     dsn = await database("booking")
     connection = await asyncpg.connect(dsn)
     message = await connection.fetchval("SELECT gen_random_uuid()")

@@ -1,14 +1,14 @@
-"""What a request for tickets may say, and what it is told when it may not."""
+"""Commands to create bookings: what is valid, and the errors of the rest."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from booking.application.commands.prepare_booking import fingerprint
-from goticket_kernel.actor import Actor
 from booking.domain.booking import IssuedTicket
+from booking.domain.booking_creation import CommandLine, CreateBookingCommand, decide_booking
 from booking.domain.errors import (
-    DomainError,
     EventCancelled,
     EventNotFound,
     EventOver,
@@ -17,29 +17,34 @@ from booking.domain.errors import (
     UnknownTicketType,
 )
 from booking.domain.event import Event, EventStatus
-from booking.domain.booking_creation import CreateBookingCommand, CommandLine, place
 from booking.domain.inventory import EventInventory, TicketTypeInventory, inventory_of
+from goticket_kernel.actor import Actor
+from goticket_kernel.errors import DomainError
 
 START = datetime(2030, 6, 1, 20, 0, tzinfo=UTC)
 END = START + timedelta(hours=3)
-BUYER = Actor(UUID(int=1), "b@example.com", "B", frozenset())
+BUYER = Actor(UUID(int=1), email="b@example.com", name="B")
+EVENT = UUID(int=2)
 SEAT, BOX, GONE = UUID(int=11), UUID(int=12), UUID(int=13)
 
 
-def request(*lines: tuple[UUID | None, int], key: str | None = None) -> CreateBookingCommand:
-    return CreateBookingCommand(BUYER, tuple(CommandLine(*line) for line in lines), key=key)
+def command(
+    *lines: tuple[UUID | None, int], key: str | None = None, event_id: UUID = EVENT
+) -> CreateBookingCommand:
+    wanted = tuple(CommandLine(*line) for line in lines)
+    return CreateBookingCommand(event_id, BUYER, wanted, idempotency_key=key)
 
 
-def stock(*types: UUID, status: EventStatus = EventStatus.PUBLISHED) -> EventInventory:
-    event = Event(UUID(int=2), UUID(int=3), "E", "", "UTC", START, END, "EUR", status, version=1)
+def inventory(*types: UUID, status: EventStatus = EventStatus.PUBLISHED) -> EventInventory:
+    event = Event(EVENT, UUID(int=3), "E", "", "UTC", START, END, "EUR", status, version=1)
     kinds = [TicketTypeInventory(t, n, f"T{n}", 100, 50, 10) for n, t in enumerate(types)]
     for kind in kinds:
         kind.active = kind.id != GONE
-    return EventInventory(event, {kind.id: kind for kind in kinds})
+    return inventory_of(event, kinds)
 
 
 def attempt(wanted: CreateBookingCommand, of: EventInventory, now: datetime = START) -> None:
-    place(
+    decide_booking(
         wanted,
         of,
         booking_id=uuid4(),
@@ -52,64 +57,66 @@ def attempt(wanted: CreateBookingCommand, of: EventInventory, now: datetime = ST
 @pytest.mark.parametrize(
     ("wanted", "fields"),
     [
-        (request(), ["items"]),
-        (request(*[(SEAT, 1)] * 51), ["items"]),
-        (request((None, 0)), ["quantity"]),
-        (request((SEAT, -1)), ["items[0].quantity"]),
-        (request((SEAT, 0), (BOX, 1), (GONE, 0)), ["items[0].quantity", "items[2].quantity"]),
-        (request((None, 1), key=""), ["Idempotency-Key"]),
-        (request((None, 1), key="a b"), ["Idempotency-Key"]),
-        (request((None, 1), key="é"), ["Idempotency-Key"]),
-        (request((None, 0), key="x" * 256), ["quantity", "Idempotency-Key"]),
+        (command(), ["lines"]),
+        (command(*[(SEAT, 1)] * 51), ["lines"]),
+        (command((None, 0)), ["lines[0].quantity"]),
+        (command((SEAT, -1)), ["lines[0].quantity"]),
+        (command((SEAT, 0), (BOX, 1), (GONE, 0)), ["lines[0].quantity", "lines[2].quantity"]),
+        (command((None, 1), key=""), ["idempotency_key"]),
+        (command((None, 1), key="a b"), ["idempotency_key"]),
+        (command((None, 1), key="é"), ["idempotency_key"]),
+        (command((None, 0), key="x" * 256), ["lines[0].quantity", "idempotency_key"]),
     ],
 )
-def test_malformed_requests_name_every_field(wanted: CreateBookingCommand, fields: list[str]) -> None:
+def test_malformed_commands_name_every_field(
+    wanted: CreateBookingCommand, fields: list[str]
+) -> None:
     with pytest.raises(InvalidBooking) as caught:
         wanted.require_well_formed()
     assert [problem.field for problem in caught.value.fields] == fields
 
 
-def test_a_request_at_every_limit_is_well_formed() -> None:
-    request(*[(SEAT, 1)] * 50, key="!" + "~" * 254).require_well_formed()
+def test_a_command_at_every_limit_is_well_formed() -> None:
+    command(*[(SEAT, 1)] * 50, key="!" + "~" * 254).require_well_formed()
 
 
 @pytest.mark.parametrize(
     ("wanted", "error", "field"),
     [
-        (request((None, 11)), MaxPerBookingExceeded, "quantity"),
-        (request((None, 10**9)), MaxPerBookingExceeded, "quantity"),
-        (request((SEAT, 6), (SEAT, 5)), MaxPerBookingExceeded, "items[1].quantity"),
-        (request((None, 6), (SEAT, 5)), MaxPerBookingExceeded, "items[1].quantity"),
-        (request((BOX, 1)), UnknownTicketType, "items[0].ticketTypeId"),
-        (request((SEAT, 1), (GONE, 1)), UnknownTicketType, "items[1].ticketTypeId"),
+        (command((None, 11)), MaxPerBookingExceeded, "lines[0].quantity"),
+        (command((None, 10**9)), MaxPerBookingExceeded, "lines[0].quantity"),
+        (command((SEAT, 6), (SEAT, 5)), MaxPerBookingExceeded, "lines[1].quantity"),
+        (command((None, 6), (SEAT, 5)), MaxPerBookingExceeded, "lines[1].quantity"),
+        (command((BOX, 1)), UnknownTicketType, "lines[0].ticket_type_id"),
+        (command((SEAT, 1), (GONE, 1)), UnknownTicketType, "lines[1].ticket_type_id"),
     ],
 )
-def test_what_does_not_fit_the_event_names_the_field(
+def test_a_command_that_does_not_fit_the_event_names_the_field(
     wanted: CreateBookingCommand, error: type[DomainError], field: str
 ) -> None:
     with pytest.raises(error) as caught:
-        attempt(wanted, stock(SEAT, GONE))
+        attempt(wanted, inventory(SEAT, GONE))
     assert [problem.field for problem in caught.value.fields] == [field]
 
 
-def test_the_limit_per_booking_is_told() -> None:
+def test_the_error_has_the_limit_per_booking() -> None:
     with pytest.raises(MaxPerBookingExceeded) as caught:
-        attempt(request((None, 11)), stock(SEAT))
+        attempt(command((None, 11)), inventory(SEAT))
     assert caught.value.metadata == {"ticketTypeId": str(SEAT), "limit": "10"}
 
 
-def test_all_tickets_of_a_booking_fit_into_one_letter() -> None:
+def test_a_booking_has_at_most_as_many_tickets_as_one_email_can_carry() -> None:
     types = [UUID(int=100 + number) for number in range(11)]
-    attempt(request(*((each, 10) for each in types[:10])), stock(*types))
+    attempt(command(*((each, 10) for each in types[:10])), inventory(*types))
     with pytest.raises(InvalidBooking) as caught:
-        attempt(request(*((each, 10) for each in types)), stock(*types))
-    assert [problem.field for problem in caught.value.fields] == ["items"]
+        attempt(command(*((each, 10) for each in types)), inventory(*types))
+    assert [problem.field for problem in caught.value.fields] == ["lines"]
 
 
-def test_of_several_ticket_types_one_has_to_be_named() -> None:
+def test_a_ticket_type_has_to_be_named_if_there_are_several() -> None:
     with pytest.raises(InvalidBooking) as caught:
-        attempt(request((None, 1)), stock(SEAT, BOX))
-    assert [problem.field for problem in caught.value.fields] == ["items[0].ticketTypeId"]
+        attempt(command((None, 1)), inventory(SEAT, BOX))
+    assert [problem.field for problem in caught.value.fields] == ["lines[0].ticket_type_id"]
 
 
 @pytest.mark.parametrize(
@@ -121,24 +128,23 @@ def test_of_several_ticket_types_one_has_to_be_named() -> None:
         (EventStatus.PUBLISHED, END, EventOver),
     ],
 )
-def test_what_is_not_on_sale_cannot_be_booked(
+def test_an_event_that_is_not_on_sale_cannot_be_booked(
     status: EventStatus, now: datetime, error: type[DomainError]
 ) -> None:
     with pytest.raises(error):
-        attempt(request((None, 1)), stock(SEAT, status=status), now)
+        attempt(command((None, 1)), inventory(SEAT, status=status), now)
 
 
-def test_latecomers_can_book_until_the_event_ends() -> None:
-    attempt(request((None, 1)), stock(SEAT), END - timedelta(microseconds=1))
+def test_tickets_are_sold_until_the_event_ends() -> None:
+    attempt(command((None, 1)), inventory(SEAT), END - timedelta(microseconds=1))
 
 
-def test_a_fingerprint_is_of_what_is_asked_for_and_not_of_how() -> None:
-    event_id = UUID(int=2)
-    same = fingerprint(event_id, request((SEAT, 1), (BOX, 2), (SEAT, 1)))
-    assert same == fingerprint(event_id, request((BOX, 2), (SEAT, 2), key="k"))
+def test_a_fingerprint_does_not_depend_on_how_lines_are_split() -> None:
+    same = fingerprint(command((SEAT, 1), (BOX, 2), (SEAT, 1)))
+    assert same == fingerprint(command((BOX, 2), (SEAT, 2), key="k"))
     others = [
-        fingerprint(UUID(int=3), request((BOX, 2), (SEAT, 2))),
-        fingerprint(event_id, request((BOX, 2), (SEAT, 3))),
-        fingerprint(event_id, CreateBookingCommand(BUYER, (CommandLine(BOX, 2), CommandLine(SEAT, 2)), hold=True)),
+        fingerprint(command((BOX, 2), (SEAT, 2), event_id=UUID(int=3))),
+        fingerprint(command((BOX, 2), (SEAT, 3))),
+        fingerprint(replace(command((BOX, 2), (SEAT, 2)), hold=True)),
     ]
     assert same not in others

@@ -1,4 +1,4 @@
-"""Many requests in one call: their order, and what each of them is told."""
+"""Many requests in one call: their order and their results."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,41 +7,55 @@ from uuid import UUID, uuid4
 
 import grpc
 import pytest
-from booking.application.booking_context import CreatedBooking
+from booking.application.booking_context import BookingResult, CreatedBooking
 from booking.domain.booking import Booking, BookingStatus
+from booking.domain.booking_creation import CreateBookingCommand
 from booking.domain.errors import InvalidBooking, SoldOut
 from booking.domain.event import Event, EventStatus
-from booking.domain.booking_creation import CreateBookingCommand
-from booking.entrypoints.batch import MAX_REQUESTS, create_booking, create_bookings
+from booking.entrypoints.create_bookings import (
+    MAX_REQUESTS,
+    batch_create_bookings,
+    create_booking,
+)
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket.common.v1.common_pb2 import Actor
 
 NOW = datetime(2030, 6, 1, 12, 0, tzinfo=UTC)
-ONE, OTHER, UNKNOWN_TO_ALL = UUID(int=1), UUID(int=2), "nonsense"
+ONE, OTHER, NOT_AN_ID = UUID(int=1), UUID(int=2), "nonsense"
 EVENT = Event(
     ONE, UUID(int=9), "E", "", "UTC", NOW, NOW + timedelta(hours=1), "EUR", EventStatus.PUBLISHED, 1
 )
 
 
-class ScriptedDesk:
-    """Answers by quantity: 1 is granted, 2 sold out, 3 a lost connection, 4 a bug."""
+class ScriptedSubmitter:
+    """Decides by quantity: 1 is granted, 2 sold out, 3 a lost connection, 4 a bug."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[UUID, int]] = []
+        self.submitted: list[tuple[UUID, int]] = []
 
-    async def ask(self, asked: Sequence[Asked], deadline: float) -> list[Answered]:
-        self.asked += [(event_id, request.lines[0].quantity) for event_id, request in asked]
-        return [self._answer(event_id, request) for event_id, request in asked]
+    async def submit(
+        self, commands: Sequence[CreateBookingCommand], deadline: float
+    ) -> list[BookingResult]:
+        self.submitted += [(each.event_id, each.lines[0].quantity) for each in commands]
+        return [self._decide(each) for each in commands]
 
-    def _answer(self, event_id: UUID, request: CreateBookingCommand) -> Answered:
-        match request.lines[0].quantity:
+    def _decide(self, command: CreateBookingCommand) -> BookingResult:
+        match command.lines[0].quantity:
             case 1:
-                buyer = request.buyer
-                status = BookingStatus.CONFIRMED
                 booking = Booking(
-                    uuid4(), event_id, buyer.user_id, "", "", status, (), (), "EUR", 1, NOW
+                    uuid4(),
+                    command.event_id,
+                    command.buyer.user_id,
+                    "",
+                    "",
+                    BookingStatus.CONFIRMED,
+                    (),
+                    (),
+                    "EUR",
+                    1,
+                    NOW,
                 )
-                return CreatedBooking(booking, replace(EVENT, id=event_id))
+                return CreatedBooking(booking, replace(EVENT, id=command.event_id))
             case 2:
                 return SoldOut(metadata={"available": "0"})
             case 3:
@@ -50,7 +64,7 @@ class ScriptedDesk:
                 return ZeroDivisionError()
 
 
-def command(event_id: object, quantity: int, buyer: int = 1) -> pb.CreateBookingRequest:
+def request(event_id: object, quantity: int, buyer: int = 1) -> pb.CreateBookingRequest:
     return pb.CreateBookingRequest(
         actor=Actor(user_id=str(UUID(int=buyer))),
         event_id=str(event_id),
@@ -58,11 +72,17 @@ def command(event_id: object, quantity: int, buyer: int = 1) -> pb.CreateBooking
     )
 
 
-async def test_results_come_in_the_order_of_the_requests_and_events_keep_theirs() -> None:
-    submitter = ScriptedDesk()
-    commands = [command(ONE, 2), command(OTHER, 1, 7), command(ONE, 1, 8), command(OTHER, 2), command(ONE, 1, 9)]
-    results = (await create_bookings(commands, submitter, 0)).results
-    assert [result.WhichOneof("result") for result in results] == [
+async def test_results_and_commands_are_in_the_order_of_the_requests() -> None:
+    submitter = ScriptedSubmitter()
+    requests = [
+        request(ONE, 2),
+        request(OTHER, 1, 7),
+        request(ONE, 1, 8),
+        request(OTHER, 2),
+        request(ONE, 1, 9),
+    ]
+    results = (await batch_create_bookings(requests, submitter, 0)).results
+    assert [result.WhichOneof("outcome") for result in results] == [
         "error",
         "created",
         "created",
@@ -71,19 +91,26 @@ async def test_results_come_in_the_order_of_the_requests_and_events_keep_theirs(
     ]
     buyers = [result.created.booking.user_id for result in results if result.HasField("created")]
     assert buyers == [str(UUID(int=number)) for number in (7, 8, 9)]
-    assert submitter.asked == [(ONE, 2), (OTHER, 1), (ONE, 1), (OTHER, 2), (ONE, 1)]
+    assert submitter.submitted == [(ONE, 2), (OTHER, 1), (ONE, 1), (OTHER, 2), (ONE, 1)]
 
 
-async def test_what_cannot_be_read_or_fails_fails_no_neighbour(
+async def test_a_request_that_fails_does_not_affect_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    nobody = command(ONE, 1)
-    nobody.actor.user_id = "nobody"
-    commands = [command(UNKNOWN_TO_ALL, 1), nobody, command(ONE, 3), command(ONE, 4), command(ONE, 2)]
-    *failed, granted = (await create_bookings([*commands, command(ONE, 1)], ScriptedDesk(), 0)).results
-    told = [(result.error.status, result.error.reason) for result in failed]
+    invalid = request(ONE, 1)
+    invalid.actor.user_id = "not-an-id"
+    requests = [
+        request(NOT_AN_ID, 1),
+        invalid,
+        request(ONE, 3),
+        request(ONE, 4),
+        request(ONE, 2),
+        request(ONE, 1),
+    ]
+    *failed, granted = (await batch_create_bookings(requests, ScriptedSubmitter(), 0)).results
+    errors = [(result.error.status, result.error.reason) for result in failed]
     status = grpc.StatusCode
-    assert told == [
+    assert errors == [
         (status.NOT_FOUND.value[0], "event_not_found"),
         (status.INVALID_ARGUMENT.value[0], "validation_failed"),
         (status.UNAVAILABLE.value[0], "unavailable"),
@@ -96,15 +123,17 @@ async def test_what_cannot_be_read_or_fails_fails_no_neighbour(
     assert granted.HasField("created")
 
 
-async def test_a_call_of_its_own_raises_what_a_batch_tells() -> None:
+async def test_a_single_call_raises_the_error_of_a_batch_result() -> None:
+    submitter = ScriptedSubmitter()
     with pytest.raises(SoldOut):
-        await create_booking(command(ONE, 2), ScriptedDesk(), 0)
+        await create_booking(request(ONE, 2), submitter, 0)
     with pytest.raises(ConnectionResetError):
-        await create_booking(command(ONE, 3), ScriptedDesk(), 0)
-    assert (await create_booking(command(ONE, 1), ScriptedDesk(), 0)).booking.event_id == str(ONE)
+        await create_booking(request(ONE, 3), submitter, 0)
+    response = await create_booking(request(ONE, 1), submitter, 0)
+    assert response.booking.event_id == str(ONE)
 
 
 async def test_a_batch_has_a_limit_and_may_be_empty() -> None:
     with pytest.raises(InvalidBooking):
-        await create_bookings([command(ONE, 1)] * (MAX_REQUESTS + 1), ScriptedDesk(), 0)
-    assert not (await create_bookings([], ScriptedDesk(), 0)).results
+        await batch_create_bookings([request(ONE, 1)] * (MAX_REQUESTS + 1), ScriptedSubmitter(), 0)
+    assert not (await batch_create_bookings([], ScriptedSubmitter(), 0)).results

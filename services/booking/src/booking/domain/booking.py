@@ -1,4 +1,4 @@
-"""The states of a booking: held -> confirmed -> cancelled | refunded, held -> expired | cancelled."""
+"""Bookings: held -> confirmed -> cancelled | refunded, held -> expired | cancelled."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -21,7 +21,7 @@ from booking.wire import event_snapshot, write_booking
 
 MAX_REQUESTS = 1_000
 
-RESULTS = Metric("goticket_booking_requests", "Decided requests for bookings", ["answer"])
+RESULTS = Metric("goticket_booking_requests", "Decided requests for bookings", ["result"])
 
 logger = get_logger(__name__)
 
@@ -128,5 +128,5 @@ def _count(results: Iterable[BookingResult]) -> None:
 
 def _name(result: BookingResult) -> str:
     if isinstance(result, CreatedBooking):
-        return "replayed" if result.replayed else "placed"
+        return "replayed" if result.replayed else "created"
     return result.code if isinstance(result, DomainError) else "failed"
