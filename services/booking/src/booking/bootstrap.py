@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 import grpc
-from goticket.booking.v1 import booking_pb2_grpc
+from goticket.booking.v1 import booking_pb2_grpc, notification_data_pb2_grpc
 from goticket_contracts.topology import BOOKING_CATALOG_EVENTS
 from goticket_platform.ids import new_id
 from goticket_platform.lifecycle import Stop
@@ -23,48 +23,55 @@ from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import INDEX_ONLY_SETTINGS, is_transient, open_pool
 from goticket_platform.rpc.client import open_channel
 from goticket_platform.rpc.server import serve_grpc
+from goticket_platform.telemetry import inject_context
 from prometheus_client import Gauge, Histogram
 from redis.asyncio import Redis
 
 from booking.adapters.availability import RedisAvailability
-from booking.adapters.catalog import CatalogClient, catalog_event_of
-from booking.adapters.notices import RedisNotices
+from booking.adapters.catalog import CatalogClient, event_of_state
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import SCHEMA
 from booking.adapters.ticket_codes import TicketSigner
 from booking.application.boarding import LaneLimits
-from booking.application.desk import Desk, GroupCommit, OneByOne
+from booking.application.booking_context import BookingContext, BookingResult
+from booking.application.booking_submitter import (
+    BatchedSubmitter,
+    BookingSubmitter,
+    UnbatchedSubmitter,
+)
+from booking.application.commands.commit_bookings import commit_bookings
+from booking.application.commands.prepare_booking import PreparedBooking
+from booking.application.commands.provision_event import ProvisionEvent
+from booking.application.in_flight_keys import InFlightKeys
 from booking.application.lanes import Lanes
-from booking.application.order import Order
-from booking.application.place_orders import BoxOffice, Outcome, place_orders
-from booking.application.ports import Availability, Catalog
-from booking.application.provision_event import ProvisionEvent
-from booking.application.running_keys import RunningKeys
+from booking.application.ports import AvailabilityPublisher, Catalog
 from booking.config import RelaySettings, ServeSettings, SweeperSettings, WorkerSettings
-from booking.domain.booking import IssueTicket, TicketStub
-from booking.entrypoints.catalog_events import follow_catalog
+from booking.domain.booking import IssuedTicket, IssueTicket
+from booking.entrypoints import notification_data
+from booking.entrypoints.catalog_events import catalog_event_handler
 from booking.entrypoints.grpc import SERVICE_NAME, BookingService
 from booking.entrypoints.grpc_errors import ERRORS
+from booking.entrypoints.notification_data import NotificationDataService
 from booking.entrypoints.sweeper import Sweeper
 
-LANES_SECONDS = 3.0
-"""How long lanes may run empty once the server has drained; inside the process's grace."""
-LANES = Gauge("goticket_booking_batch_queues", "Events that somebody waits for")
-LANE_DEPTH = Gauge("goticket_booking_batch_queue_depth", "Requests for tickets that wait")
-LANE_BATCH_SIZE = Histogram(
+DRAIN_SECONDS = 3.0
+"""How long queued commands may take once the server has drained; inside the process's grace."""
+BATCH_QUEUES = Gauge("goticket_booking_batch_queues", "Events with waiting commands")
+BATCH_QUEUE_DEPTH = Gauge("goticket_booking_batch_queue_depth", "Commands that wait")
+BATCH_SIZE = Histogram(
     "goticket_booking_batch_size",
-    "Requests for tickets per commit",
+    "Commands per transaction",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
 )
 SOURCE = "/goticket/booking"
-"""CloudEvents source of booking's events."""
+"""CloudEvents source of booking's messages."""
 
 
 @asynccontextmanager
 async def open_bookings(
-    database_url: str, availability: Availability, pool_size: int = 4
+    database_url: str, availability: AvailabilityPublisher, pool_size: int = 4
 ) -> AsyncIterator[tuple[PostgresBookings, asyncpg.Pool]]:
-    """Open the schema booking and its pool."""
+    """Open the schema `booking` and its pool."""
     pool = await open_pool(database_url, max_size=pool_size, settings=INDEX_ONLY_SETTINGS)
     notifier = OutboxNotifier(pool, SCHEMA)
     try:
@@ -76,7 +83,7 @@ async def open_bookings(
 
 @asynccontextmanager
 async def server(settings: ServeSettings) -> AsyncIterator[int]:
-    """Run the gRPC server and the ops port; yield the gRPC port once it wants calls."""
+    """Run the gRPC server and the ops port; yield the gRPC port once the server is ready."""
     signer = TicketSigner(settings.ticket_key, settings.retired_ticket_keys)
     health = Health()
     async with (
@@ -91,79 +98,85 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
         # Redis and the catalog are no checks: without them most calls still succeed.
         health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
         hold_for = timedelta(seconds=settings.hold_seconds)
-        office = replace(
-            box_office(bookings, CatalogClient(channel), signer, hold_for),
+        context = replace(
+            booking_context(bookings, CatalogClient(channel), signer, hold_for),
             max_holds=settings.max_holds_per_buyer,
         )
-        async with open_desk(settings, office, RedisAvailability(redis)) as desk:
+        async with open_submitter(settings, context, RedisAvailability(redis)) as submitter:
             service = BookingService(
-                office=office,
-                desk=desk,
-                lists=bookings,
-                stocks=bookings,
+                creation=context,
+                submitter=submitter,
+                queries=bookings,
+                inventories=bookings,
                 availability=RedisAvailability(redis),
                 ticket_keys=signer.public_keys,
                 extend_holds_by=timedelta(seconds=settings.hold_extension_seconds),
-                read_event=catalog_event_of,
-                tell=RedisNotices(redis).event_changed,
+            )
+            details = NotificationDataService(
+                queries=bookings, token=settings.notification_token.get_secret_value()
             )
             async with serve_grpc(
-                settings.grpc_listen, ERRORS, _adding(service), [SERVICE_NAME], health
+                settings.grpc_listen,
+                ERRORS,
+                _registration(service, details),
+                [SERVICE_NAME, notification_data.SERVICE_NAME],
+                health,
             ) as port:
                 health.ready = True
                 yield port
 
 
 @asynccontextmanager
-async def open_desk(
-    settings: ServeSettings, office: BoxOffice, availability: Availability
-) -> AsyncIterator[Desk]:
-    """Open where requests for tickets arrive, with connections of its own.
+async def open_submitter(
+    settings: ServeSettings, context: BookingContext, availability: AvailabilityPublisher
+) -> AsyncIterator[BookingSubmitter]:
+    """Open the submitter of commands, with a pool of its own.
 
-    However many wait for tickets, they never hold a connection that a read, a
-    cancellation or a probe needs.
+    So waiting commands never hold a connection that a read, a cancellation or a health
+    check needs.
     """
-    if not settings.lanes:
-        yield OneByOne(office)
+    if not settings.batching:
+        yield UnbatchedSubmitter(context)
         return
-    async with open_bookings(settings.database_url, availability, settings.lane_pool_size) as (
+    async with open_bookings(settings.database_url, availability, settings.batch_pool_size) as (
         bookings,
         _,
     ):
-        lane_office = replace(office, bookings=bookings)
-        lanes: Lanes[Order, Outcome] = Lanes(
-            partial(place_orders, office=lane_office),
+        batch_context = replace(context, bookings=bookings)
+        lanes: Lanes[PreparedBooking, BookingResult] = Lanes(
+            partial(commit_bookings, context=batch_context),
             event_of=attrgetter("event_id"),
             is_transient=is_transient,
             limits=LaneLimits(
-                batch=settings.lane_batch,
-                crowd=settings.lane_crowd,
-                lane=settings.lane_queue,
-                total=settings.total_queue,
-                commits=settings.lane_pool_size,
+                batch=settings.batch_size,
+                crowd=settings.solo_threshold,
+                lane=settings.queue_per_event,
+                total=settings.queue_total,
+                commits=settings.batch_pool_size,
             ),
-            observe=LANE_BATCH_SIZE.observe,
+            observe=BATCH_SIZE.observe,
         )
-        LANES.set_function(lanes.__len__)
-        LANE_DEPTH.set_function(lambda: lanes.depth)
+        BATCH_QUEUES.set_function(lanes.__len__)
+        BATCH_QUEUE_DEPTH.set_function(lambda: lanes.depth)
         try:
-            yield GroupCommit(lane_office, lanes)
+            yield BatchedSubmitter(batch_context, lanes)
         finally:
-            await lanes.close(LANES_SECONDS)
+            await lanes.close(DRAIN_SECONDS)
 
 
-def box_office(
+def booking_context(
     bookings: PostgresBookings, catalog: Catalog, signer: TicketSigner, hold_for: timedelta
-) -> BoxOffice:
-    """Wire what booking tickets takes."""
-    return BoxOffice(
+) -> BookingContext:
+    """Construct what the creation of bookings needs."""
+    return BookingContext(
         bookings=bookings,
         provision=ProvisionEvent(catalog, bookings),
-        running=RunningKeys(),
-        issue=_issuing(signer),
+        in_flight_keys=InFlightKeys(),
+        issue=_ticket_issuer(signer),
         new_id=new_id,
         now=now,
         hold_for=hold_for,
+        message_headers=inject_context,
     )
 
 
@@ -174,7 +187,7 @@ async def run_server(settings: ServeSettings, stop: Stop) -> None:
 
 
 async def run_relay(settings: RelaySettings, stop: Stop) -> None:
-    """Publish what is in the outbox until the stop."""
+    """Publish outbox messages until the stop."""
     await relay_process.run_relay(
         dsn=settings.database_url,
         amqp_url=settings.amqp_url,
@@ -186,26 +199,26 @@ async def run_relay(settings: RelaySettings, stop: Stop) -> None:
 
 
 async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
-    """Follow the catalog's events until the stop."""
+    """Consume the catalog's messages until the stop."""
     health = Health()
     async with (
         Redis.from_url(settings.redis_url) as redis,
         open_bookings(settings.database_url, RedisAvailability(redis)) as (bookings, pool),
         serve_ops(settings.metrics_listen, health),
     ):
-        handle = follow_catalog(bookings, catalog_event_of, RedisNotices(redis).event_changed)
+        handle = catalog_event_handler(bookings, event_of_state)
         consumer = Consumer(settings.amqp_url, BOOKING_CATALOG_EVENTS, handle)
         health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
         health.add_check("rabbitmq", consumer.check)
         health.ready = True
         async with asyncio.TaskGroup() as tasks:
-            remembered = timedelta(days=settings.inbox_days)
-            tasks.create_task(prune_inbox_periodically(pool, SCHEMA, remembered, stop))
+            retention = timedelta(days=settings.inbox_days)
+            tasks.create_task(prune_inbox_periodically(pool, SCHEMA, retention, stop))
             await consumer.run(stop)
 
 
 async def run_sweeper(settings: SweeperSettings, stop: Stop) -> None:
-    """Do what is due until the stop."""
+    """Do due work until the stop."""
     health = Health()
     async with (
         Redis.from_url(settings.redis_url) as redis,
@@ -220,17 +233,23 @@ async def run_sweeper(settings: SweeperSettings, stop: Stop) -> None:
 
 
 def now() -> datetime:
-    """Return the time, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
-def _issuing(signer: TicketSigner) -> IssueTicket:
-    def issue(event_id: UUID) -> TicketStub:
+def _ticket_issuer(signer: TicketSigner) -> IssueTicket:
+    def issue(event_id: UUID) -> IssuedTicket:
         ticket_id = new_id()
-        return TicketStub(ticket_id, signer.sign(ticket_id, event_id))
+        return IssuedTicket(ticket_id, signer.sign(ticket_id, event_id))
 
     return issue
 
 
-def _adding(service: BookingService) -> Callable[[grpc.aio.Server], None]:
-    return lambda server: booking_pb2_grpc.add_BookingServiceServicer_to_server(service, server)
+def _registration(
+    service: BookingService, details: NotificationDataService
+) -> Callable[[grpc.aio.Server], None]:
+    def register(server: grpc.aio.Server) -> None:
+        booking_pb2_grpc.add_BookingServiceServicer_to_server(service, server)
+        notification_data_pb2_grpc.add_NotificationDataServiceServicer_to_server(details, server)
+
+    return register

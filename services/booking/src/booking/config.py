@@ -1,12 +1,14 @@
 """Settings of booking's processes, from environment variables named BOOKING_…"""
 
 from goticket_platform.settings import Ed25519Key, Ed25519Keys, ServiceSettings
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
+
+MIN_TOKEN_LENGTH = 32
 
 
 class DatabaseSettings(ServiceSettings):
-    """What a migration needs."""
+    """Settings of `booking migrate`."""
 
     model_config = SettingsConfigDict(env_prefix="BOOKING_", frozen=True)
 
@@ -14,7 +16,7 @@ class DatabaseSettings(ServiceSettings):
 
 
 class BrokerSettings(ServiceSettings):
-    """What looking after dead letters needs."""
+    """Settings of `booking dead-letters`."""
 
     model_config = SettingsConfigDict(env_prefix="BOOKING_", frozen=True)
 
@@ -22,46 +24,48 @@ class BrokerSettings(ServiceSettings):
 
 
 class RelaySettings(DatabaseSettings, BrokerSettings):
-    """What the relay needs."""
+    """Settings of the relay."""
 
 
 class WorkerSettings(RelaySettings):
-    """What the consumer of the catalog's events needs."""
+    """Settings of the consumer of the catalog's messages."""
 
     redis_url: str = Field(repr=False)
     inbox_days: int = Field(default=30, ge=1)
-    """How long a handled message is remembered; longer than dead letters wait to be replayed."""
+    """Days that a message id is kept; longer than dead letters wait for a replay."""
 
 
 class SweeperSettings(DatabaseSettings):
-    """What the sweeper needs."""
+    """Settings of the sweeper."""
 
     redis_url: str = Field(repr=False)
     catalog_target: str
 
 
 class ServeSettings(SweeperSettings):
-    """What the server needs. Retired keys are public keys, newest first, joined by commas."""
+    """Settings of the server. Retired keys are public keys, newest first, joined by commas."""
 
     grpc_listen: str
     ticket_key: Ed25519Key = Field(repr=False)
     retired_ticket_keys: Ed25519Keys = ()
+    notification_token: SecretStr = Field(min_length=MIN_TOKEN_LENGTH)
+    """Shared with the notification service, which alone may call NotificationDataService."""
     hold_seconds: int = Field(default=600, gt=0)
     hold_extension_seconds: int = Field(default=600, gt=0)
-    """By how much a hold is lengthened, once, when its buyer starts to pay."""
+    """By how much a hold is extended, once, when its buyer starts to pay."""
     max_holds_per_buyer: int = Field(default=3, ge=0)
     """Most holds of one buyer per event at a time; 0 means no limit."""
     pool_size: int = Field(default=10, gt=0)
-    """Connections for reads, cancellations and the rest."""
-    lanes: bool = True
-    """Group commit; without it each request for tickets is a transaction of its own."""
-    lane_pool_size: int = Field(default=4, gt=0)
-    """Connections for placing bookings: as many batches commit at the same time."""
-    lane_batch: int = Field(default=256, gt=0)
-    """Most requests in one commit."""
-    lane_crowd: int = Field(default=32, gt=0)
-    """Requests that wait for one event from which on it commits alone; 1 for each its own."""
-    lane_queue: int = Field(default=2_048, gt=0)
-    """Most requests that wait for one event."""
-    total_queue: int = Field(default=8_192, gt=0)
-    """Most requests that wait for all events together."""
+    """Connections for reads, cancellations and all else but creation in batches."""
+    batching: bool = True
+    """Group commit. Without it each command to create a booking is a transaction of its own."""
+    batch_pool_size: int = Field(default=4, gt=0)
+    """Connections for creation in batches: as many batches commit at the same time."""
+    batch_size: int = Field(default=256, gt=0)
+    """Most commands in one transaction."""
+    solo_threshold: int = Field(default=32, gt=0)
+    """Number of waiting commands of an event from which on it gets a batch of its own."""
+    queue_per_event: int = Field(default=2_048, gt=0)
+    """Most commands that wait for one event."""
+    queue_total: int = Field(default=8_192, gt=0)
+    """Most commands that wait for all events together."""

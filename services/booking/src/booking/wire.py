@@ -1,4 +1,4 @@
-"""Bookings as protobuf messages: the same in gRPC answers and in integration events."""
+"""Bookings as protobuf messages of the RPCs."""
 
 from datetime import datetime
 from functools import lru_cache
@@ -16,8 +16,8 @@ from booking.domain.booking import (
 )
 from booking.domain.event import Event
 
-REMEMBERED = 4_096
-"""Moments that are converted only once: a batch repeats them in every booking."""
+TIMESTAMP_CACHE_SIZE = 4_096
+"""Times whose conversion is cached: a batch repeats them in every booking."""
 
 BOOKING_STATUS = {
     BookingStatus.HELD: booking_pb2.BOOKING_STATUS_HELD,
@@ -39,7 +39,7 @@ CANCELLATION_REASON = {
 
 
 def event_snapshot(event: Event) -> booking_pb2.EventSnapshot:
-    """Tell what a booking remembers of its event."""
+    """Return the data of an event that goes with a booking."""
     return booking_pb2.EventSnapshot(
         id=str(event.id),
         name=event.name,
@@ -52,7 +52,7 @@ def event_snapshot(event: Event) -> booking_pb2.EventSnapshot:
 
 
 def booking_message(booking: Booking, event: Event) -> booking_pb2.Booking:
-    """Tell all of a booking, tickets included."""
+    """Return a booking with its items and tickets."""
     message = booking_pb2.Booking()
     write_booking(booking, event_snapshot(event), message)
     return message
@@ -61,9 +61,9 @@ def booking_message(booking: Booking, event: Event) -> booking_pb2.Booking:
 def write_booking(
     booking: Booking, snapshot: booking_pb2.EventSnapshot, message: booking_pb2.Booking
 ) -> None:
-    """Tell all of a booking in an empty message, which may be part of another.
+    """Write a booking into an empty message, which may be a field of another message.
 
-    A message that is made first and put into another is copied, once for each level.
+    A message that is built first and then assigned to a field is copied at each level.
     """
     booking_id, event_id = str(booking.id), snapshot.id
     message.id = booking_id
@@ -109,7 +109,7 @@ def write_booking(
 
 
 def ticket_message(found: TicketOfBooking) -> booking_pb2.Ticket:
-    """Tell what is printed on a ticket."""
+    """Return a ticket with the data that is printed on it."""
     ticket, snapshot = found.ticket, event_snapshot(found.event)
     return booking_pb2.Ticket(
         id=str(ticket.id),
@@ -124,7 +124,7 @@ def ticket_message(found: TicketOfBooking) -> booking_pb2.Ticket:
     )
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=TIMESTAMP_CACHE_SIZE)
 def _timestamp(when: datetime) -> Timestamp:
     stamp = Timestamp()
     stamp.FromDatetime(when)

@@ -1,24 +1,24 @@
-"""A booking service over a real PostgreSQL, with a catalog and a clock that the test holds."""
+"""A booking service over a real PostgreSQL, with a catalog and a clock that the test sets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 import pytest
-from booking.adapters.availability import NoAvailability
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.ticket_codes import TicketSigner
-from booking.application.apply_event import apply_event
-from booking.application.place_bookings import place_bookings
-from booking.application.place_orders import BoxOffice, Outcome, Placed
-from booking.bootstrap import box_office
-from booking.domain.actor import Actor
+from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
+from booking.application.commands.apply_event import apply_event
+from booking.application.commands.create_bookings import create_bookings_of_event
+from booking.bootstrap import booking_context
 from booking.domain.booking import Booking
+from booking.domain.booking_creation import CommandLine, CreateBookingCommand
 from booking.domain.event import CatalogEvent, Event, EventStatus, TicketTypeOffer
-from booking.domain.placing import BookingRequest, Line
+from booking.domain.inventory import EventInventory, TicketTypeInventory
+from goticket_kernel.actor import Actor
 from goticket_platform.ids import new_id
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.postgres import open_pool
@@ -27,11 +27,12 @@ from goticket_testing.databases import DatabaseFactory
 START = datetime(2030, 6, 1, 20, 0, tzinfo=UTC)
 HOLD = timedelta(minutes=10)
 SEED = bytes(range(32))
+NO_EVENT = UUID(int=0)
 
 
 @dataclass
-class HeldClock:
-    """Shows the time the test sets."""
+class ManualClock:
+    """Returns the time that the test sets."""
 
     time: datetime = START - timedelta(days=30)
 
@@ -44,40 +45,40 @@ class HeldClock:
 
 @dataclass
 class ScriptedCatalog:
-    """Knows the events the test gives it, and counts how often it is asked."""
+    """Has the events that the test adds, and counts calls."""
 
     events: dict[UUID, CatalogEvent] = field(default_factory=dict)
-    asked: int = 0
+    calls: int = 0
 
     async def get_events(self, event_ids: Collection[UUID]) -> list[CatalogEvent]:
-        self.asked += 1
+        self.calls += 1
         return [self.events[event_id] for event_id in event_ids if event_id in self.events]
 
 
-class Hall:
-    """What tests do with a booking service."""
+class BookingSystem:
+    """The operations that tests use."""
 
     def __init__(self, dsn: str, pool: asyncpg.Pool, bookings: PostgresBookings) -> None:
         self.dsn = dsn
         self.pool = pool
         self.bookings = bookings
-        self.clock = HeldClock()
+        self.clock = ManualClock()
         self.catalog = ScriptedCatalog()
         self.signer = TicketSigner(SEED)
-        self.office = self.another_office(bookings)
+        self.context = self.new_context(bookings)
 
-    def another_office(self, bookings: PostgresBookings) -> BoxOffice:
-        """What one replica has: its own pool, its own idea of what is running."""
-        return replace(box_office(bookings, self.catalog, self.signer, HOLD), now=self.clock)
+    def new_context(self, bookings: PostgresBookings) -> BookingContext:
+        """The context of one replica: its own pool, its own keys in flight."""
+        return replace(booking_context(bookings, self.catalog, self.signer, HOLD), now=self.clock)
 
-    def announce(
+    def add_to_catalog(
         self,
         *capacities: int,
         status: EventStatus = EventStatus.PUBLISHED,
         max_per_booking: int = 10,
         price: int = 2500,
     ) -> CatalogEvent:
-        """Let the catalog have an event with a ticket type for each capacity."""
+        """Add an event to the catalog, with a ticket type for each capacity."""
         event = Event(
             id=new_id(),
             organizer_id=new_id(),
@@ -98,27 +99,32 @@ class Hall:
         return self.catalog.events[event.id]
 
     async def open_event(self, *capacities: int, max_per_booking: int = 10) -> CatalogEvent:
-        """Let an event be on sale here."""
-        catalog = self.announce(*capacities, max_per_booking=max_per_booking)
+        """Put an event on sale in catalog and booking."""
+        catalog = self.add_to_catalog(*capacities, max_per_booking=max_per_booking)
         await apply_event(catalog, bookings=self.bookings)
         return catalog
 
-    async def change(self, catalog: CatalogEvent) -> None:
-        """Let the catalog and booking have a newer version of an event."""
+    async def update_event(self, catalog: CatalogEvent) -> None:
+        """Store a newer version of an event in catalog and booking."""
         self.catalog.events[catalog.event.id] = catalog
         await apply_event(catalog, bookings=self.bookings)
 
-    async def ask(
-        self, event: CatalogEvent, *requests: BookingRequest, office: BoxOffice | None = None
-    ) -> list[Outcome]:
-        """Ask for tickets, all in one batch."""
-        return await place_bookings(event.event.id, requests, office or self.office)
+    async def create(
+        self,
+        event: CatalogEvent,
+        *commands: CreateBookingCommand,
+        context: BookingContext | None = None,
+    ) -> list[BookingResult]:
+        """Run commands for one event in one transaction."""
+        return await create_bookings_of_event(
+            commands_for(event, *commands), context or self.context
+        )
 
-    async def book(self, event: CatalogEvent, request: BookingRequest) -> Booking:
-        """Ask for tickets and get them."""
-        [outcome] = await self.ask(event, request)
-        assert isinstance(outcome, Placed), outcome
-        return outcome.booking
+    async def book(self, event: CatalogEvent, command: CreateBookingCommand) -> Booking:
+        """Run a command that has to be granted."""
+        [result] = await self.create(event, command)
+        assert isinstance(result, CreatedBooking), result
+        return result.booking
 
     async def counts(self, event: CatalogEvent) -> list[tuple[int, int]]:
         """Held and sold of each ticket type, in order."""
@@ -128,15 +134,15 @@ class Hall:
         )
         return [(row["held"], row["sold"]) for row in rows]
 
-    async def outbox(self, kind: str) -> int:
-        """How many events of a kind wait to be published."""
+    async def outbox_count(self, kind: str) -> int:
+        """How many messages of a kind wait to be published."""
         count: int = await self.pool.fetchval(
             "SELECT count(*) FROM booking.outbox WHERE type = $1",
             f"goticket.booking.booking.{kind}.v1",
         )
         return count
 
-    async def rows(self) -> dict[str, int]:
+    async def row_counts(self) -> dict[str, int]:
         """How many rows each table that a booking writes has."""
         tables = ("bookings", "booking_items", "tickets", "idempotency_keys", "outbox")
         return {
@@ -144,8 +150,8 @@ class Hall:
             for table in tables
         }
 
-    async def must_add_up(self) -> None:
-        """Fail unless stock, bookings, tickets and events agree."""
+    async def assert_consistent(self) -> None:
+        """Fail unless inventory, bookings, tickets and messages agree."""
         problems = await self.pool.fetch(
             """
             SELECT i.ticket_type_id, i.held, i.sold, i.capacity, t.held AS held_in_bookings,
@@ -167,7 +173,7 @@ class Hall:
             """
         )
         assert [dict(row) for row in problems] == []
-        unannounced = await self.pool.fetchval(
+        unpublished = await self.pool.fetchval(
             """
             SELECT count(*) FROM booking.bookings AS b
             WHERE b.confirmed_at IS NOT NULL AND 1 <> (
@@ -175,36 +181,72 @@ class Hall:
                 WHERE o.aggregate_id = b.id AND o.type = 'goticket.booking.booking.confirmed.v1')
             """
         )
-        assert unannounced == 0
+        assert unpublished == 0
 
 
-def person(number: int, *roles: str) -> Actor:
+def user(number: int, *roles: str) -> Actor:
     return Actor(
-        UUID(int=number), f"buyer{number}@example.com", f"Buyer {number}", frozenset(roles)
+        UUID(int=number), frozenset(roles), f"buyer{number}@example.com", f"Buyer {number}"
     )
 
 
-def wish(
+def command(
     quantity: int = 1,
     *,
     buyer: Actor | None = None,
     hold: bool = False,
     key: str | None = None,
     lines: Sequence[tuple[UUID, int]] = (),
-) -> BookingRequest:
-    """A request for tickets: of the only type, or `lines` of type and quantity."""
-    wanted = tuple(Line(type_id, number) for type_id, number in lines) or (Line(None, quantity),)
-    return BookingRequest(buyer or person(1), wanted, hold, key)
+) -> CreateBookingCommand:
+    """A command for tickets of the only type, or for `lines` of type and quantity.
+
+    Its event is set later, by `BookingSystem.create` or `commands_for`.
+    """
+    wanted = tuple(CommandLine(type_id, number) for type_id, number in lines)
+    return CreateBookingCommand(
+        NO_EVENT, buyer or user(1), wanted or (CommandLine(None, quantity),), hold, key
+    )
 
 
-@pytest.fixture(name="person")
+def commands_for(
+    event: CatalogEvent, *commands: CreateBookingCommand
+) -> list[CreateBookingCommand]:
+    """The commands, for this event."""
+    return [replace(each, event_id=event.event.id) for each in commands]
+
+
+CommandsFor = Callable[..., list[CreateBookingCommand]]
+
+
+class SilentAvailability:
+    """Publishes nothing: for tests without Redis."""
+
+    async def publish(
+        self,
+        inventories: Sequence[EventInventory],
+        transitions: Sequence[TicketTypeInventory] = (),
+    ) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture(name="commands_for")
+def _commands_for() -> CommandsFor:
+    return commands_for
+
+
+@pytest.fixture(name="silent_availability")
+def _silent_availability() -> SilentAvailability:
+    return SilentAvailability()
+
+
+@pytest.fixture(name="user")
 def _person() -> object:
-    return person
+    return user
 
 
-@pytest.fixture(name="wish")
+@pytest.fixture(name="command")
 def _wish() -> object:
-    return wish
+    return command
 
 
 @pytest.fixture
@@ -235,7 +277,7 @@ class OpenReplica:
         )
         notifier = OutboxNotifier(pool, "booking")
         self._open.append((notifier, pool))
-        return PostgresBookings(pool, notifier, NoAvailability()), pool
+        return PostgresBookings(pool, notifier, SilentAvailability()), pool
 
     async def close(self) -> None:
         for notifier, pool in self._open:
@@ -244,6 +286,6 @@ class OpenReplica:
 
 
 @pytest.fixture
-async def hall(dsn: str, open_replica: OpenReplica) -> Hall:
+async def system(dsn: str, open_replica: OpenReplica) -> BookingSystem:
     bookings, pool = await open_replica()
-    return Hall(dsn, pool, bookings)
+    return BookingSystem(dsn, pool, bookings)

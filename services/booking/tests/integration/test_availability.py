@@ -1,4 +1,4 @@
-"""Availability in a real Redis: never older than what is shown, never in a booking's way."""
+"""Availability in a real Redis: never replaced by older data, never delaying a booking."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -9,17 +9,18 @@ from uuid import UUID
 import pytest
 from booking.adapters.availability import RedisAvailability
 from booking.adapters.postgres.bookings import PostgresBookings
-from booking.application.place_orders import Placed
-from booking.domain.placing import BookingRequest
-from booking.domain.stock import EventStock
+from booking.application.booking_context import CreatedBooking
+from booking.domain.booking_creation import CreateBookingCommand
+from booking.domain.inventory import EventInventory
+from goticket_contracts.redis_names import availability_key
 from goticket_platform.ids import new_id
 from goticket_platform.messaging.outbox import OutboxNotifier
 from redis.asyncio import Redis
 
 if TYPE_CHECKING:
-    from services.booking.tests.integration.conftest import Hall
+    from services.booking.tests.integration.conftest import BookingSystem
 
-Wishes = Callable[..., BookingRequest]
+Commands = Callable[..., CreateBookingCommand]
 
 
 @pytest.fixture
@@ -28,28 +29,28 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
         yield redis
 
 
-async def shown(redis: Redis, event_id: UUID) -> dict[str, str]:
-    found = await redis.hgetall(f"goticket:availability:{{{event_id}}}")
+async def stored(redis: Redis, event_id: UUID) -> dict[str, str]:
+    found = await redis.hgetall(availability_key(event_id))
     return {str(field): str(value) for field, value in found.items()}
 
 
-async def stock_of(hall: "Hall", event_id: UUID) -> EventStock:
-    [stock] = await hall.bookings.find_stocks([event_id])
-    return stock
+async def inventory_of(system: "BookingSystem", event_id: UUID) -> EventInventory:
+    [inventory] = await system.bookings.find_inventories([event_id])
+    return inventory
 
 
-async def test_an_older_stock_never_replaces_a_newer_one(
-    hall: "Hall", wish: Wishes, redis: Redis
+async def test_older_availability_never_replaces_newer(
+    system: "BookingSystem", command: Commands, redis: Redis
 ) -> None:
     availability = RedisAvailability(redis)
-    event = await hall.open_event(10, 20)
+    event = await system.open_event(10, 20)
     first, second = (str(offer.id) for offer in event.offers)
-    old = await stock_of(hall, event.event.id)
-    await hall.ask(event, wish(lines=[(event.offers[0].id, 3)]))
-    new = await stock_of(hall, event.event.id)
-    await availability.show([new])
-    await availability.show([old])
-    assert await shown(redis, event.event.id) == {
+    old = await inventory_of(system, event.event.id)
+    await system.create(event, command(lines=[(event.offers[0].id, 3)]))
+    new = await inventory_of(system, event.event.id)
+    await availability.publish([new])
+    await availability.publish([old])
+    assert await stored(redis, event.event.id) == {
         "order": f"{first},{second}",
         "order_version": "1",
         first: "2:7",
@@ -57,36 +58,40 @@ async def test_an_older_stock_never_replaces_a_newer_one(
     }
 
 
-async def test_a_ticket_type_that_was_removed_never_comes_back(hall: "Hall", redis: Redis) -> None:
+async def test_a_removed_ticket_type_does_not_reappear(
+    system: "BookingSystem", redis: Redis
+) -> None:
     availability = RedisAvailability(redis)
-    event = await hall.open_event(10, 20)
+    event = await system.open_event(10, 20)
     kept, added = event.offers[1], replace(event.offers[0], id=new_id())
-    old = await stock_of(hall, event.event.id)
-    await hall.change(replace(event, event=replace(event.event, version=2), offers=(added, kept)))
-    new = await stock_of(hall, event.event.id)
-    for stock in (old, new, old):
-        await availability.show([stock])
-    entry = await shown(redis, event.event.id)
+    old = await inventory_of(system, event.event.id)
+    await system.update_event(
+        replace(event, event=replace(event.event, version=2), offers=(added, kept))
+    )
+    new = await inventory_of(system, event.event.id)
+    for inventory in (old, new, old):
+        await availability.publish([inventory])
+    entry = await stored(redis, event.event.id)
     assert (entry["order"], entry["order_version"]) == (f"{added.id},{kept.id}", "2")
     assert (entry[str(added.id)], entry[str(kept.id)]) == ("1:10", "2:20")
 
 
-async def test_a_redis_that_has_forgotten_the_script_is_told_again(
-    hall: "Hall", redis: Redis
+async def test_the_script_is_loaded_again_after_redis_has_lost_it(
+    system: "BookingSystem", redis: Redis
 ) -> None:
     availability = RedisAvailability(redis)
-    event = await hall.open_event(10)
-    stock = await stock_of(hall, event.event.id)
-    await availability.show([stock])
+    event = await system.open_event(10)
+    inventory = await inventory_of(system, event.event.id)
+    await availability.publish([inventory])
     await redis.script_flush()
     await redis.flushdb()
-    await availability.show([stock])
-    assert await shown(redis, event.event.id)
+    await availability.publish([inventory])
+    assert await stored(redis, event.event.id)
 
 
 @pytest.mark.parametrize("behaviour", ["refuses", "hangs"])
 async def test_a_booking_succeeds_whatever_redis_does(
-    behaviour: str, hall: "Hall", wish: Wishes
+    behaviour: str, system: "BookingSystem", command: Commands
 ) -> None:
     gone = asyncio.Event()
 
@@ -94,18 +99,18 @@ async def test_a_booking_succeeds_whatever_redis_does(
         await gone.wait()
         writer.close()
 
-    event = await hall.open_event(10)
+    event = await system.open_event(10)
     listener = await asyncio.start_server(hang, "127.0.0.1", 0)
     port = 1 if behaviour == "refuses" else listener.sockets[0].getsockname()[1]
-    notifier = OutboxNotifier(hall.pool, "booking")
+    notifier = OutboxNotifier(system.pool, "booking")
     async with Redis.from_url(f"redis://127.0.0.1:{port}/0") as redis:
-        bookings = PostgresBookings(hall.pool, notifier, RedisAvailability(redis))
-        office = hall.another_office(bookings)
-        outcomes = await hall.ask(event, wish(1), office=office)
-        outcomes += await hall.ask(event, wish(1), office=office)
+        bookings = PostgresBookings(system.pool, notifier, RedisAvailability(redis))
+        context = system.new_context(bookings)
+        results = await system.create(event, command(1), context=context)
+        results += await system.create(event, command(1), context=context)
     gone.set()
     listener.close()
     await listener.wait_closed()
     await notifier.close()
-    assert all(isinstance(outcome, Placed) for outcome in outcomes)
-    assert await hall.counts(event) == [(0, 2)]
+    assert all(isinstance(result, CreatedBooking) for result in results)
+    assert await system.counts(event) == [(0, 2)]

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
-from booking.application.apply_event import apply_event
-from booking.application.close_cancelled_event import close_cancelled_event
-from booking.application.place_orders import Placed
-from booking.application.shrink_capacity import shrink_capacity
-from booking.domain.actor import Actor
+from booking.application.booking_context import CreatedBooking
+from booking.application.commands.apply_event import apply_event
+from booking.application.commands.close_cancelled_event import close_cancelled_event
+from booking.application.commands.shrink_capacity import shrink_capacity
+from booking.domain.booking_creation import CreateBookingCommand
 from booking.domain.errors import CapacityBelowTaken, EventCancelled, SoldOut
 from booking.domain.event import CatalogEvent, EventStatus
-from booking.domain.placing import BookingRequest
 from booking.entrypoints.sweeper import Sweeper
+from goticket_kernel.actor import Actor
 from goticket_platform.ids import new_id
 from goticket_platform.lifecycle import Stop
 
 if TYPE_CHECKING:
-    from services.booking.tests.integration.conftest import Hall, OpenReplica
+    from services.booking.tests.integration.conftest import BookingSystem, OpenReplica
 
-People = Callable[..., Actor]
-Wishes = Callable[..., BookingRequest]
+Users = Callable[..., Actor]
+Commands = Callable[..., CreateBookingCommand]
 
 
 def resized(catalog: CatalogEvent, version: int, *capacities: int) -> CatalogEvent:
@@ -36,225 +36,236 @@ def resized(catalog: CatalogEvent, version: int, *capacities: int) -> CatalogEve
     )
 
 
-def called_off(catalog: CatalogEvent) -> CatalogEvent:
+def cancelled(catalog: CatalogEvent) -> CatalogEvent:
     return replace(catalog, event=replace(catalog.event, version=2, status=EventStatus.CANCELLED))
 
 
-async def capacities(hall: "Hall", event: CatalogEvent) -> list[tuple[int, bool]]:
-    [stock] = await hall.bookings.find_stocks([event.event.id])
-    kinds = sorted(stock.ticket_types.values(), key=lambda kind: kind.id)
+async def capacities(system: "BookingSystem", event: CatalogEvent) -> list[tuple[int, bool]]:
+    [inventory] = await system.bookings.find_inventories([event.event.id])
+    kinds = sorted(inventory.ticket_types.values(), key=lambda kind: kind.id)
     return [(kind.capacity, kind.active) for kind in kinds]
 
 
-async def shrink(hall: "Hall", event: CatalogEvent, *wanted: int) -> None:
+async def shrink(system: "BookingSystem", event: CatalogEvent, *wanted: int) -> None:
     await shrink_capacity(
         event.event.id,
         {offer.id: capacity for offer, capacity in zip(event.offers, wanted, strict=True)},
-        bookings=hall.bookings,
-        stocks=hall.bookings,
-        provision=hall.office.provision,
-        now=hall.clock,
+        bookings=system.bookings,
+        inventories=system.bookings,
+        provision=system.context.provision,
+        now=system.clock,
     )
 
 
-async def sweep(hall: "Hall") -> None:
-    await Sweeper(hall.bookings, hall.bookings, hall.catalog, hall.clock).sweep(Stop())
+async def sweep(system: "BookingSystem") -> None:
+    await Sweeper(system.bookings, system.bookings, system.catalog, system.clock).sweep(Stop())
 
 
-async def test_older_and_equal_versions_are_ignored(hall: "Hall") -> None:
-    event = await hall.open_event(10)
-    await hall.change(resized(event, 3, 30))
-    await hall.change(resized(event, 2, 20))
-    await hall.change(resized(event, 3, 33))
-    assert await capacities(hall, event) == [(30, True)]
+async def test_older_and_equal_versions_are_ignored(system: "BookingSystem") -> None:
+    event = await system.open_event(10)
+    await system.update_event(resized(event, 3, 30))
+    await system.update_event(resized(event, 2, 20))
+    await system.update_event(resized(event, 3, 33))
+    assert await capacities(system, event) == [(30, True)]
 
 
-async def test_a_message_counts_once(hall: "Hall") -> None:
-    event = await hall.open_event(10)
+async def test_a_message_is_applied_once(system: "BookingSystem") -> None:
+    event = await system.open_event(10)
     message = new_id()
-    await apply_event(resized(event, 2, 20), bookings=hall.bookings, message_id=message)
-    await apply_event(resized(event, 3, 30), bookings=hall.bookings, message_id=message)
-    assert await capacities(hall, event) == [(20, True)]
+    await apply_event(resized(event, 2, 20), bookings=system.bookings, message_id=message)
+    await apply_event(resized(event, 3, 30), bookings=system.bookings, message_id=message)
+    assert await capacities(system, event) == [(20, True)]
 
 
-async def test_growth_is_on_sale_and_removed_types_are_not(hall: "Hall", wish: Wishes) -> None:
-    event = await hall.open_event(1, 1)
-    first, second = (offer.id for offer in event.offers)
-    await hall.ask(event, wish(lines=[(first, 1)]), wish(lines=[(second, 1)]))
-    await hall.change(resized(event, 2, 2))
-    grown, removed = await hall.ask(event, wish(lines=[(first, 1)]), wish(lines=[(second, 1)]))
-    assert isinstance(grown, Placed)
-    assert getattr(removed, "code", None) == "unknown_ticket_type"
-    assert await capacities(hall, event) == [(2, True), (1, False)]
-
-
-async def test_a_capacity_below_what_is_taken_is_clamped_and_logged(
-    hall: "Hall", wish: Wishes, caplog: pytest.LogCaptureFixture
+async def test_growth_is_on_sale_and_removed_types_are_not(
+    system: "BookingSystem", command: Commands
 ) -> None:
-    event = await hall.open_event(10)
-    await hall.ask(event, wish(4), wish(2, hold=True))
-    await hall.change(resized(event, 2, 3))
-    assert await capacities(hall, event) == [(6, True)]
+    event = await system.open_event(1, 1)
+    first, second = (offer.id for offer in event.offers)
+    await system.create(event, command(lines=[(first, 1)]), command(lines=[(second, 1)]))
+    await system.update_event(resized(event, 2, 2))
+    grown, removed = await system.create(
+        event, command(lines=[(first, 1)]), command(lines=[(second, 1)])
+    )
+    assert isinstance(grown, CreatedBooking)
+    assert getattr(removed, "code", None) == "unknown_ticket_type"
+    assert await capacities(system, event) == [(2, True), (1, False)]
+
+
+async def test_a_capacity_shortfall_is_limited_and_logged(
+    system: "BookingSystem", command: Commands, caplog: pytest.LogCaptureFixture
+) -> None:
+    event = await system.open_event(10)
+    await system.create(event, command(4), command(2, hold=True))
+    await system.update_event(resized(event, 2, 3))
+    assert await capacities(system, event) == [(6, True)]
     assert "stays 6" in caplog.text
 
 
-async def test_a_ticket_type_added_a_moment_ago_is_found_at_the_catalog(
-    hall: "Hall", wish: Wishes
+async def test_a_ticket_type_added_a_moment_ago_is_provisioned(
+    system: "BookingSystem", command: Commands
 ) -> None:
-    event = await hall.open_event(10)
+    event = await system.open_event(10)
     new_type = replace(event.offers[0], id=new_id())
-    hall.catalog.events[event.event.id] = replace(
+    system.catalog.events[event.event.id] = replace(
         event, event=replace(event.event, version=2), offers=(*event.offers, new_type)
     )
-    [outcome] = await hall.ask(event, wish(lines=[(new_type.id, 1)]))
-    assert isinstance(outcome, Placed)
+    [result] = await system.create(event, command(lines=[(new_type.id, 1)]))
+    assert isinstance(result, CreatedBooking)
 
 
-async def test_a_draft_published_a_moment_ago_is_found_at_the_catalog(
-    hall: "Hall", wish: Wishes
+async def test_a_draft_published_a_moment_ago_is_provisioned(
+    system: "BookingSystem", command: Commands
 ) -> None:
-    draft = hall.announce(10, status=EventStatus.DRAFT)
-    await hall.ask(draft, wish(1))
+    draft = system.add_to_catalog(10, status=EventStatus.DRAFT)
+    await system.create(draft, command(1))
     published = replace(draft.event, version=2, status=EventStatus.PUBLISHED)
-    hall.catalog.events[draft.event.id] = replace(draft, event=published)
-    [outcome] = await hall.ask(draft, wish(1))
-    assert isinstance(outcome, Placed)
+    system.catalog.events[draft.event.id] = replace(draft, event=published)
+    [result] = await system.create(draft, command(1))
+    assert isinstance(result, CreatedBooking)
 
 
-async def test_a_crowd_in_front_of_an_unknown_event_asks_the_catalog_once(
-    hall: "Hall", wish: Wishes, person: People
+async def test_concurrent_commands_for_an_unknown_event_share_one_call_of_the_catalog(
+    system: "BookingSystem", command: Commands, user: Users
 ) -> None:
-    event = hall.announce(100)
-    outcomes = await asyncio.gather(
-        *(hall.ask(event, wish(1, buyer=person(number))) for number in range(1, 51))
+    event = system.add_to_catalog(100)
+    results = await asyncio.gather(
+        *(system.create(event, command(1, buyer=user(number))) for number in range(1, 51))
     )
-    assert all(isinstance(outcome, Placed) for [outcome] in outcomes)
-    # One flight; a second one can only start for buyers who looked before it landed.
-    assert hall.catalog.asked <= 2
+    assert all(isinstance(result, CreatedBooking) for [result] in results)
+    # A second call is possible for commands that read before the first one has completed.
+    assert system.catalog.calls <= 2
 
 
 @pytest.mark.parametrize("name_the_type", [True, False])
-async def test_a_type_that_appears_while_the_stock_is_being_locked_is_locked_too(
-    name_the_type: bool, hall: "Hall", monkeypatch: pytest.MonkeyPatch
+async def test_a_type_that_is_added_while_the_inventory_is_locked_is_locked_too(
+    name_the_type: bool, system: "BookingSystem", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    event = hall.announce(10)
+    event = system.add_to_catalog(10)
     wanted = {event.offers[0].id} if name_the_type else None
-    async with hall.bookings.transaction() as transaction:
-        connection = transaction._connection
+    async with system.bookings.transaction() as transaction:
+        adapter = transaction.inventory
+        connection = adapter._connection
         fetch = connection.fetch
 
         async def fetch_late(query: str, *arguments: object) -> list[asyncpg.Record]:
-            found = await fetch(query, *arguments)
-            monkeypatch.setattr(transaction, "_connection", connection)
-            await apply_event(event, bookings=hall.bookings)
+            found: list[asyncpg.Record] = await fetch(query, *arguments)
+            monkeypatch.setattr(adapter, "_connection", connection)
+            await apply_event(event, bookings=system.bookings)
             return found
 
         class LateConnection:
-            """Lets the event arrive after the first statement."""
+            """Stores the event after the first statement."""
 
             fetch = staticmethod(fetch_late)
 
-        monkeypatch.setattr(transaction, "_connection", LateConnection)
-        stock = await transaction.lock_stock(event.event.id, wanted)
-        assert stock is not None
-        assert [kind.available for kind in stock.on_offer] == [10]
-        blocked = await hall.pool.fetch("SELECT FROM booking.inventory FOR UPDATE SKIP LOCKED")
+        monkeypatch.setattr(adapter, "_connection", LateConnection)
+        inventory = await adapter.lock(event.event.id, wanted)
+        assert inventory is not None
+        assert [kind.available for kind in inventory.active_ticket_types] == [10]
+        blocked = await system.pool.fetch("SELECT FROM booking.inventory FOR UPDATE SKIP LOCKED")
         assert blocked == []
 
 
-async def test_a_shrink_is_all_or_nothing_and_stops_at_what_is_taken(
-    hall: "Hall", wish: Wishes
+async def test_a_shrink_is_all_or_nothing_and_stops_at_the_taken_tickets(
+    system: "BookingSystem", command: Commands
 ) -> None:
-    event = await hall.open_event(10, 10)
-    await hall.ask(event, wish(lines=[(event.offers[1].id, 4)]))
+    event = await system.open_event(10, 10)
+    await system.create(event, command(lines=[(event.offers[1].id, 4)]))
     with pytest.raises(CapacityBelowTaken):
-        await shrink(hall, event, 5, 3)
-    assert await capacities(hall, event) == [(10, True), (10, True)]
-    await shrink(hall, event, 5, 4)
-    assert await capacities(hall, event) == [(5, True), (4, True)]
+        await shrink(system, event, 5, 3)
+    assert await capacities(system, event) == [(10, True), (10, True)]
+    await shrink(system, event, 5, 4)
+    assert await capacities(system, event) == [(5, True), (4, True)]
 
 
-async def test_an_unknown_event_is_fetched_before_it_shrinks(hall: "Hall", wish: Wishes) -> None:
-    event = hall.announce(10)
-    await shrink(hall, event, 3)
-    [refused] = await hall.ask(event, wish(4))
+async def test_an_unknown_event_is_fetched_before_it_shrinks(
+    system: "BookingSystem", command: Commands
+) -> None:
+    event = system.add_to_catalog(10)
+    await shrink(system, event, 3)
+    [refused] = await system.create(event, command(4))
     assert isinstance(refused, SoldOut)
 
 
-async def test_a_late_message_does_not_reopen_what_a_shrink_has_closed(hall: "Hall") -> None:
-    event = await hall.open_event(10)
-    await shrink(hall, event, 4)
+async def test_a_late_message_does_not_undo_a_shrink(
+    system: "BookingSystem",
+) -> None:
+    event = await system.open_event(10)
+    await shrink(system, event, 4)
     renamed = resized(event, 2, 10)  # was on its way when the shrink was asked for
-    await hall.change(renamed)
-    assert await capacities(hall, event) == [(4, True)]
-    await hall.change(resized(event, 3, 4))
-    hall.clock.advance(timedelta(minutes=1))
-    assert await hall.bookings.events_to_resync(hall.clock()) == []
+    await system.update_event(renamed)
+    assert await capacities(system, event) == [(4, True)]
+    await system.update_event(resized(event, 3, 4))
+    system.clock.advance(timedelta(minutes=1))
+    assert await system.bookings.events_to_resync(system.clock()) == []
 
 
-async def test_a_shrink_the_catalog_never_saved_heals(hall: "Hall") -> None:
-    event = await hall.open_event(10)
-    await shrink(hall, event, 4)
-    await sweep(hall)
-    assert await capacities(hall, event) == [(4, True)]
-    hall.clock.advance(timedelta(seconds=30))
-    await sweep(hall)
-    assert await capacities(hall, event) == [(10, True)]
-    assert await hall.bookings.events_to_resync(hall.clock()) == []
+async def test_a_shrink_that_the_catalog_did_not_save_is_reverted(system: "BookingSystem") -> None:
+    event = await system.open_event(10)
+    await shrink(system, event, 4)
+    await sweep(system)
+    assert await capacities(system, event) == [(4, True)]
+    system.clock.advance(timedelta(seconds=30))
+    await sweep(system)
+    assert await capacities(system, event) == [(10, True)]
+    assert await system.bookings.events_to_resync(system.clock()) == []
 
 
 async def test_a_cancelled_event_cancels_its_bookings_in_batches(
-    hall: "Hall", wish: Wishes, person: People
+    system: "BookingSystem", command: Commands, user: Users
 ) -> None:
-    event = await hall.open_event(5000)
-    await hall.ask(event, *(wish(2, buyer=person(n), hold=n % 3 == 0) for n in range(1, 1201)))
-    await hall.change(called_off(event))
-    [refused] = await hall.ask(event, wish(1))
+    event = await system.open_event(5000)
+    await system.create(
+        event, *(command(2, buyer=user(n), hold=n % 3 == 0) for n in range(1, 1201))
+    )
+    await system.update_event(cancelled(event))
+    [refused] = await system.create(event, command(1))
     assert isinstance(refused, EventCancelled)
-    # A first batch, and then a crash: the sweeper knows what is left.
-    after = await close_cancelled_event(event.event.id, bookings=hall.bookings, now=hall.clock)
+    # A first batch, and then a crash: the sweeper cancels the rest.
+    after = await close_cancelled_event(event.event.id, bookings=system.bookings, now=system.clock)
     assert after is not None
-    assert await hall.outbox("cancelled") == 500
-    await sweep(hall)
-    assert await hall.counts(event) == [(0, 0)]
-    assert await hall.outbox("cancelled") == 1200
-    reasons = await hall.pool.fetch(
+    assert await system.outbox_count("cancelled") == 500
+    await sweep(system)
+    assert await system.counts(event) == [(0, 0)]
+    assert await system.outbox_count("cancelled") == 1200
+    reasons = await system.pool.fetch(
         "SELECT DISTINCT payload->>'reason' AS r FROM booking.outbox WHERE type LIKE '%cancelled%'"
     )
     assert [row["r"] for row in reasons] == ["CANCELLATION_REASON_EVENT_CANCELLED"]
-    assert await hall.bookings.events_to_close() == []
-    await hall.must_add_up()
+    assert await system.bookings.events_to_close() == []
+    await system.assert_consistent()
 
 
-async def test_a_booking_that_is_locked_meanwhile_is_cancelled_in_the_next_pass(
-    hall: "Hall", wish: Wishes
+async def test_a_locked_booking_is_cancelled_in_the_next_pass(
+    system: "BookingSystem", command: Commands
 ) -> None:
-    event = await hall.open_event(10)
-    await hall.ask(event, wish(1), wish(1))
-    await hall.change(called_off(event))
-    async with hall.pool.acquire() as connection, connection.transaction():
+    event = await system.open_event(10)
+    await system.create(event, command(1), command(1))
+    await system.update_event(cancelled(event))
+    async with system.pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT FROM booking.bookings LIMIT 1 FOR UPDATE")
-        await sweep(hall)
-    assert await hall.bookings.events_to_close() == [event.event.id]
-    await sweep(hall)
-    assert await hall.bookings.events_to_close() == []
-    assert await hall.outbox("cancelled") == 2
+        await sweep(system)
+    assert await system.bookings.events_to_close() == [event.event.id]
+    await sweep(system)
+    assert await system.bookings.events_to_close() == []
+    assert await system.outbox_count("cancelled") == 2
 
 
-async def test_buyers_and_the_cancellation_of_their_event_at_once_leave_nothing_open(
-    hall: "Hall", wish: Wishes, person: People, open_replica: "OpenReplica"
+async def test_a_concurrent_cancellation_of_the_event_leaves_no_booking_open(
+    system: "BookingSystem", command: Commands, user: Users, open_replica: "OpenReplica"
 ) -> None:
-    event = await hall.open_event(1000)
-    office = hall.another_office((await open_replica(10))[0])
+    event = await system.open_event(1000)
+    context = system.new_context((await open_replica(10))[0])
 
     async def buy(number: int) -> None:
-        await hall.ask(event, wish(1, buyer=person(number)), office=office)
+        await system.create(event, command(1, buyer=user(number)), context=context)
 
     buying = [asyncio.create_task(buy(number)) for number in range(1, 101)]
     await buying[20]
-    await hall.change(called_off(event))
-    await sweep(hall)
+    await system.update_event(cancelled(event))
+    await sweep(system)
     await asyncio.gather(*buying)
-    assert await hall.counts(event) == [(0, 0)]
-    assert await hall.bookings.events_to_close() == []
-    await hall.must_add_up()
+    assert await system.counts(event) == [(0, 0)]
+    assert await system.bookings.events_to_close() == []
+    await system.assert_consistent()

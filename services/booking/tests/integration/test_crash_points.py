@@ -1,4 +1,4 @@
-"""A booking whose connection is lost half-way never happened."""
+"""A connection that is lost in the middle of a transaction changes nothing."""
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -10,28 +10,31 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from booking.adapters.availability import NoAvailability
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import PostgresTransaction
-from booking.application.desk import GroupCommit
+from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
+from booking.application.booking_submitter import BatchedSubmitter
+from booking.application.commands.commit_bookings import commit_bookings
+from booking.application.commands.prepare_booking import PreparedBooking
 from booking.application.lanes import Lanes
-from booking.application.order import Order
-from booking.application.place_orders import BoxOffice, Outcome, Placed, place_orders
-from booking.application.ports import BookingOfEvent, RequestKey
+from booking.application.ports import BookingOfEvent, RequestKey, Snapshot
+from booking.domain.booking_creation import CreateBookingCommand
 from booking.domain.errors import SoldOut
-from booking.domain.placing import BookingRequest
-from booking.domain.stock import EventStock
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.postgres import is_transient
 
 if TYPE_CHECKING:
-    from services.booking.tests.integration.conftest import Hall
+    from services.booking.tests.integration.conftest import (
+        BookingSystem,
+        CommandsFor,
+        SilentAvailability,
+    )
 
-Wishes = Callable[..., BookingRequest]
+Commands = Callable[..., CreateBookingCommand]
 
 
 class FragileConnection(asyncpg.Connection):
-    """Loses its server process right before the statement the test names."""
+    """Loses its server process right before the statement that the test names."""
 
     statements_left: int | None = None
     cuts = 0
@@ -62,34 +65,37 @@ class FragileConnection(asyncpg.Connection):
 
 @pytest.mark.parametrize("survived", range(5))
 async def test_a_connection_lost_before_any_statement_changes_nothing(
-    survived: int, hall: "Hall", wish: Wishes
+    survived: int,
+    system: "BookingSystem",
+    command: Commands,
+    silent_availability: "SilentAvailability",
 ) -> None:
-    event = await hall.open_event(10)
-    before = await hall.rows()
-    FragileConnection.admin_dsn = hall.dsn
+    event = await system.open_event(10)
+    before = await system.row_counts()
+    FragileConnection.admin_dsn = system.dsn
     pool = await asyncpg.create_pool(
-        hall.dsn, min_size=1, max_size=1, connection_class=FragileConnection
+        system.dsn, min_size=1, max_size=1, connection_class=FragileConnection
     )
-    notifier = OutboxNotifier(hall.pool, "booking")
-    office = hall.another_office(PostgresBookings(pool, notifier, NoAvailability()))
-    # BEGIN, lock, stock and keys, everything, COMMIT.
+    notifier = OutboxNotifier(system.pool, "booking")
+    context = system.new_context(PostgresBookings(pool, notifier, silent_availability))
+    # BEGIN, lock, snapshot, create_bookings, COMMIT.
     FragileConnection.statements_left, FragileConnection.cuts = survived, 0
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
-        await hall.ask(event, wish(2, key="k"), office=office)
+        await system.create(event, command(2, key="k"), context=context)
     assert FragileConnection.cuts == 1
-    assert await hall.rows() == before
-    assert await hall.counts(event) == [(0, 0)]
-    # The same request again is no repeat: the first one never happened.
-    [outcome] = await hall.ask(event, wish(2, key="k"), office=office)
-    assert isinstance(outcome, Placed)
-    assert not outcome.replayed
-    await hall.must_add_up()
+    assert await system.row_counts() == before
+    assert await system.counts(event) == [(0, 0)]
+    # The same command again is no repeat: the first one was rolled back.
+    [result] = await system.create(event, command(2, key="k"), context=context)
+    assert isinstance(result, CreatedBooking)
+    assert not result.replayed
+    await system.assert_consistent()
     await notifier.close()
     await pool.close()
 
 
-class LosesAnswers:
-    """Commits, and then loses the connection before anybody has heard of it."""
+class LosesResults:
+    """Commits, then loses the connection before the result is returned."""
 
     def __init__(self, bookings: PostgresBookings, times: int) -> None:
         self._bookings = bookings
@@ -106,65 +112,69 @@ class LosesAnswers:
     async def find_booking(self, booking_id: UUID) -> BookingOfEvent | None:
         return await self._bookings.find_booking(booking_id)
 
-    async def look(
+    async def read_snapshot(
         self, event_ids: Collection[UUID], keys: Collection[RequestKey]
-    ) -> tuple[dict[UUID, EventStock], set[RequestKey]]:
-        return await self._bookings.look(event_ids, keys)
+    ) -> Snapshot:
+        return await self._bookings.read_snapshot(event_ids, keys)
 
 
-def group_commit(office: BoxOffice) -> GroupCommit:
-    lanes: Lanes[Order, Outcome] = Lanes(
-        partial(place_orders, office=office),
+def batched_submitter(context: BookingContext) -> BatchedSubmitter:
+    lanes: Lanes[PreparedBooking, BookingResult] = Lanes(
+        partial(commit_bookings, context=context),
         event_of=attrgetter("event_id"),
         is_transient=is_transient,
         retry_seconds=(0, 0),
     )
-    return GroupCommit(office, lanes)
+    return BatchedSubmitter(context, lanes)
 
 
-async def test_a_commit_whose_answer_was_lost_is_recognised_and_not_repeated(
-    hall: "Hall", wish: Wishes
+async def test_a_commit_whose_result_was_lost_is_recognised_and_not_repeated(
+    system: "BookingSystem", command: Commands, commands_for: "CommandsFor"
 ) -> None:
-    event = await hall.open_event(10)
-    bookings = LosesAnswers(hall.bookings, times=2)
-    desk = group_commit(replace(hall.office, bookings=bookings))
-    wishes = [wish(2), wish(3, key="k"), wish(6), wish(1, hold=True)]
-    answers = await desk.ask([(event.event.id, one) for one in wishes], float("inf"))
+    event = await system.open_event(10)
+    bookings = LosesResults(system.bookings, times=2)
+    submitter = batched_submitter(replace(system.context, bookings=bookings))
+    commands = [command(2), command(3, key="k"), command(6), command(1, hold=True)]
+    results = await submitter.submit(commands_for(event, *commands), float("inf"))
     assert bookings.times == 0
-    made = [answer for answer in answers if isinstance(answer, Placed)]
-    assert [placed.replayed for placed in made] == [False, False, False]
-    assert isinstance(answers[2], SoldOut)
-    assert await hall.counts(event) == [(1, 5)]
-    assert (await hall.rows())["bookings"] == 3
-    for placed in made:
-        stored = await hall.bookings.find_booking(placed.booking.id)
+    created = [result for result in results if isinstance(result, CreatedBooking)]
+    assert [result.replayed for result in created] == [False, False, False]
+    assert isinstance(results[2], SoldOut)
+    assert await system.counts(event) == [(1, 5)]
+    assert (await system.row_counts())["bookings"] == 3
+    for result in created:
+        stored = await system.bookings.find_booking(result.booking.id)
         assert stored is not None
-        assert stored.booking == placed.booking
-    await hall.must_add_up()
+        assert stored.booking == result.booking
+    await system.assert_consistent()
 
 
 @pytest.mark.parametrize("survived", range(5))
-async def test_a_lane_gets_over_a_lost_connection(
-    survived: int, hall: "Hall", wish: Wishes
+async def test_a_batch_is_retried_after_a_lost_connection(
+    survived: int,
+    system: "BookingSystem",
+    command: Commands,
+    commands_for: "CommandsFor",
+    silent_availability: "SilentAvailability",
 ) -> None:
-    event = await hall.open_event(10)
-    FragileConnection.admin_dsn = hall.dsn
+    event = await system.open_event(10)
+    FragileConnection.admin_dsn = system.dsn
     pool = await asyncpg.create_pool(
-        hall.dsn, min_size=1, max_size=1, connection_class=FragileConnection
+        system.dsn, min_size=1, max_size=1, connection_class=FragileConnection
     )
-    notifier = OutboxNotifier(hall.pool, "booking")
-    office = hall.another_office(PostgresBookings(pool, notifier, NoAvailability()))
+    notifier = OutboxNotifier(system.pool, "booking")
+    context = system.new_context(PostgresBookings(pool, notifier, silent_availability))
     FragileConnection.statements_left, FragileConnection.cuts = survived, 0
-    wishes = [wish(2), wish(3, key="k"), wish(3, key="k")]
-    asked = [(event.event.id, one) for one in wishes]
-    answers = await group_commit(office).ask(asked, float("inf"))
+    commands = [command(2), command(3, key="k"), command(3, key="k")]
+    submitter = batched_submitter(context)
+    results = await submitter.submit(commands_for(event, *commands), float("inf"))
     assert FragileConnection.cuts == 1
-    assert [isinstance(answer, Placed) and answer.replayed for answer in answers] == [
+    assert [isinstance(result, CreatedBooking) and result.replayed for result in results] == [
         False,
         False,
         True,
     ]
-    assert await hall.counts(event) == [(0, 5)]
-    await hall.must_add_up()
+    assert await system.counts(event) == [(0, 5)]
+    await system.assert_consistent()
     await notifier.close()
     await pool.close()

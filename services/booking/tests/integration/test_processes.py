@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from booking.bootstrap import run_relay, run_worker
 from booking.config import RelaySettings, WorkerSettings
-from goticket.catalog.v1 import catalog_pb2, events_pb2
+from goticket.catalog.v1 import events_pb2
 from goticket_contracts import event_types
 from goticket_contracts.topology import BOOKING_CATALOG_EVENTS
 from goticket_platform.lifecycle import Stop
@@ -24,7 +24,7 @@ from goticket_platform.messaging.outbox import Outbox, OutboxMessage
 from goticket_testing.databases import DatabaseFactory
 
 if TYPE_CHECKING:
-    from services.booking.tests.integration.conftest import Hall
+    from services.booking.tests.integration.conftest import BookingSystem
 
 DEADLINE_SECONDS = 30
 
@@ -41,57 +41,57 @@ async def relay_and_worker(dsn: str, amqp_url: str, redis_url: str) -> AsyncIter
         stop.set()
 
 
-async def publish(hall: "Hall", event: catalog_pb2.Event) -> None:
-    """Let the relay of this schema send a message of the catalog."""
+async def publish(system: "BookingSystem", event: events_pb2.EventState) -> None:
+    """Publish a message of the catalog by the relay of this schema."""
     message = OutboxMessage(
         type=event_types.EVENT_PUBLISHED,
-        aggregate_id=hall.announce().event.id,
+        aggregate_id=system.add_to_catalog().event.id,
         aggregate_version=event.version,
-        partition_id=hall.announce().event.id,
+        partition_id=system.add_to_catalog().event.id,
         payload=events_pb2.EventPublished(event=event),
         occurred_at=datetime.now(UTC),
     )
-    async with hall.pool.acquire() as connection:
+    async with system.pool.acquire() as connection:
         await Outbox("booking").append(connection, [message])
 
 
-async def test_the_worker_follows_the_catalog_and_sets_poison_aside(
-    hall: "Hall", amqp_url: str, redis_url: str
+async def test_the_worker_applies_events_and_dead_letters_an_unreadable_message(
+    system: "BookingSystem", amqp_url: str, redis_url: str
 ) -> None:
-    catalog = hall.announce(7)
-    message = catalog_pb2.Event(
+    catalog = system.add_to_catalog(7)
+    message = events_pb2.EventState(
         id=str(catalog.event.id),
         organizer_id=str(catalog.event.organizer_id),
         name="Metallica Live",
         currency="EUR",
         timezone="Europe/Warsaw",
-        status=catalog_pb2.EVENT_STATUS_PUBLISHED,
+        status=events_pb2.EventState.STATUS_PUBLISHED,
         version=1,
         ticket_types=[
-            catalog_pb2.TicketType(
+            events_pb2.TicketTypeState(
                 id=str(catalog.offers[0].id), name="A", price=1, capacity=7, max_per_booking=10
             )
         ],
     )
     message.starts_at.FromDatetime(catalog.event.starts_at)
     message.ends_at.FromDatetime(catalog.event.ends_at)
-    poison = catalog_pb2.Event(id="nonsense", version=1)
-    async with relay_and_worker(hall.dsn, amqp_url, redis_url), asyncio.timeout(DEADLINE_SECONDS):
-        await publish(hall, poison)
-        await publish(hall, message)
-        while not await hall.bookings.find_stocks([catalog.event.id]):
+    unreadable = events_pb2.EventState(id="nonsense", version=1)
+    async with relay_and_worker(system.dsn, amqp_url, redis_url), asyncio.timeout(DEADLINE_SECONDS):
+        await publish(system, unreadable)
+        await publish(system, message)
+        while not await system.bookings.find_inventories([catalog.event.id]):
             await asyncio.sleep(0.02)
         while not (dead := await list_dead_letters(amqp_url, BOOKING_CATALOG_EVENTS)):
             await asyncio.sleep(0.02)
-    [stock] = await hall.bookings.find_stocks([catalog.event.id])
+    [inventory] = await system.bookings.find_inventories([catalog.event.id])
     expected = replace(catalog.event, location="")
-    assert stock.event == expected
-    assert [kind.available for kind in stock.on_offer] == [7]
+    assert inventory.event == expected
+    assert [kind.available for kind in inventory.active_ticket_types] == [7]
     assert "not an event" in dead[0].reason
 
 
 @pytest.mark.parametrize("command", ["serve", "relay", "worker", "sweeper"])
-async def test_a_process_starts_without_its_neighbours_and_ends_in_order(
+async def test_a_process_starts_without_other_services_and_ends_in_order(
     command: str, database: DatabaseFactory
 ) -> None:
     settings = {
@@ -100,6 +100,7 @@ async def test_a_process_starts_without_its_neighbours_and_ends_in_order(
         "BOOKING_AMQP_URL": "amqp://127.0.0.1:1/",
         "BOOKING_CATALOG_TARGET": "127.0.0.1:1",
         "BOOKING_GRPC_LISTEN": "127.0.0.1:0",
+        "BOOKING_NOTIFICATION_TOKEN": "t" * 32,
         "BOOKING_TICKET_KEY": base64.b64encode(bytes(32)).decode(),
     }
     process = await asyncio.create_subprocess_exec(
@@ -128,6 +129,7 @@ async def test_a_process_that_lacks_settings_names_them(monkeypatch: pytest.Monk
     assert code == 1
     assert "BOOKING_DATABASE_URL: is not set" in output
     assert "BOOKING_TICKET_KEY: is not set" in output
+    assert "BOOKING_NOTIFICATION_TOKEN: is not set" in output
 
 
 async def run(*arguments: str, **settings: str) -> tuple[int | None, str]:

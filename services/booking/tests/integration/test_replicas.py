@@ -1,7 +1,7 @@
 """Two booking servers on one database: retries, batches and overload through gRPC."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,18 +10,22 @@ from uuid import UUID
 import asyncpg
 import grpc
 import pytest
-from booking.bootstrap import server
+from booking.application.commands.apply_event import apply_event
+from booking.bootstrap import open_bookings, server
 from booking.config import ServeSettings
+from booking.domain.event import CatalogEvent, Event, EventStatus, TicketTypeOffer
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket.booking.v1.booking_pb2_grpc import BookingServiceStub
-from goticket.catalog.v1 import catalog_pb2
 from goticket.common.v1.common_pb2 import Actor
 from goticket_platform.ids import new_id
 from goticket_platform.rpc.client import call, open_channel
 from goticket_platform.rpc.errors import RemoteError
+from pydantic import SecretStr
 
 if TYPE_CHECKING:
     from goticket.booking.v1.booking_pb2_grpc import BookingServiceAsyncStub as Booking
+
+    from services.booking.tests.integration.conftest import SilentAvailability
 
 RETRIES = 1_000
 CALLS = 20
@@ -34,70 +38,78 @@ def settings_of(dsn: str, redis_url: str, **more: object) -> ServeSettings:
         grpc_listen="127.0.0.1:0",
         catalog_target="127.0.0.1:1",
         ticket_key=bytes(range(32)),
+        notification_token=SecretStr("t" * 32),
         **more,  # type: ignore[arg-type]  # a shorthand of the test
     )
 
 
-@pytest.fixture(params=[True, False], ids=["lanes", "no lanes"])
+@pytest.fixture(params=[True, False], ids=["batched", "unbatched"])
 async def replicas(
     request: pytest.FixtureRequest, dsn: str, redis_url: str
 ) -> AsyncIterator[list["Booking"]]:
     async with AsyncExitStack() as stack:
         stubs: list[Booking] = []
         for _ in range(2):
-            settings = settings_of(dsn, redis_url, lanes=request.param)
+            settings = settings_of(dsn, redis_url, batching=request.param)
             port = await stack.enter_async_context(server(settings))
             channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}"))
             stubs.append(BookingServiceStub(channel))
         yield stubs
 
 
-async def on_sale(
-    stub: "Booking", capacity: int = 5_000, max_per_buyer: int = 0
-) -> catalog_pb2.Event:
-    """Tell booking of an event."""
-    kind = catalog_pb2.TicketType(
-        id=str(new_id()), name="Floor", price=100, capacity=capacity, max_per_booking=10
-    )
-    event = catalog_pb2.Event(
-        id=str(new_id()),
-        organizer_id=str(UUID(int=3)),
-        name="Metallica Live",
-        currency="EUR",
-        status=catalog_pb2.EVENT_STATUS_PUBLISHED,
-        version=1,
-        ticket_types=[kind],
-        max_per_buyer=max_per_buyer,
-    )
-    event.starts_at.FromDatetime(datetime.now(UTC) + timedelta(days=1))
-    event.ends_at.FromDatetime(datetime.now(UTC) + timedelta(days=2))
-    await call(stub.FollowEvent, pb.FollowEventRequest(event=event))
-    return event
+OpenEvent = Callable[..., Awaitable[str]]
 
 
-def wish(
-    event: catalog_pb2.Event, quantity: int = 1, *, buyer: int = 1, key: str = ""
+@pytest.fixture
+def open_event(dsn: str, silent_availability: "SilentAvailability") -> OpenEvent:
+    """Stores an event in booking's database; returns its id."""
+
+    async def store(capacity: int = 5_000, max_per_buyer: int = 0) -> str:
+        now = datetime.now(UTC)
+        event = Event(
+            id=new_id(),
+            organizer_id=UUID(int=3),
+            name="Metallica Live",
+            location="",
+            timezone="UTC",
+            starts_at=now + timedelta(days=1),
+            ends_at=now + timedelta(days=2),
+            currency="EUR",
+            status=EventStatus.PUBLISHED,
+            version=1,
+            max_per_buyer=max_per_buyer,
+        )
+        offers = (TicketTypeOffer(new_id(), "Floor", 100, capacity, 10),)
+        async with open_bookings(dsn, silent_availability) as (bookings, _):
+            await apply_event(CatalogEvent(event, offers), bookings=bookings)
+        return str(event.id)
+
+    return store
+
+
+def create(
+    event_id: str, quantity: int = 1, *, buyer: int = 1, key: str = ""
 ) -> pb.CreateBookingRequest:
     return pb.CreateBookingRequest(
         actor=Actor(user_id=str(UUID(int=buyer)), email="b@example.com", name="B"),
-        event_id=event.id,
+        event_id=event_id,
         lines=[pb.BookingLine(quantity=quantity)],
         idempotency_key=key,
     )
 
 
-async def test_a_thousand_retries_of_one_key_make_one_booking_and_equal_answers(
-    replicas: list["Booking"], dsn: str
+async def test_a_thousand_retries_of_one_key_create_one_booking_and_return_it(
+    replicas: list["Booking"], dsn: str, open_event: OpenEvent
 ) -> None:
-    event = await on_sale(replicas[0])
-    batch = pb.BatchCreateBookingsRequest(requests=[wish(event, 2, key="k")] * (RETRIES // CALLS))
-    answers = await asyncio.gather(
+    event = await open_event()
+    batch = pb.BatchCreateBookingsRequest(requests=[create(event, 2, key="k")] * (RETRIES // CALLS))
+    responses = await asyncio.gather(
         *(
             call(replicas[number % 2].BatchCreateBookings, batch, timeout=60)
             for number in range(CALLS)
         )
     )
-    results = [result for answer in answers for result in answer.results]
+    results = [result for response in responses for result in response.results]
     assert [result for result in results if result.HasField("error")] == []
     assert len(results) == RETRIES
     bookings = {result.created.booking.SerializeToString(deterministic=True) for result in results}
@@ -113,63 +125,63 @@ async def test_a_thousand_retries_of_one_key_make_one_booking_and_equal_answers(
     assert tuple(counts) == (1, 2, 1, 2)
 
 
-async def test_a_batch_tells_each_what_its_own_call_would(
-    replicas: list["Booking"],
+async def test_a_result_of_a_batch_equals_that_of_a_single_call(
+    replicas: list["Booking"], open_event: OpenEvent
 ) -> None:
-    event = await on_sale(replicas[0], capacity=3, max_per_buyer=2)
-    unknown = catalog_pb2.Event(id="nonsense")
-    wishes = [
-        wish(event, 2),
-        wish(event, 1),
-        wish(event, 0),
-        wish(event, 11, buyer=2),
-        wish(event, 2, buyer=4),
-        wish(unknown),
-        wish(event, 1, buyer=2),
+    event = await open_event(capacity=3, max_per_buyer=2)
+    requests = [
+        create(event, 2),
+        create(event, 1),
+        create(event, 0),
+        create(event, 11, buyer=2),
+        create(event, 2, buyer=4),
+        create("nonsense"),
+        create(event, 1, buyer=2),
     ]
-    answer = await call(
-        replicas[1].BatchCreateBookings, pb.BatchCreateBookingsRequest(requests=wishes)
+    response = await call(
+        replicas[1].BatchCreateBookings, pb.BatchCreateBookingsRequest(requests=requests)
     )
     reasons = [
-        result.error.reason if result.HasField("error") else "placed" for result in answer.results
+        result.error.reason if result.HasField("error") else "created"
+        for result in response.results
     ]
     assert reasons == [
-        "placed",
+        "created",
         "max_per_buyer_exceeded",
         "validation_failed",
         "max_per_booking_exceeded",
         "sold_out",
         "event_not_found",
-        "placed",
+        "created",
     ]
-    for refused, result in zip(wishes[1:6], answer.results[1:6], strict=True):
+    for refused, result in zip(requests[1:6], response.results[1:6], strict=True):
         with pytest.raises(RemoteError) as caught:
             await call(replicas[0].CreateBooking, refused)
         alone, error = caught.value, result.error
         assert (alone.status.value[0], alone.code) == (error.status, error.reason)
         assert alone.message == error.message
         assert alone.fields == tuple((item.field, item.message) for item in error.fields)
-        if alone.code != "sold_out":  # less is left by now
+        if alone.code != "sold_out":  # fewer tickets are available by now
             assert alone.metadata == dict(error.metadata)
 
 
-async def test_an_answer_of_many_tickets_reaches_its_caller(dsn: str, redis_url: str) -> None:
+async def test_a_response_with_many_tickets_reaches_its_caller(
+    dsn: str, redis_url: str, open_event: OpenEvent
+) -> None:
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(server(settings_of(dsn, redis_url)))
         channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}"))
         stub: Booking = BookingServiceStub(channel)
-        event = await on_sale(stub, capacity=10_000)
-        batch = pb.BatchCreateBookingsRequest(requests=[wish(event, 10)] * 900)
-        answer = await call(stub.BatchCreateBookings, batch, timeout=60)
-    assert answer.ByteSize() > 4 * 1024 * 1024
-    assert sum(len(result.created.booking.tickets) for result in answer.results) == 9_000
+        event = await open_event(capacity=10_000)
+        batch = pb.BatchCreateBookingsRequest(requests=[create(event, 10)] * 900)
+        response = await call(stub.BatchCreateBookings, batch, timeout=60)
+    assert response.ByteSize() > 4 * 1024 * 1024
+    assert sum(len(result.created.booking.tickets) for result in response.results) == 9_000
 
 
-async def test_a_hold_is_lengthened_once_through_the_door(
-    replicas: list["Booking"],
-) -> None:
-    event = await on_sale(replicas[0])
-    wanted = wish(event)
+async def test_a_hold_is_extended_once(replicas: list["Booking"], open_event: OpenEvent) -> None:
+    event = await open_event()
+    wanted = create(event)
     wanted.hold = True
     held = (await call(replicas[0].CreateBooking, wanted)).booking
     request = pb.ExtendHoldRequest(actor=wanted.actor, booking_id=held.id)
@@ -181,19 +193,21 @@ async def test_a_hold_is_lengthened_once_through_the_door(
     assert caught.value.code == "hold_already_extended"
 
 
-async def test_a_full_queue_is_a_prompt_busy_while_reads_go_on(dsn: str, redis_url: str) -> None:
-    settings = settings_of(dsn, redis_url, lane_queue=5, lane_batch=1)
+async def test_a_full_queue_is_busy_at_once_while_reads_go_on(
+    dsn: str, redis_url: str, open_event: OpenEvent
+) -> None:
+    settings = settings_of(dsn, redis_url, queue_per_event=5, batch_size=1)
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(server(settings))
         channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}"))
         stub: Booking = BookingServiceStub(channel)
-        event = await on_sale(stub)
-        made = (await call(stub.CreateBooking, wish(event))).booking
+        event = await open_event()
+        made = (await call(stub.CreateBooking, create(event))).booking
         connection = await asyncpg.connect(dsn)
         async with connection.transaction():
             await connection.execute("SELECT * FROM booking.inventory FOR UPDATE")
             calls = [
-                asyncio.create_task(call(stub.CreateBooking, wish(event), timeout=20))
+                asyncio.create_task(call(stub.CreateBooking, create(event), timeout=20))
                 for _ in range(20)
             ]
             refused, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
@@ -204,7 +218,7 @@ async def test_a_full_queue_is_a_prompt_busy_while_reads_go_on(dsn: str, redis_u
             assert {getattr(error, "status", None) for error in errors} == {
                 grpc.StatusCode.UNAVAILABLE
             }
-            read = pb.GetBookingRequest(actor=wish(event).actor, booking_id=made.id)
+            read = pb.GetBookingRequest(actor=create(event).actor, booking_id=made.id)
             assert (await call(stub.GetBooking, read)).booking == made
         assert len(waiting) == 6
         for task in waiting:

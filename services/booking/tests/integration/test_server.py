@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,32 +10,40 @@ from uuid import UUID
 import asyncpg
 import grpc
 import pytest
-from booking.adapters.notices import EVENT_CHANGED
-from booking.adapters.ticket_codes import verify
 from booking.bootstrap import server
 from booking.config import ServeSettings
 from goticket.booking.v1 import booking_pb2 as pb
+from goticket.booking.v1 import notification_data_pb2 as data_pb
 from goticket.booking.v1.booking_pb2_grpc import BookingServiceStub
+from goticket.booking.v1.notification_data_pb2_grpc import NotificationDataServiceStub
 from goticket.catalog.v1 import catalog_pb2
 from goticket.catalog.v1.catalog_pb2_grpc import (
     CatalogServiceServicer,
     add_CatalogServiceServicer_to_server,
 )
 from goticket.common.v1.common_pb2 import Actor
+from goticket_contracts.redis_names import availability_key
 from goticket_platform.ids import new_id
 from goticket_platform.rpc.client import call, open_channel
-from goticket_platform.rpc.errors import RemoteError
+from goticket_platform.rpc.errors import RemoteError, remote_error
 from goticket_testing.databases import Postgres
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 if TYPE_CHECKING:
     from goticket.booking.v1.booking_pb2_grpc import BookingServiceAsyncStub as Booking
+    from goticket.booking.v1.notification_data_pb2_grpc import (
+        NotificationDataServiceAsyncStub as Details,
+    )
+
+    from services.booking.tests.conftest import ReadTicketCode
 
 BUYER = Actor(user_id=str(UUID(int=1)), email="b@example.com", name="B", roles=["user"])
 STRANGER = Actor(user_id=str(UUID(int=2)), email="s@example.com", name="S", roles=["user"])
 ORGANIZER = Actor(user_id=str(UUID(int=3)), email="o@example.com", name="O", roles=["organizer"])
 ADMIN = Actor(user_id=str(UUID(int=4)), email="a@example.com", name="A", roles=["admin"])
 RETIRED = bytes(32)
+TOKEN = "shared-with-the-notification-service"
 
 Method = Callable[..., Awaitable[object]]
 
@@ -46,12 +53,12 @@ class TinyCatalog(CatalogServiceServicer):
 
     def __init__(self) -> None:
         self.events: dict[str, catalog_pb2.Event] = {}
-        self.asked = 0
+        self.calls = 0
 
     async def BatchGetEvents(  # noqa: N802 - named by the proto
         self, request: catalog_pb2.BatchGetEventsRequest, context: object
     ) -> catalog_pb2.BatchGetEventsResponse:
-        self.asked += 1
+        self.calls += 1
         found = [self.events[text] for text in request.event_ids if text in self.events]
         return catalog_pb2.BatchGetEventsResponse(events=found)
 
@@ -96,11 +103,11 @@ def catalog(catalog_server: tuple[TinyCatalog, grpc.aio.Server, str]) -> TinyCat
 
 
 @pytest.fixture
-async def booking(
+async def server_address(
     dsn: str,
     redis_url: str,
     catalog_server: tuple[TinyCatalog, grpc.aio.Server, str],
-) -> AsyncIterator["Booking"]:
+) -> AsyncIterator[str]:
     settings = ServeSettings(
         database_url=dsn,
         redis_url=redis_url,
@@ -108,8 +115,15 @@ async def booking(
         catalog_target=catalog_server[2],
         ticket_key=bytes(range(32)),
         retired_ticket_keys=(RETIRED,),
+        notification_token=SecretStr(TOKEN),
     )
-    async with server(settings) as port, open_channel(f"127.0.0.1:{port}") as channel:
+    async with server(settings) as port:
+        yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture
+async def booking(server_address: str) -> AsyncIterator["Booking"]:
+    async with open_channel(server_address) as channel:
         yield BookingServiceStub(channel)
 
 
@@ -135,27 +149,27 @@ async def test_a_booking_right_after_creation_works_and_can_be_read_back(
 ) -> None:
     event = catalog.add(5)
     answer = await call(booking.CreateBooking, create(event, 2, idempotency_key="k"))
-    made = answer.booking
-    assert (made.status, made.total, made.currency, made.version) == (
+    created = answer.booking
+    assert (created.status, created.total, created.currency, created.version) == (
         pb.BOOKING_STATUS_CONFIRMED,
         200,
         "EUR",
         1,
     )
-    assert (made.buyer_email, made.buyer_name) == ("b@example.com", "B")
-    assert made.HasField("confirmed_at")
-    assert not made.HasField("expires_at")
-    assert [ticket.holder_name for ticket in made.tickets] == ["B", "B"]
-    assert made.tickets[0].event.name == "Metallica Live"
+    assert (created.buyer_email, created.buyer_name) == ("b@example.com", "B")
+    assert created.HasField("confirmed_at")
+    assert not created.HasField("expires_at")
+    assert [ticket.holder_name for ticket in created.tickets] == ["B", "B"]
+    assert created.tickets[0].event.name == "Metallica Live"
     again = await call(booking.CreateBooking, create(event, 2, idempotency_key="k"))
-    assert (again.booking, again.replayed) == (made, True)
-    read = await call(booking.GetBooking, pb.GetBookingRequest(actor=BUYER, booking_id=made.id))
-    assert read.booking == made
+    assert (again.booking, again.replayed) == (created, True)
+    read = await call(booking.GetBooking, pb.GetBookingRequest(actor=BUYER, booking_id=created.id))
+    assert read.booking == created
     ticket = await call(
-        booking.GetTicket, pb.GetTicketRequest(actor=BUYER, ticket_id=made.tickets[1].id)
+        booking.GetTicket, pb.GetTicketRequest(actor=BUYER, ticket_id=created.tickets[1].id)
     )
-    assert ticket.ticket == made.tickets[1]
-    assert catalog.asked == 1
+    assert ticket.ticket == created.tickets[1]
+    assert catalog.calls == 1
 
 
 async def test_hold_confirm_and_cancel(booking: "Booking", catalog: TinyCatalog) -> None:
@@ -176,15 +190,15 @@ async def test_hold_confirm_and_cancel(booking: "Booking", catalog: TinyCatalog)
     await call(booking.CreateBooking, create(event, 2))
 
 
-async def test_only_those_concerned_see_and_touch_a_booking(
+async def test_only_buyer_organizer_and_admins_read_and_change_a_booking(
     booking: "Booking", catalog: TinyCatalog
 ) -> None:
     event = catalog.add(5)
-    made = (await call(booking.CreateBooking, create(event))).booking
+    created = (await call(booking.CreateBooking, create(event))).booking
     for actor, allowed in ((BUYER, True), (ORGANIZER, True), (ADMIN, True), (STRANGER, False)):
         requests: tuple[tuple[Method, object], ...] = (
-            (booking.GetBooking, pb.GetBookingRequest(actor=actor, booking_id=made.id)),
-            (booking.GetTicket, pb.GetTicketRequest(actor=actor, ticket_id=made.tickets[0].id)),
+            (booking.GetBooking, pb.GetBookingRequest(actor=actor, booking_id=created.id)),
+            (booking.GetTicket, pb.GetTicketRequest(actor=actor, ticket_id=created.tickets[0].id)),
         )
         for method, request in requests:
             if allowed:
@@ -192,17 +206,17 @@ async def test_only_those_concerned_see_and_touch_a_booking(
             else:
                 assert (await refusal(method, request)).code == "forbidden"
     changes: tuple[tuple[Method, object], ...] = (
-        (booking.CancelBooking, pb.CancelBookingRequest(actor=STRANGER, booking_id=made.id)),
-        (booking.ConfirmBooking, pb.ConfirmBookingRequest(actor=ORGANIZER, booking_id=made.id)),
+        (booking.CancelBooking, pb.CancelBookingRequest(actor=STRANGER, booking_id=created.id)),
+        (booking.ConfirmBooking, pb.ConfirmBookingRequest(actor=ORGANIZER, booking_id=created.id)),
     )
     for method, request in changes:
         error = await refusal(method, request)
         assert (error.status, error.code) == (grpc.StatusCode.PERMISSION_DENIED, "forbidden")
 
 
-async def test_lists_page_through_everything_once(booking: "Booking", catalog: TinyCatalog) -> None:
+async def test_pages_contain_each_item_once(booking: "Booking", catalog: TinyCatalog) -> None:
     events = [catalog.add(50), catalog.add(50)]
-    made = [
+    created = [
         (await call(booking.CreateBooking, create(events[n % 2], hold=n % 4 == 0))).booking.id
         for n in range(7)
     ]
@@ -218,11 +232,11 @@ async def test_lists_page_through_everything_once(booking: "Booking", catalog: T
             if not cursor:
                 return found
 
-    newest_first = made[::-1]
+    newest_first = created[::-1]
     assert await ids(actor=BUYER) == newest_first
     assert await ids(actor=BUYER, event_id=events[1].id) == newest_first[1::2]
     assert await ids(actor=ORGANIZER, event_id=events[0].id) == newest_first[::2]
-    assert await ids(actor=BUYER, status=pb.BOOKING_STATUS_HELD) == [made[4], made[0]]
+    assert await ids(actor=BUYER, status=pb.BOOKING_STATUS_HELD) == [created[4], created[0]]
     assert await ids(actor=STRANGER, event_id=events[0].id) == []
     assert await ids(actor=ORGANIZER) == []
     tickets = await call(booking.ListTickets, pb.ListTicketsRequest(actor=BUYER, limit=3))
@@ -232,9 +246,7 @@ async def test_lists_page_through_everything_once(booking: "Booking", catalog: T
     assert len({ticket.id for ticket in (*tickets.tickets, *rest.tickets)}) == 5
 
 
-async def test_refusals_carry_status_code_and_fields(
-    booking: "Booking", catalog: TinyCatalog
-) -> None:
+async def test_errors_have_status_code_and_fields(booking: "Booking", catalog: TinyCatalog) -> None:
     one, two = catalog.add(1), catalog.add(5, 5)
     other_type = two.ticket_types[0].id
     invalid = grpc.StatusCode.INVALID_ARGUMENT
@@ -309,7 +321,7 @@ async def test_an_unknown_event_while_the_catalog_is_down_is_unavailable(
     await call(booking.CreateBooking, create(known))
 
 
-async def test_a_caller_that_gives_up_leaves_no_booking_behind(
+async def test_a_call_past_its_deadline_creates_no_booking(
     booking: "Booking", catalog: TinyCatalog, dsn: str
 ) -> None:
     event = catalog.add(5)
@@ -332,7 +344,7 @@ async def test_a_caller_that_gives_up_leaves_no_booking_behind(
     await call(booking.CreateBooking, create(event))
 
 
-async def test_a_database_that_restarts_is_prompt_refusals_and_then_business_as_usual(
+async def test_calls_fail_at_once_while_the_database_is_down_and_succeed_after_its_restart(
     booking: "Booking", catalog: TinyCatalog, postgres_server: Postgres
 ) -> None:
     event = catalog.add(50)
@@ -348,7 +360,7 @@ async def test_a_database_that_restarts_is_prompt_refusals_and_then_business_as_
         await call(booking.CreateBooking, create(event))
 
 
-async def test_availability_is_told_and_shown_in_redis(
+async def test_availability_is_returned_and_published(
     booking: "Booking", catalog: TinyCatalog, redis_url: str
 ) -> None:
     event, fresh = catalog.add(5, 7), catalog.add(3)
@@ -357,20 +369,20 @@ async def test_availability_is_told_and_shown_in_redis(
     request = pb.CreateBookingRequest(actor=BUYER, event_id=event.id, lines=lines)
     await call(booking.CreateBooking, request)
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
-        shown = await redis.hgetall(f"goticket:availability:{{{event.id}}}")
+        stored = await redis.hgetall(availability_key(event.id))
         order = {"order": f"{first},{second}", "order_version": "1"}
-        assert shown == {**order, first: "1:5", second: "2:5"}
-        assert 0 < await redis.ttl(f"goticket:availability:{{{event.id}}}") <= 60
+        assert stored == {**order, first: "1:5", second: "2:5"}
+        assert 0 < await redis.ttl(availability_key(event.id)) <= 60
         asked = pb.GetAvailabilityRequest(event_ids=[event.id, fresh.id, str(new_id()), "x"])
-        told = await call(booking.GetAvailability, asked)
-        assert {item.event_id: item.available for item in told.events} == {
+        response = await call(booking.GetAvailability, asked)
+        assert {item.event_id: item.available for item in response.events} == {
             event.id: 10,
             fresh.id: 3,
         }
-        assert await redis.exists(f"goticket:availability:{{{fresh.id}}}")
+        assert await redis.exists(availability_key(fresh.id))
 
 
-async def test_what_is_left_of_a_draft_is_told_to_nobody(
+async def test_the_availability_of_a_draft_is_not_public(
     booking: "Booking", catalog: TinyCatalog, redis_url: str
 ) -> None:
     event = catalog.add(7)
@@ -378,10 +390,10 @@ async def test_what_is_left_of_a_draft_is_told_to_nobody(
     asked = pb.GetAvailabilityRequest(event_ids=[event.id])
     assert not (await call(booking.GetAvailability, asked)).events
     async with Redis.from_url(redis_url) as redis:
-        assert not await redis.exists(f"goticket:availability:{{{event.id}}}")
+        assert not await redis.exists(availability_key(event.id))
 
 
-async def test_a_capacity_shrinks_to_what_is_taken_and_no_further(
+async def test_a_capacity_shrinks_down_to_the_taken_tickets(
     booking: "Booking", catalog: TinyCatalog
 ) -> None:
     event = catalog.add(5)
@@ -403,44 +415,74 @@ async def test_a_capacity_shrinks_to_what_is_taken_and_no_further(
     await call(booking.ShrinkCapacity, unknown)
 
 
-async def test_a_change_told_by_the_catalog_is_told_to_the_gateways(
-    booking: "Booking", catalog: TinyCatalog, redis_url: str
-) -> None:
-    event = catalog.add(5)
-    async with Redis.from_url(redis_url) as redis, redis.pubsub() as notices:
-        await notices.subscribe(EVENT_CHANGED)
-        await notices.get_message(timeout=5)
-        await call(booking.FollowEvent, pb.FollowEventRequest(event=event))
-        notice = await notices.get_message(ignore_subscribe_messages=True, timeout=5)
-    assert notice is not None
-    assert json.loads(notice["data"]) == {"eventId": event.id, "version": 1}
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),)
 
 
-async def test_a_change_told_by_the_catalog_holds_at_once_and_an_older_one_does_not(
-    booking: "Booking", catalog: TinyCatalog
+async def test_details_for_emails_need_the_token(
+    server_address: str, booking: "Booking", catalog: TinyCatalog
 ) -> None:
-    event = catalog.add(5)
-    await call(booking.CreateBooking, create(event))
-    cancelled = type(event)()
-    cancelled.CopyFrom(event)
-    cancelled.version += 1
-    cancelled.status = catalog_pb2.EVENT_STATUS_CANCELLED
-    await call(booking.FollowEvent, pb.FollowEventRequest(event=cancelled))
-    assert (await refusal(booking.CreateBooking, create(event))).code == "event_cancelled"
-    await call(booking.FollowEvent, pb.FollowEventRequest(event=event))
-    assert (await refusal(booking.CreateBooking, create(event))).code == "event_cancelled"
-    error = await refusal(booking.FollowEvent, pb.FollowEventRequest())
-    assert (error.code, error.fields[0][0]) == ("validation_failed", "event")
+    created = (await call(booking.CreateBooking, create(catalog.add(5)))).booking
+    reference = data_pb.BookingReference(event_id=created.event_id, booking_id=created.id)
+    request = data_pb.BatchGetBookingDetailsRequest(bookings=[reference])
+    async with grpc.aio.insecure_channel(server_address) as channel:
+        details: Details = NotificationDataServiceStub(channel)
+        for metadata in ((), bearer("wrong" * 8), bearer(""), bearer(TOKEN) * 2):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await details.BatchGetBookingDetails(request, metadata=metadata)
+            error = remote_error(caught.value)
+            assert (error.status, error.code) == (grpc.StatusCode.PERMISSION_DENIED, "forbidden")
+        response = await details.BatchGetBookingDetails(request, metadata=bearer(TOKEN))
+    [found] = response.bookings
+    assert found.booking == created
+    assert found.event == created.tickets[0].event
+    assert found.booking.tickets[0].code
+
+
+async def test_details_for_emails_are_of_bookings_as_they_are_now(
+    server_address: str, booking: "Booking", catalog: TinyCatalog
+) -> None:
+    events = [catalog.add(50), catalog.add(50)]
+    created = [
+        (await call(booking.CreateBooking, create(events[n % 2], 2))).booking for n in range(6)
+    ]
+    cancel = pb.CancelBookingRequest(actor=BUYER, booking_id=created[0].id)
+    await call(booking.CancelBooking, cancel)
+    references = [
+        data_pb.BookingReference(event_id=each.event_id, booking_id=each.id) for each in created
+    ]
+    other_event = data_pb.BookingReference(event_id=events[1].id, booking_id=created[0].id)
+    unknown = data_pb.BookingReference(event_id=events[0].id, booking_id=str(new_id()))
+    invalid = data_pb.BookingReference(event_id="x", booking_id="y")
+    async with grpc.aio.insecure_channel(server_address) as channel:
+        details: Details = NotificationDataServiceStub(channel)
+        request = data_pb.BatchGetBookingDetailsRequest(
+            bookings=[*references, references[1], other_event, unknown, invalid]
+        )
+        response = await details.BatchGetBookingDetails(request, metadata=bearer(TOKEN))
+        too_many = data_pb.BatchGetBookingDetailsRequest(bookings=[unknown] * 201)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await details.BatchGetBookingDetails(too_many, metadata=bearer(TOKEN))
+    assert remote_error(caught.value).fields[0][0] == "bookings"
+    found = {each.booking.id: each.booking for each in response.bookings}
+    assert len(response.bookings) == 6
+    assert found.keys() == {each.id for each in created}
+    assert [found[each.id] for each in created[1:]] == created[1:]
+    cancelled = found[created[0].id]
+    assert cancelled.status == pb.BOOKING_STATUS_CANCELLED
+    assert [(t.status, t.code) for t in cancelled.tickets] == [(pb.TICKET_STATUS_VOID, "")] * 2
 
 
 async def test_published_keys_verify_codes_offline(
-    booking: "Booking", catalog: TinyCatalog
+    booking: "Booking", catalog: TinyCatalog, read_ticket_code: "ReadTicketCode"
 ) -> None:
-    made = (await call(booking.CreateBooking, create(catalog.add(1)))).booking
+    created = (await call(booking.CreateBooking, create(catalog.add(1)))).booking
     listed = (await call(booking.ListTicketKeys, pb.ListTicketKeysRequest())).keys
     keys = {key.key_id: key.public_key for key in listed}
     assert list(keys.values())[1:] == [RETIRED]
-    assert str(verify(made.tickets[0].code, keys).ticket_id) == made.tickets[0].id
+    claims = read_ticket_code(created.tickets[0].code, keys)
+    assert claims is not None
+    assert str(claims.ticket_id) == created.tickets[0].id
 
 
 def test_settings_take_keys_in_base64() -> None:
@@ -450,6 +492,7 @@ def test_settings_take_keys_in_base64() -> None:
         redis_url="x",
         catalog_target="x",
         grpc_listen="x",
+        notification_token=SecretStr(TOKEN),
         ticket_key=text,  # type: ignore[arg-type]  # as the environment gives it
         retired_ticket_keys=f"{text}, {text}",  # type: ignore[arg-type]  # as above
     )

@@ -1,4 +1,4 @@
-"""Asking the catalog: once for a crowd, whatever happens to one of them."""
+"""Provisioning: concurrent requests share one call to the catalog."""
 
 import asyncio
 from collections.abc import Collection
@@ -6,31 +6,31 @@ from contextlib import AbstractAsyncContextManager
 from uuid import UUID, uuid4
 
 import pytest
+from booking.application.commands.provision_event import ProvisionEvent
+from booking.application.in_flight_keys import InFlightKeys
 from booking.application.ports import BookingOfEvent, Transaction
-from booking.application.provision_event import ProvisionEvent
-from booking.application.running_keys import RunningKeys
 from booking.domain.errors import CatalogUnavailable
 from booking.domain.event import CatalogEvent
 
 
 class SlowCatalog:
-    """Answers when the test lets it; knows no event."""
+    """Responds when the test allows it; has no event."""
 
     def __init__(self) -> None:
-        self.asked: list[UUID] = []
-        self.answer = asyncio.Event()
+        self.requested: list[UUID] = []
+        self.response = asyncio.Event()
         self.down = False
 
     async def get_events(self, event_ids: Collection[UUID]) -> list[CatalogEvent]:
-        self.asked += event_ids
-        await self.answer.wait()
+        self.requested += event_ids
+        await self.response.wait()
         if self.down:
             raise CatalogUnavailable
         return []
 
 
-class NoBookings:
-    """Is never needed: nothing is found."""
+class UnusedBookings:
+    """Is never called, because the catalog has no event."""
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         raise NotImplementedError
@@ -39,44 +39,44 @@ class NoBookings:
         raise NotImplementedError
 
 
-async def asked_by(provision: ProvisionEvent, event_id: UUID) -> "asyncio.Task[bool]":
+async def start_request(provision: ProvisionEvent, event_id: UUID) -> "asyncio.Task[bool]":
     task = asyncio.create_task(provision(event_id))
     await asyncio.sleep(0)
     return task
 
 
-async def test_a_crowd_asks_once_and_a_leaver_takes_nobody_along() -> None:
+async def test_concurrent_requests_share_a_call_that_outlives_a_cancelled_one() -> None:
     catalog, event_id = SlowCatalog(), uuid4()
-    provision = ProvisionEvent(catalog, NoBookings())
-    first, second, third = [await asked_by(provision, event_id) for _ in range(3)]
+    provision = ProvisionEvent(catalog, UnusedBookings())
+    first, second, third = [await start_request(provision, event_id) for _ in range(3)]
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    catalog.answer.set()
+    catalog.response.set()
     assert [await second, await third] == [False, False]
-    assert catalog.asked == [event_id]
+    assert catalog.requested == [event_id]
     assert await provision(event_id) is False
-    assert catalog.asked == [event_id, event_id]
+    assert catalog.requested == [event_id, event_id]
 
 
-async def test_everybody_hears_that_the_catalog_is_down_and_may_ask_again() -> None:
+async def test_all_requests_get_the_error_and_the_next_one_calls_again() -> None:
     catalog, event_id = SlowCatalog(), uuid4()
     catalog.down = True
-    catalog.answer.set()
-    provision = ProvisionEvent(catalog, NoBookings())
-    for task in [await asked_by(provision, event_id) for _ in range(2)]:
+    catalog.response.set()
+    provision = ProvisionEvent(catalog, UnusedBookings())
+    for task in [await start_request(provision, event_id) for _ in range(2)]:
         with pytest.raises(CatalogUnavailable):
             await task
     catalog.down = False
     assert await provision(event_id) is False
 
 
-def test_a_key_is_running_elsewhere_only_while_another_batch_has_it() -> None:
-    running, key, other = RunningKeys(), (uuid4(), "k"), (uuid4(), "k")
-    with running.run({key}) as elsewhere:
+def test_a_key_is_in_flight_elsewhere_only_while_another_batch_has_it() -> None:
+    in_flight, key, other = InFlightKeys(), (uuid4(), "k"), (uuid4(), "k")
+    with in_flight.track({key}) as elsewhere:
         assert not elsewhere(key)
         assert not elsewhere(None)
-        with running.run({key, other}) as from_the_second:
+        with in_flight.track({key, other}) as from_the_second:
             assert elsewhere(key)
             assert from_the_second(key)
             assert not from_the_second(other)

@@ -1,4 +1,4 @@
-"""A guess about what is left: the latest orders decide, and it does not grow for ever."""
+"""Which events have sold out: the latest results decide, and the number is limited."""
 
 from uuid import UUID
 
@@ -8,19 +8,19 @@ from booking.application.sold_out_events import SoldOutEvents
 ONE, OTHER = UUID(int=1), UUID(int=2)
 
 
-def test_the_latest_orders_decide_each_event_for_itself() -> None:
+def test_the_latest_results_of_an_event_decide() -> None:
     events = SoldOutEvents()
-    events.note([ONE, OTHER, ONE, OTHER], [True, True, None, False])
+    events.record([ONE, OTHER, ONE, OTHER], [True, True, None, False])
     assert (ONE in events, OTHER in events) == (True, False)
-    events.note([ONE, OTHER], [None, None])
+    events.record([ONE, OTHER], [None, None])
     assert (ONE in events, OTHER in events) == (True, False)
-    events.note([ONE, OTHER], [False, True])
+    events.record([ONE, OTHER], [False, True])
     assert (ONE in events, OTHER in events) == (False, True)
 
 
-def test_only_so_many_are_remembered_the_latest_of_them() -> None:
+def test_the_oldest_events_are_dropped_beyond_the_limit() -> None:
     events = SoldOutEvents()
-    ids = [UUID(int=number) for number in range(sold_out_events.MOST_EVENTS + 5)]
-    events.note(ids, [True] * len(ids))
-    assert sum(event_id in events for event_id in ids) == sold_out_events.MOST_EVENTS
+    ids = [UUID(int=number) for number in range(sold_out_events.MAX_EVENTS + 5)]
+    events.record(ids, [True] * len(ids))
+    assert sum(event_id in events for event_id in ids) == sold_out_events.MAX_EVENTS
     assert ids[-1] in events

@@ -1,4 +1,4 @@
-"""The sweeper goes on, whatever one duty runs into."""
+"""The sweeper goes on when one of its tasks fails."""
 
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -10,30 +10,30 @@ from booking.entrypoints.sweeper import Sweeper
 from goticket_platform.lifecycle import Stop
 
 
-class FailingWorld:
-    """Names duties; refuses to have any of them done."""
+class FailingStore:
+    """Returns due work; every transaction fails."""
 
     def __init__(self) -> None:
-        self.tried: list[str] = []
+        self.calls: list[str] = []
 
     async def events_with_due_holds(self, now: datetime) -> list[UUID]:
-        self.tried.append("holds")
+        self.calls.append("holds")
         return [uuid4(), uuid4()]
 
     async def events_to_close(self) -> list[UUID]:
-        self.tried.append("close")
+        self.calls.append("close")
         return [uuid4()]
 
     async def events_to_resync(self, now: datetime) -> list[UUID]:
-        self.tried.append("resync")
+        self.calls.append("resync")
         raise OSError
 
-    async def forget_keys(self, before: datetime, limit: int) -> int:
-        self.tried.append("keys")
+    async def purge_idempotency_keys(self, before: datetime, limit: int) -> int:
+        self.calls.append("keys")
         raise OSError
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        self.tried.append("transaction")
+        self.calls.append("transaction")
         raise OSError
 
     async def find_booking(self, booking_id: UUID) -> BookingOfEvent | None:
@@ -43,15 +43,15 @@ class FailingWorld:
         raise NotImplementedError
 
 
-async def test_one_events_failure_holds_up_no_other_duty() -> None:
-    world = FailingWorld()
-    await Sweeper(world, world, world, lambda: datetime.now(UTC)).sweep(Stop())
+async def test_the_failure_of_one_event_does_not_stop_other_tasks() -> None:
+    store = FailingStore()
+    await Sweeper(store, store, store, lambda: datetime.now(UTC)).sweep(Stop())
     holds, close = ["holds", "transaction", "transaction"], ["close", "transaction"]
-    assert world.tried == [*holds, *close, "resync", "keys"]
+    assert store.calls == [*holds, *close, "resync", "keys"]
 
 
-async def test_a_stopped_sweeper_begins_nothing() -> None:
-    world, stop = FailingWorld(), Stop()
+async def test_a_stopped_sweeper_starts_no_task() -> None:
+    store, stop = FailingStore(), Stop()
     stop.set()
-    await Sweeper(world, world, world, lambda: datetime.now(UTC)).run(stop)
-    assert world.tried == []
+    await Sweeper(store, store, store, lambda: datetime.now(UTC)).run(stop)
+    assert store.calls == []

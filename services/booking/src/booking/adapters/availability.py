@@ -1,25 +1,23 @@
-"""What is left, in Redis, where the gateway reads it."""
+"""Publishes availability in Redis, where gateways read it."""
 
 import asyncio
 import json
 from collections.abc import Sequence
 from importlib import resources
 
+from goticket_contracts.redis_names import SOLD_OUT_CHANNEL, availability_key
 from goticket_platform.logs import get_logger
 from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from booking.domain.event import EventStatus
-from booking.domain.stock import EventStock, TicketTypeStock
+from booking.domain.inventory import EventInventory, TicketTypeInventory
 
-SOLD_OUT = "goticket:sold-out"
-"""Channel: `{"eventId", "ticketTypeId", "available", "version"}` when `available` leaves or
-reaches 0; a lower `version` than one already seen is old news."""
 TTL_SECONDS = 60
-"""A write that was lost is made good by the read from PostgreSQL that follows."""
-SHOW_SECONDS = 0.05
-"""A buyer waits no longer than this for others to see what is left."""
+"""A lost write is corrected by a read from PostgreSQL after this time."""
+PUBLISH_TIMEOUT_SECONDS = 0.05
+"""How long a booking's response may be delayed by the publication of availability."""
 
 FAILURES = Counter("goticket_availability_failures", "Availability that did not reach Redis")
 
@@ -27,70 +25,62 @@ logger = get_logger(__name__)
 
 
 class RedisAvailability:
-    """What the port `Availability` asks for.
+    """Implements the port `AvailabilityPublisher`.
 
-    One hash an event, `goticket:availability:{<event id>}`: a field per ticket type,
-    "<stock version>:<available>", and `order`, the ids joined by commas, as of the
-    catalog's `order_version`.
+    One hash per event: a field per ticket type with "<inventory version>:<available>";
+    `order`, the ids joined by commas; and `order_version`, the event's version for it.
     """
 
     def __init__(self, redis: Redis) -> None:
         script = resources.files("booking.adapters").joinpath("availability.lua").read_text()
         self._redis = redis
-        self._show = redis.register_script(script)
+        self._script = redis.register_script(script)
 
-    async def show(
-        self, stocks: Sequence[EventStock], turned: Sequence[TicketTypeStock] = ()
+    async def publish(
+        self,
+        inventories: Sequence[EventInventory],
+        transitions: Sequence[TicketTypeInventory] = (),
     ) -> None:
         """See the port."""
-        # What is left of a draft is nobody's business yet.
-        public = [stock for stock in stocks if stock.event.status is not EventStatus.DRAFT]
+        # Drafts are not public.
+        public = [each for each in inventories if each.event.status is not EventStatus.DRAFT]
         if not public:
             return
-        notices = [
-            _notice(stock, kind)
-            for kind in turned
-            for stock in public
-            if stock.ticket_types.get(kind.id) is kind
+        messages = [
+            _transition_message(inventory, kind)
+            for kind in transitions
+            for inventory in public
+            if inventory.ticket_types.get(kind.id) is kind
         ]
         try:
-            async with asyncio.timeout(SHOW_SECONDS):
+            async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
                 await asyncio.gather(
-                    self._show_all(public),
-                    *(self._redis.publish(SOLD_OUT, notice) for notice in notices),
+                    self._write(public),
+                    *(self._redis.publish(SOLD_OUT_CHANNEL, message) for message in messages),
                 )
         except (RedisError, OSError, TimeoutError) as error:
             FAILURES.inc()
-            logger.warning("availability not shown", error=type(error).__name__)
+            logger.warning("availability not published", error=type(error).__name__)
 
-    async def _show_all(self, stocks: Sequence[EventStock]) -> None:
-        """Show everything in one command: each costs more than what it says."""
+    async def _write(self, inventories: Sequence[EventInventory]) -> None:
+        """Write all events in one command, because each command has a high fixed cost."""
         arguments: list[str | int] = [TTL_SECONDS]
-        for stock in stocks:
-            kinds = [(str(kind.id), kind) for kind in stock.on_offer]
+        for inventory in inventories:
+            kinds = [(str(kind.id), kind) for kind in inventory.active_ticket_types]
             order = ",".join(kind_id for kind_id, _ in kinds)
-            arguments += [stock.event.version, order, len(kinds)]
+            arguments += [inventory.event.version, order, len(kinds)]
             for kind_id, kind in kinds:
-                arguments += [kind_id, kind.stock_version, kind.available]
-        keys = [f"goticket:availability:{{{stock.event.id}}}" for stock in stocks]
-        await self._show(keys=keys, args=arguments)
+                arguments += [kind_id, kind.version, kind.available]
+        keys = [availability_key(inventory.event.id) for inventory in inventories]
+        await self._script(keys=keys, args=arguments)
 
 
-class NoAvailability:
-    """Shows nothing: for tests and benchmarks that run without Redis."""
-
-    async def show(
-        self, stocks: Sequence[EventStock], turned: Sequence[TicketTypeStock] = ()
-    ) -> None:
-        """Do nothing."""
-
-
-def _notice(stock: EventStock, kind: TicketTypeStock) -> str:
+def _transition_message(inventory: EventInventory, kind: TicketTypeInventory) -> str:
     return json.dumps(
         {
-            "eventId": str(stock.event.id),
+            "eventId": str(inventory.event.id),
             "ticketTypeId": str(kind.id),
             "available": kind.available,
-            "version": kind.stock_version,
+            "version": kind.version,
         }
     )

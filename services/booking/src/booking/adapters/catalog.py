@@ -1,27 +1,33 @@
-"""The catalog over gRPC, and its messages as values of the domain."""
+"""The catalog over gRPC, and its events as values of the domain."""
 
 from collections.abc import Collection
 from datetime import UTC
 from uuid import UUID
 
 import grpc
-from goticket.catalog.v1 import catalog_pb2
+from goticket.catalog.v1 import catalog_pb2, events_pb2
 from goticket.catalog.v1.catalog_pb2_grpc import CatalogServiceStub
+from goticket_platform.ids import parse_id
 from goticket_platform.rpc.client import call
 from goticket_platform.rpc.errors import RemoteError
 
 from booking.domain.errors import CatalogUnavailable
 from booking.domain.event import CatalogEvent, Event, EventStatus, TicketTypeOffer
 
-_STATUS = {
+_RPC_STATUS = {
     catalog_pb2.EVENT_STATUS_DRAFT: EventStatus.DRAFT,
     catalog_pb2.EVENT_STATUS_PUBLISHED: EventStatus.PUBLISHED,
     catalog_pb2.EVENT_STATUS_CANCELLED: EventStatus.CANCELLED,
 }
+_STATE_STATUS = {
+    events_pb2.EventState.STATUS_DRAFT: EventStatus.DRAFT,
+    events_pb2.EventState.STATUS_PUBLISHED: EventStatus.PUBLISHED,
+    events_pb2.EventState.STATUS_CANCELLED: EventStatus.CANCELLED,
+}
 
 
 class CatalogClient:
-    """What the port `Catalog` asks for."""
+    """Implements the port `Catalog`."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = CatalogServiceStub(channel)
@@ -30,34 +36,49 @@ class CatalogClient:
         """See the port."""
         request = catalog_pb2.BatchGetEventsRequest(event_ids=map(str, event_ids))
         try:
-            answer = await call(self._stub.BatchGetEvents, request, idempotent=True)
+            response = await call(self._stub.BatchGetEvents, request, idempotent=True)
         except RemoteError as error:
             raise CatalogUnavailable from error
-        return [catalog_event_of(message) for message in answer.events]
+        return [event_of_rpc(message) for message in response.events]
 
 
-def catalog_event_of(message: catalog_pb2.Event) -> CatalogEvent:
-    """Read the catalog's message.
+def event_of_rpc(message: catalog_pb2.Event) -> CatalogEvent:
+    """Read an event from a response of the catalog's RPCs.
 
     Raises:
-        ValueError, KeyError: it breaks the catalog's own contract.
+        ValueError, KeyError: the message breaks the catalog's contract.
     """
+    return _catalog_event(message, _RPC_STATUS[message.status])
+
+
+def event_of_state(message: events_pb2.EventState) -> CatalogEvent:
+    """Read an event from the payload of the catalog's integration events.
+
+    Raises:
+        ValueError, KeyError: the message breaks the catalog's contract.
+    """
+    return _catalog_event(message, _STATE_STATUS[message.status])
+
+
+def _catalog_event(
+    message: catalog_pb2.Event | events_pb2.EventState, status: EventStatus
+) -> CatalogEvent:
     event = Event(
-        id=UUID(message.id),
-        organizer_id=UUID(message.organizer_id),
+        id=parse_id(message.id),
+        organizer_id=parse_id(message.organizer_id),
         name=message.name,
         location=message.location,
         timezone=message.timezone,
         starts_at=message.starts_at.ToDatetime(UTC),
         ends_at=message.ends_at.ToDatetime(UTC),
         currency=message.currency,
-        status=_STATUS[message.status],
+        status=status,
         version=message.version,
         max_per_buyer=message.max_per_buyer,
     )
     offers = tuple(
         TicketTypeOffer(
-            id=UUID(kind.id),
+            id=parse_id(kind.id),
             name=kind.name,
             price=kind.price,
             capacity=kind.capacity,

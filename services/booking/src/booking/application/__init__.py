@@ -1,1 +1,1 @@
-"""What can be done with bookings: one file a use case."""
+"""The use cases of booking, and the ports that they need."""

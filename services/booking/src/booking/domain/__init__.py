@@ -1,1 +1,1 @@
-"""Decisions about stock and bookings: no I/O, time passed in."""
+"""Decisions about inventory and bookings: no I/O, time passed in."""

@@ -1,4 +1,4 @@
-"""A booking's life: held -> confirmed -> cancelled | refunded, held -> expired | cancelled."""
+"""Bookings: held -> confirmed -> cancelled | refunded, held -> expired | cancelled."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from booking.domain.actor import Actor
+from goticket_kernel.actor import Actor
+
 from booking.domain.errors import (
     BookingClosed,
     EventStarted,
@@ -17,7 +18,7 @@ from booking.domain.event import Event
 
 
 class BookingStatus(StrEnum):
-    """Where a booking is in its life."""
+    """State of a booking."""
 
     HELD = "held"
     CONFIRMED = "confirmed"
@@ -27,7 +28,7 @@ class BookingStatus(StrEnum):
 
 
 class TicketStatus(StrEnum):
-    """Whether a ticket still admits."""
+    """State of a ticket."""
 
     VALID = "valid"
     VOID = "void"
@@ -35,7 +36,7 @@ class TicketStatus(StrEnum):
 
 
 class CancellationReason(StrEnum):
-    """Why a booking was cancelled."""
+    """Reason of a cancellation."""
 
     BY_BUYER = "by_buyer"
     BY_ORGANIZER = "by_organizer"
@@ -43,20 +44,20 @@ class CancellationReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class TicketStub:
-    """A fresh ticket id and the signed code that goes with it."""
+class IssuedTicket:
+    """A new ticket id with its signed code."""
 
     id: UUID
     code: str
 
 
-IssueTicket = Callable[[UUID], TicketStub]
-"""Makes a ticket for the event of this id."""
+IssueTicket = Callable[[UUID], IssuedTicket]
+"""Issues a ticket for the event with this id."""
 
 
 @dataclass(frozen=True, slots=True)
 class BookingItem:
-    """So many tickets of one type, at the price of the moment of booking (minor units)."""
+    """Tickets of one type in a booking, at the price when it was created (minor units)."""
 
     ticket_type_id: UUID
     ticket_type_name: str
@@ -76,7 +77,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """One buyer's order. Every change makes a new value whose version is one higher."""
+    """One buyer's order. Every change returns a new value with the next version."""
 
     id: UUID
     event_id: UUID
@@ -93,30 +94,30 @@ class Booking:
     confirmed_at: datetime | None = None
     closed_at: datetime | None = None
     extended: bool = False
-    """Whether the hold has been lengthened."""
+    """Whether the hold has been extended."""
 
     @property
     def total(self) -> int:
-        """What all of it costs, in minor units."""
+        """Price of all items in minor units."""
         return sum([item.quantity * item.unit_price for item in self.items])
 
     @property
     def is_open(self) -> bool:
-        """Whether the booking still takes stock."""
+        """Whether the booking still takes inventory."""
         return self.status in {BookingStatus.HELD, BookingStatus.CONFIRMED}
 
     def confirm(self, now: datetime, issue: IssueTicket) -> "BookingConfirmed | None":
-        """Turn a hold into tickets; None when that has happened before.
+        """Confirm a hold and issue its tickets; return None if it is confirmed already.
 
-        A hold past its end is refused even when the sweeper has not come by yet.
+        A hold past its end is refused even before the sweeper has expired it.
 
         Raises:
-            HoldExpired: it ran out.
-            BookingClosed: it was cancelled or refunded.
+            HoldExpired: the hold has expired.
+            BookingClosed: the booking was cancelled or refunded.
         """
         if self.status is BookingStatus.CONFIRMED:
             return None
-        if self.status is BookingStatus.EXPIRED or self._has_run_out(now):
+        if self.status is BookingStatus.EXPIRED or self._is_past_its_end(now):
             raise HoldExpired
         if self.status is not BookingStatus.HELD:
             raise BookingClosed
@@ -132,14 +133,14 @@ class Booking:
         )
 
     def extend(self, now: datetime, by: timedelta) -> "BookingHeld":
-        """Hold for longer: once, while it lasts.
+        """Extend a hold that has not expired. This is possible once.
 
         Raises:
-            HoldExpired: it ran out.
-            HoldAlreadyExtended: it was lengthened before.
-            BookingClosed: it is no hold any more.
+            HoldExpired: the hold has expired.
+            HoldAlreadyExtended: the hold was extended before.
+            BookingClosed: the booking is no longer a hold.
         """
-        if self.status is BookingStatus.EXPIRED or self._has_run_out(now):
+        if self.status is BookingStatus.EXPIRED or self._is_past_its_end(now):
             raise HoldExpired
         if self.status is not BookingStatus.HELD or self.expires_at is None:
             raise BookingClosed
@@ -150,10 +151,10 @@ class Booking:
         )
 
     def cancel(self, now: datetime, reason: CancellationReason) -> "BookingCancelled | None":
-        """Give the booking up; None when that has happened before.
+        """Cancel the booking; return None if it is cancelled already.
 
         Raises:
-            BookingClosed: it expired or was refunded.
+            BookingClosed: the booking expired or was refunded.
         """
         if self.status is BookingStatus.CANCELLED:
             return None
@@ -162,12 +163,12 @@ class Booking:
         return BookingCancelled(self._closed(BookingStatus.CANCELLED, now), reason)
 
     def expire(self, now: datetime) -> "BookingExpired | None":
-        """End a hold that has run out; None when there is nothing to end."""
-        if not self._has_run_out(now):
+        """Expire a hold past its end; return None for any other booking."""
+        if not self._is_past_its_end(now):
             return None
         return BookingExpired(self._closed(BookingStatus.EXPIRED, now))
 
-    def _has_run_out(self, now: datetime) -> bool:
+    def _is_past_its_end(self, now: datetime) -> bool:
         return (
             self.status is BookingStatus.HELD
             and self.expires_at is not None
@@ -188,7 +189,7 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class BookingHeld:
-    """Stock is set aside until the booking's `expires_at`."""
+    """Tickets are held until the booking's `expires_at`."""
 
     booking: Booking
 
@@ -202,7 +203,7 @@ class BookingConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class BookingCancelled:
-    """The booking is void and its stock back."""
+    """The booking's tickets are void and available again."""
 
     booking: Booking
     reason: CancellationReason
@@ -210,42 +211,42 @@ class BookingCancelled:
 
 @dataclass(frozen=True, slots=True)
 class BookingExpired:
-    """A hold ran out and its stock is back."""
+    """A hold has expired and its tickets are available again."""
 
     booking: Booking
 
 
-BookingEvent = BookingHeld | BookingConfirmed | BookingCancelled | BookingExpired
+BookingChange = BookingHeld | BookingConfirmed | BookingCancelled | BookingExpired
 
 
 def issue_tickets(
     event_id: UUID, items: tuple[BookingItem, ...], issue: IssueTicket
 ) -> tuple[Ticket, ...]:
-    """Make one ticket for every admission of `items`, in the order of the ticket ids.
+    """Issue one ticket for every admission of `items`, in the order of the ticket ids.
 
-    Stored tickets are read back in that order: a repeated answer equals the first.
+    Stored tickets are read in that order, so a replayed response equals the first one.
     """
     admissions = [item for item in items for _ in range(item.quantity)]
-    stubs = sorted((issue(event_id) for _ in admissions), key=lambda stub: stub.id)
+    issued = sorted((issue(event_id) for _ in admissions), key=lambda ticket: ticket.id)
     return tuple(
-        Ticket(stub.id, item.ticket_type_id, stub.code, TicketStatus.VALID)
-        for item, stub in zip(admissions, stubs, strict=True)
+        Ticket(ticket.id, item.ticket_type_id, ticket.code, TicketStatus.VALID)
+        for item, ticket in zip(admissions, issued, strict=True)
     )
 
 
-def cancellation_by(
+def cancellation_reason(
     actor: Actor, booking: Booking, event: Event, now: datetime
 ) -> CancellationReason:
-    """Decide whether `actor` may give `booking` up, and as whom.
+    """Check that `actor` may cancel `booking` and return the reason to record.
 
-    Buyers keep what they hold once the event has started: no refund after the
-    first song. The organizer and admins may cancel at any time.
+    A buyer cannot cancel a confirmed booking once the event has started. The organizer
+    and admins may cancel at any time.
 
     Raises:
-        Forbidden: it is neither theirs nor an event of theirs.
-        EventStarted: a buyer gives up a confirmed booking too late.
+        Forbidden: the actor is not the buyer, the event's organizer or an admin.
+        EventStarted: the actor is the buyer, and the event has started.
     """
-    actor.must_be_one_of(booking.user_id, event.organizer_id)
+    actor.require_admin_or(booking.user_id, event.organizer_id)
     if actor.user_id == event.organizer_id or actor.is_admin:
         own = actor.user_id == booking.user_id
         return CancellationReason.BY_BUYER if own else CancellationReason.BY_ORGANIZER

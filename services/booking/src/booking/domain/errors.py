@@ -1,32 +1,10 @@
-"""Every way in which booking says no. A docstring is the message people read."""
+"""Every error of booking's domain. A docstring is the message that people read.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+The names in `fields` are the attributes of a command, such as "lines[0].quantity". The
+entry points translate them into the names of the public API.
+"""
 
-
-@dataclass(frozen=True)
-class FieldError:
-    """What is wrong with one input field, named as in the public JSON."""
-
-    field: str
-    message: str
-
-
-class DomainError(Exception):
-    """The request is refused."""
-
-    code = "refused"
-
-    def __init__(
-        self,
-        message: str | None = None,
-        *,
-        fields: Sequence[FieldError] = (),
-        metadata: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message or type(self).__doc__)
-        self.fields = tuple(fields)
-        self.metadata = dict(metadata or {})
+from goticket_kernel.errors import DomainError
 
 
 class InvalidBooking(DomainError):
@@ -60,7 +38,7 @@ class TooManyHolds(DomainError):
 
 
 class SoldOut(DomainError):
-    """Not enough tickets of this type are left."""
+    """Not enough tickets of this type are available."""
 
     code = "sold_out"
 
@@ -84,7 +62,7 @@ class EventOver(DomainError):
 
 
 class EventStarted(DomainError):
-    """The event has started; its bookings can no longer be given up."""
+    """The event has started; its bookings can no longer be cancelled."""
 
     code = "event_started"
 
@@ -101,14 +79,8 @@ class TicketNotFound(DomainError):
     code = "ticket_not_found"
 
 
-class Forbidden(DomainError):
-    """You are not allowed to do this."""
-
-    code = "forbidden"
-
-
 class HoldExpired(DomainError):
-    """The hold has run out; its tickets are on sale again."""
+    """The hold has expired; its tickets are on sale again."""
 
     code = "hold_expired"
 

@@ -1,4 +1,4 @@
-"""What booking knows of an event; the catalog decides it, booking follows."""
+"""Booking's copy of an event. The catalog owns events."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ class EventStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event as the catalog last told of it."""
+    """The newest version of an event that booking has received from the catalog."""
 
     id: UUID
     organizer_id: UUID
@@ -33,25 +33,25 @@ class Event:
     max_per_buyer: int = 0
     """Most tickets of one buyer over all bookings; 0 means no limit."""
 
-    def must_be_bookable(self, now: datetime) -> None:
-        """Raise unless tickets can be had: a published event sells until it ends.
+    def require_bookable(self, now: datetime) -> None:
+        """Raise unless the event is on sale: published, and not over.
 
-        Latecomers buy at the door, so the end counts, not the start. A draft is
-        nobody's business yet and looks like no event at all.
+        Tickets are sold until the event ends, not until it starts. A draft is not public,
+        so the error is the same as for an unknown event.
 
         Raises:
-            EventNotFound: a draft.
-            EventCancelled: called off.
+            EventNotFound: the event is a draft.
+            EventCancelled: the event was cancelled.
             EventOver: `now` is at or past its end.
         """
         if self.status is EventStatus.DRAFT:
             raise EventNotFound
-        self.must_not_be_cancelled()
+        self.require_not_cancelled()
         if now >= self.ends_at:
             raise EventOver
 
-    def must_not_be_cancelled(self) -> None:
-        """Raise EventCancelled for an event that was called off."""
+    def require_not_cancelled(self) -> None:
+        """Raise EventCancelled if the event was cancelled."""
         if self.status is EventStatus.CANCELLED:
             raise EventCancelled
 
@@ -70,7 +70,7 @@ class TicketTypeOffer:
 
 @dataclass(frozen=True, slots=True)
 class CatalogEvent:
-    """An event with everything it offers, in the organizer's order."""
+    """An event with its ticket types, in the organizer's order."""
 
     event: Event
     offers: tuple[TicketTypeOffer, ...]

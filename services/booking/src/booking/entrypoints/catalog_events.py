@@ -1,32 +1,28 @@
-"""What booking does with the catalog's messages.
+"""Consumes the catalog's messages.
 
-Failure policy: what cannot be read is poison and goes to the dead letters at once;
-anything else is tried again with growing delays by the consumer.
+Failure policy: a message that cannot be read is dead-lettered at once. After any other
+failure the consumer retries with growing delays.
 """
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
-from uuid import UUID
 
-from goticket.catalog.v1 import catalog_pb2, events_pb2
+from goticket.catalog.v1 import events_pb2
 from goticket_contracts.event_types import EVENT_CANCELLED, EVENT_PUBLISHED, EVENT_UPDATED
 from goticket_platform.messaging.consumer import NonRetryableError, ReceivedMessage
 
-from booking.application.apply_event import apply_event
-from booking.application.ports import Bookings
+from booking.application.commands.apply_event import apply_event
+from booking.application.ports import BookingStore
 from booking.domain.event import CatalogEvent
 
 
 class ReadEvent(Protocol):
-    """Turns the catalog's message into a value of the domain."""
+    """Turns the payload of the catalog's messages into a value of the domain."""
 
-    def __call__(self, message: catalog_pb2.Event) -> CatalogEvent:
-        """Read the message; raise ValueError or KeyError when it breaks its contract."""
+    def __call__(self, message: events_pb2.EventState) -> CatalogEvent:
+        """Read an event; raise ValueError or KeyError if the message breaks its contract."""
         ...
 
-
-EventChanged = Callable[[UUID, int], Awaitable[None]]
-"""Tells whoever keeps a copy of an event that it has this version now; never raises."""
 
 _PAYLOADS: dict[
     str,
@@ -40,22 +36,20 @@ _PAYLOADS: dict[
 }
 
 
-def follow_catalog(
-    bookings: Bookings, read: ReadEvent, tell: EventChanged
+def catalog_event_handler(
+    bookings: BookingStore, read: ReadEvent
 ) -> Callable[[ReceivedMessage], Awaitable[None]]:
-    """Make the handler of the queue `booking.catalog-events`; `tell` hears of each event."""
+    """Return the handler of the queue `booking.catalog-events`."""
 
     async def handle(received: ReceivedMessage) -> None:
         kind = _PAYLOADS.get(received.type)
         if kind is None:
-            raise NonRetryableError(f"no such event of the catalog: {received.type}")
+            raise NonRetryableError(f"unknown event type of the catalog: {received.type}")
         payload = received.parse(kind)
         try:
             event = read(payload.event)
         except (ValueError, KeyError) as error:
             raise NonRetryableError(f"not an event: {error!r}") from error
         await apply_event(event, bookings=bookings, message_id=received.id)
-        # Also for a message that was here before: its notice may have been lost.
-        await tell(event.event.id, event.event.version)
 
     return handle

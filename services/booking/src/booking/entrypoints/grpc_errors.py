@@ -1,6 +1,9 @@
-"""Which gRPC status each of booking's errors gets."""
+"""The gRPC status of each of booking's errors, and public names of their fields."""
+
+import re
 
 import grpc
+from goticket_kernel.errors import DomainError, FieldError, Forbidden
 from goticket_platform.rpc.errors import ErrorTable
 
 from booking.domain import errors
@@ -16,7 +19,7 @@ ERRORS = ErrorTable(
         errors.EventNotFound: grpc.StatusCode.NOT_FOUND,
         errors.BookingNotFound: grpc.StatusCode.NOT_FOUND,
         errors.TicketNotFound: grpc.StatusCode.NOT_FOUND,
-        errors.Forbidden: grpc.StatusCode.PERMISSION_DENIED,
+        Forbidden: grpc.StatusCode.PERMISSION_DENIED,
         errors.EventCancelled: grpc.StatusCode.FAILED_PRECONDITION,
         errors.EventOver: grpc.StatusCode.FAILED_PRECONDITION,
         errors.EventStarted: grpc.StatusCode.FAILED_PRECONDITION,
@@ -31,3 +34,34 @@ ERRORS = ErrorTable(
         errors.CatalogUnavailable: grpc.StatusCode.UNAVAILABLE,
     },
 )
+
+_IDEMPOTENCY_KEY = "Idempotency-Key"
+"""The header of the public API that carries a command's idempotency key."""
+_LINE = re.compile(r"lines(?P<index>\[\d+\])?(?:\.(?P<attribute>\w+))?")
+_ATTRIBUTES = {"quantity": "quantity", "ticket_type_id": "ticketTypeId"}
+
+
+def with_public_fields(error: DomainError, *, only_quantity: bool) -> DomainError:
+    """Return the error with its fields named as in the public API.
+
+    `only_quantity` tells that the buyer gave a quantity without a list of items.
+    """
+    if not error.fields:
+        return error
+    fields = [
+        FieldError(_public_field(each.field, only_quantity), each.message) for each in error.fields
+    ]
+    return type(error)(str(error), fields=fields, metadata=error.metadata)
+
+
+def _public_field(field: str, only_quantity: bool) -> str:
+    if field == "idempotency_key":
+        return _IDEMPOTENCY_KEY
+    found = _LINE.fullmatch(field)
+    if found is None:
+        return field
+    attribute = found["attribute"]
+    if only_quantity and attribute == "quantity":
+        return attribute
+    path = "items" + (found["index"] or "")
+    return f"{path}.{_ATTRIBUTES[attribute]}" if attribute else path

@@ -1,32 +1,31 @@
-"""Protobuf requests as values of the domain; what cannot be read is refused by name."""
+"""Protobuf requests as values of the domain. An unreadable field is refused by name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from contextlib import suppress
 from uuid import UUID
 
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket.common.v1 import common_pb2
+from goticket_kernel.actor import Actor
+from goticket_kernel.errors import DomainError, FieldError
 from goticket_platform.cursors import InvalidCursor, decode_cursor, encode_cursor
 from goticket_platform.ids import parse_id
 
-from booking.domain.actor import Actor
 from booking.domain.booking import BookingStatus
-from booking.domain.errors import (
-    DomainError,
-    FieldError,
-    InvalidBooking,
-    UnknownTicketType,
-)
-from booking.domain.placing import BookingRequest, Line
+from booking.domain.booking_creation import CommandLine, CreateBookingCommand
+from booking.domain.errors import EventNotFound, InvalidBooking, UnknownTicketType
 from booking.wire import BOOKING_STATUS
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+MAX_EVENTS = 200
+"""Most events in one request for availability."""
 
 _STATUS = {number: status for status, number in BOOKING_STATUS.items()}
 
 
 def id_of(text: str, otherwise: type[DomainError]) -> UUID:
-    """Read an id; raise `otherwise` when nothing can have it."""
+    """Parse an id; raise `otherwise` if the text is not an id."""
     try:
         return parse_id(text)
     except ValueError:
@@ -34,42 +33,62 @@ def id_of(text: str, otherwise: type[DomainError]) -> UUID:
 
 
 def actor_of(message: common_pb2.Actor) -> Actor:
-    """Read who asks.
+    """Read the actor.
 
     Raises:
-        InvalidBooking: nobody that could be.
+        InvalidBooking: the user id is not a UUID.
     """
     try:
         user_id = parse_id(message.user_id)
     except ValueError:
         problem = FieldError("actor.userId", "Must be a UUID.")
         raise InvalidBooking(fields=[problem]) from None
-    return Actor(user_id, message.email, message.name, frozenset(message.roles))
+    return Actor(user_id, frozenset(message.roles), message.email, message.name)
 
 
-def booking_request_of(
-    request: pb.CreateBookingRequest, trace: Mapping[str, str]
-) -> BookingRequest:
-    """Read what a buyer asks for; `trace` are the headers of the call's trace.
+def command_of(request: pb.CreateBookingRequest) -> CreateBookingCommand:
+    """Read the command to create a booking.
 
     Raises:
-        InvalidBooking: no actor.
-        UnknownTicketType: an id that no ticket type can have.
+        EventNotFound: the event's id is not a UUID.
+        InvalidBooking: the actor cannot be read.
+        UnknownTicketType: a ticket type's id is not a UUID.
     """
-    return BookingRequest(
+    return CreateBookingCommand(
+        event_id=id_of(request.event_id, EventNotFound),
         buyer=actor_of(request.actor),
         lines=tuple(_line_of(index, line) for index, line in enumerate(request.lines)),
         hold=request.hold,
-        key=request.idempotency_key or None,
-        trace=trace,
+        idempotency_key=request.idempotency_key or None,
     )
+
+
+def has_only_quantity(request: pb.CreateBookingRequest) -> bool:
+    """Return whether the buyer gave a quantity without a list of items."""
+    return len(request.lines) == 1 and not request.lines[0].ticket_type_id
+
+
+def event_ids_of(texts: Iterable[str]) -> list[UUID]:
+    """Parse ids of events; leave out texts that are not ids.
+
+    Raises:
+        InvalidBooking: more than MAX_EVENTS ids.
+    """
+    event_ids = []
+    for text in texts:
+        with suppress(ValueError):
+            event_ids.append(parse_id(text))
+    if len(event_ids) > MAX_EVENTS:
+        problem = FieldError("eventIds", f"Must have at most {MAX_EVENTS} entries.")
+        raise InvalidBooking(fields=[problem])
+    return event_ids
 
 
 def limit_of(limit: int) -> int:
     """Read a page size; 0 means DEFAULT_LIMIT.
 
     Raises:
-        InvalidBooking: not 1 to MAX_LIMIT.
+        InvalidBooking: the limit is not 1 to MAX_LIMIT.
     """
     if not 0 <= limit <= MAX_LIMIT:
         raise InvalidBooking(fields=[FieldError("limit", f"Must be from 1 to {MAX_LIMIT}.")])
@@ -77,10 +96,10 @@ def limit_of(limit: int) -> int:
 
 
 def before_of(cursor: str) -> UUID | None:
-    """Read where a page begins.
+    """Read the id that a page begins after.
 
     Raises:
-        InvalidBooking: not a cursor of ours.
+        InvalidBooking: the text is not a cursor of this service.
     """
     if not cursor:
         return None
@@ -93,7 +112,7 @@ def before_of(cursor: str) -> UUID | None:
 
 
 def next_cursor(last_ids: list[UUID], limit: int) -> str:
-    """Make the cursor behind a page; empty when the page is not full."""
+    """Return the cursor of the next page; empty if this page is not full."""
     return encode_cursor(str(last_ids[-1])) if len(last_ids) == limit else ""
 
 
@@ -101,7 +120,7 @@ def status_of(number: pb.BookingStatus.ValueType) -> BookingStatus | None:
     """Read a status; None for any.
 
     Raises:
-        InvalidBooking: no status we know.
+        InvalidBooking: the number is not a known status.
     """
     if number == pb.BOOKING_STATUS_UNSPECIFIED:
         return None
@@ -110,12 +129,13 @@ def status_of(number: pb.BookingStatus.ValueType) -> BookingStatus | None:
     return _STATUS[number]
 
 
-def _line_of(index: int, line: pb.BookingLine) -> Line:
+def _line_of(index: int, line: pb.BookingLine) -> CommandLine:
     if not line.ticket_type_id:
-        return Line(None, line.quantity)
+        return CommandLine(None, line.quantity)
     try:
-        return Line(parse_id(line.ticket_type_id), line.quantity)
+        return CommandLine(parse_id(line.ticket_type_id), line.quantity)
     except ValueError:
-        name = f"items[{index}].ticketTypeId"
-        problem = FieldError(name, "Is not a ticket type of this event.")
+        problem = FieldError(
+            f"lines[{index}].ticket_type_id", "Is not a ticket type of this event."
+        )
         raise UnknownTicketType(fields=[problem]) from None

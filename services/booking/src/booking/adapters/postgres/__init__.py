@@ -1,1 +1,1 @@
-"""The schema booking in PostgreSQL."""
+"""The schema `booking` in PostgreSQL."""

@@ -1,4 +1,4 @@
-"""Bookings, lists, stock and duties, from PostgreSQL."""
+"""Transactions and reads on the schema `booking`."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -8,31 +8,46 @@ from uuid import UUID
 import asyncpg
 from goticket_platform.messaging.outbox import OutboxNotifier
 
-from booking.adapters.postgres.rows import Row, answers_of, event_of, stocks_of, ticket_of_booking
-from booking.adapters.postgres.transaction import (
-    QUERIES,
-    PostgresTransaction,
-    key_arrays,
-    with_lines,
+from booking.adapters.postgres.queries import QUERIES
+from booking.adapters.postgres.records import ids_of
+from booking.adapters.postgres.rows import (
+    Row,
+    booking_of_event,
+    event_of,
+    inventories_of,
+    ticket_of_booking,
+    used_keys_of,
 )
-from booking.application.ports import Availability, BookingOfEvent, RequestKey, TicketOfBooking
+from booking.adapters.postgres.transaction import PostgresTransaction
+from booking.application.ports import (
+    AvailabilityPublisher,
+    BookingKey,
+    BookingOfEvent,
+    RequestKey,
+    Snapshot,
+    TicketOfBooking,
+)
 from booking.domain.booking import BookingStatus
 from booking.domain.errors import Busy
 from booking.domain.event import Event
-from booking.domain.stock import EventStock
+from booking.domain.inventory import EventInventory
 
 LAST_ID = UUID(int=2**128 - 1)
-DUTIES = 100
-"""Events named at a time."""
-DUE_HOLDS = 1_000
-"""Holds looked at to find the events whose holds are due."""
+MAX_DUE_EVENTS = 100
+"""Most events that one query for due work returns."""
+MAX_DUE_HOLDS = 1_000
+"""Most holds that are read to find the events with due holds."""
 
 
 class PostgresBookings:
-    """What the ports `Bookings`, `BookingLists`, `Stocks` and `Duties` ask for."""
+    """Implements the ports that need no open transaction.
+
+    These are `CreationStore`, `BookingQueries`, `BookingDetailsQueries`,
+    `InventoryQueries` and `MaintenanceQueries`.
+    """
 
     def __init__(
-        self, pool: asyncpg.Pool, notifier: OutboxNotifier, availability: Availability
+        self, pool: asyncpg.Pool, notifier: OutboxNotifier, availability: AvailabilityPublisher
     ) -> None:
         self._pool = pool
         self._notifier = notifier
@@ -47,24 +62,24 @@ class PostgresBookings:
                 yield transaction
         except asyncpg.LockNotAvailableError as error:
             raise Busy from error
-        if transaction.recorded:
+        effects = transaction.effects
+        if effects.outbox_written:
             self._notifier.wake()
-        if transaction.touched:
-            await self._availability.show(transaction.touched, transaction.turned)
+        if effects.inventories:
+            await self._availability.publish(effects.inventories, effects.transitions)
 
     async def find_booking(self, booking_id: UUID) -> BookingOfEvent | None:
         """See the port."""
-        rows = await self._pool.fetch(QUERIES["booking"], booking_id)
-        found = await self._with_events(rows)
-        return found[0] if found else None
+        row = await self._pool.fetchrow(QUERIES["booking"], booking_id)
+        return booking_of_event(row) if row else None
 
-    async def look(
+    async def read_snapshot(
         self, event_ids: Collection[UUID], keys: Collection[RequestKey]
-    ) -> tuple[dict[UUID, EventStock], set[RequestKey]]:
-        """See the port. One statement sees one moment."""
-        rows = await self._pool.fetch(QUERIES["sale"], list(event_ids), *key_arrays(keys))
-        used = {(answer.user_id, answer.key) for answer in answers_of(rows)}
-        return {stock.event.id: stock for stock in stocks_of(rows)}, used
+    ) -> Snapshot:
+        """See the port. One statement reads as of one moment."""
+        rows = await self._pool.fetch(QUERIES["snapshot"], list(event_ids), *ids_of(keys))
+        used = {(used.user_id, used.key) for used in used_keys_of(rows)}
+        return Snapshot({found.event.id: found for found in inventories_of(rows)}, used)
 
     async def find_event(self, event_id: UUID) -> Event | None:
         """See the port."""
@@ -84,12 +99,19 @@ class PostgresBookings:
         end = before or LAST_ID
         wanted = status.value if status else None
         if user_id is None:
-            rows = await self._pool.fetch(QUERIES["bookings_of_all"], event_id, end, wanted, limit)
+            rows = await self._pool.fetch(
+                QUERIES["bookings_of_event"], event_id, end, wanted, limit
+            )
         else:
             rows = await self._pool.fetch(
                 QUERIES["bookings_of_user"], user_id, end, event_id, wanted, limit
             )
-        return await self._with_events(rows)
+        return [booking_of_event(row) for row in rows]
+
+    async def find_details(self, wanted: Collection[BookingKey]) -> list[BookingOfEvent]:
+        """See the port."""
+        rows = await self._pool.fetch(QUERIES["bookings_by_key"], *ids_of(wanted))
+        return [booking_of_event(row) for row in rows]
 
     async def find_ticket(self, ticket_id: UUID) -> TicketOfBooking | None:
         """See the port."""
@@ -103,38 +125,26 @@ class PostgresBookings:
         rows = await self._pool.fetch(QUERIES["tickets_of_user"], user_id, before or LAST_ID, limit)
         return [ticket_of_booking(row) for row in rows]
 
-    async def find_stocks(self, event_ids: Collection[UUID]) -> list[EventStock]:
+    async def find_inventories(self, event_ids: Collection[UUID]) -> list[EventInventory]:
         """See the port."""
-        return stocks_of(await self._pool.fetch(QUERIES["stocks"], list(event_ids)))
+        return inventories_of(await self._pool.fetch(QUERIES["inventories"], list(event_ids)))
 
     async def events_with_due_holds(self, now: datetime) -> list[UUID]:
         """See the port."""
-        return _ids(await self._pool.fetch(QUERIES["events_with_due_holds"], now, DUE_HOLDS))
+        return _ids(await self._pool.fetch(QUERIES["events_with_due_holds"], now, MAX_DUE_HOLDS))
 
     async def events_to_close(self) -> list[UUID]:
         """See the port."""
-        return _ids(await self._pool.fetch(QUERIES["events_to_close"], DUTIES))
+        return _ids(await self._pool.fetch(QUERIES["events_to_close"], MAX_DUE_EVENTS))
 
     async def events_to_resync(self, now: datetime) -> list[UUID]:
         """See the port."""
-        return _ids(await self._pool.fetch(QUERIES["events_to_resync"], now, DUTIES))
+        return _ids(await self._pool.fetch(QUERIES["events_to_resync"], now, MAX_DUE_EVENTS))
 
-    async def forget_keys(self, before: datetime, limit: int) -> int:
+    async def purge_idempotency_keys(self, before: datetime, limit: int) -> int:
         """See the port."""
-        status = await self._pool.execute(QUERIES["forget_keys"], before, limit)
+        status = await self._pool.execute(QUERIES["purge_idempotency_keys"], before, limit)
         return int(status.rpartition(" ")[2])
-
-    async def _with_events(self, rows: Sequence[Row]) -> list[BookingOfEvent]:
-        """Read what belongs to booking rows."""
-        if not rows:
-            return []
-        bookings = await with_lines(self._pool, rows)
-        wanted = list({booking.event_id for booking in bookings})
-        events = {
-            row["event_id"]: event_of(row)
-            for row in await self._pool.fetch(QUERIES["events"], wanted)
-        }
-        return [BookingOfEvent(booking, events[booking.event_id]) for booking in bookings]
 
 
 def _ids(rows: Sequence[Row]) -> list[UUID]:

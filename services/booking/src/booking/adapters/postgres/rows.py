@@ -1,4 +1,4 @@
-"""Rows of PostgreSQL as values of the domain, column by column."""
+"""Rows of PostgreSQL as values of the domain."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -7,68 +7,48 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+from asyncpg.pgproto import pgproto
 
-from booking.application.ports import BookingKey, BuyerOfEvent, TicketOfBooking
+from booking.application.ports import BookingKey, BookingOfEvent, BuyerOfEvent, TicketOfBooking
 from booking.domain.booking import Booking, BookingItem, BookingStatus, Ticket, TicketStatus
+from booking.domain.buyer_usage import BuyerUsage
 from booking.domain.event import Event, EventStatus
-from booking.domain.limits import Taken
-from booking.domain.stock import EventStock, TicketTypeStock
+from booking.domain.inventory import EventInventory, TicketTypeInventory, inventory_of
 
 Row = asyncpg.Record
 
 
-def event_of(row: Row) -> Event:
-    """Read an event."""
+def event_of(row: Row, prefix: str = "") -> Event:
+    """Read the columns of the fragment `event_columns`, whose names begin with `prefix`."""
     return Event(
-        id=row["event_id"],
-        organizer_id=row["organizer_id"],
-        name=row["name"],
-        location=row["location"],
-        timezone=row["timezone"],
-        starts_at=row["starts_at"],
-        ends_at=row["ends_at"],
-        currency=row["currency"],
-        status=EventStatus(row["status"]),
-        version=row["version"],
-        max_per_buyer=row["max_per_buyer"],
+        id=row[prefix + "event_id"],
+        organizer_id=row[prefix + "organizer_id"],
+        name=row[prefix + "name"],
+        location=row[prefix + "location"],
+        timezone=row[prefix + "timezone"],
+        starts_at=row[prefix + "starts_at"],
+        ends_at=row[prefix + "ends_at"],
+        currency=row[prefix + "currency"],
+        status=EventStatus(row[prefix + "status"]),
+        version=row[prefix + "version"],
+        max_per_buyer=row[prefix + "max_per_buyer"],
     )
 
 
-def stocks_of(rows: Iterable[Row]) -> list[EventStock]:
-    """Read events with their ticket types from the rows of `stocks`."""
-    found: dict[UUID, EventStock] = {}
+def inventories_of(rows: Iterable[Row]) -> list[EventInventory]:
+    """Read events with their ticket types from the rows of `inventories` or `snapshot`."""
+    found: dict[UUID, tuple[Row, list[TicketTypeInventory]]] = {}
     for row in rows:
-        stock = found.get(row["event_id"])
-        if stock is None:
-            stock = EventStock(event_of(row), {}, row["resync_after"])
-            found[stock.event.id] = stock
+        _, kinds = found.setdefault(row["event_id"], (row, []))
         if row["ticket_type_id"] is not None:
-            kind = _ticket_type_of(row)
-            stock.ticket_types[kind.id] = kind
-    return list(found.values())
-
-
-@dataclass(frozen=True, slots=True)
-class UsedKey:
-    """What a key was used for."""
-
-    user_id: UUID
-    key: str
-    fingerprint: bytes
-    booking: BookingKey
-
-
-def answers_of(rows: Sequence[Row]) -> list[UsedKey]:
-    """Read what keys were used for, from the rows of `sale`."""
-    found = orjson.loads(rows[0]["answers"] or "[]") if rows else []
+            kinds.append(_ticket_type_of(row))
     return [
-        UsedKey(UUID(user), key, bytes.fromhex(digest), (UUID(event), UUID(booking)))
-        for user, key, event, digest, booking in found
+        inventory_of(event_of(row), kinds, row["resync_after"]) for row, kinds in found.values()
     ]
 
 
-def _ticket_type_of(row: Row) -> TicketTypeStock:
-    return TicketTypeStock(
+def _ticket_type_of(row: Row) -> TicketTypeInventory:
+    return TicketTypeInventory(
         id=row["ticket_type_id"],
         position=row["position"],
         name=row["ticket_type_name"],
@@ -77,16 +57,35 @@ def _ticket_type_of(row: Row) -> TicketTypeStock:
         max_per_booking=row["max_per_booking"],
         held=row["held"],
         sold=row["sold"],
-        stock_version=row["stock_version"],
+        version=row["inventory_version"],
         active=row["active"],
-        max_per_buyer=row["max_of_type_per_buyer"],
+        max_per_buyer=row["type_max_per_buyer"],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class UsedKey:
+    """A used idempotency key with the fingerprint and booking of its first request."""
+
+    user_id: UUID
+    key: str
+    fingerprint: bytes
+    booking: BookingKey
+
+
+def used_keys_of(rows: Sequence[Row]) -> list[UsedKey]:
+    """Read the records of used keys from the rows of `snapshot`."""
+    found = orjson.loads(rows[0]["records"] or "[]") if rows else []
+    return [
+        UsedKey(UUID(user), key, bytes.fromhex(digest), (UUID(event), UUID(booking)))
+        for user, key, event, digest, booking in found
+    ]
 
 
 def bookings_of(
     rows: Sequence[Row], item_rows: Iterable[Row], ticket_rows: Iterable[Row]
 ) -> list[Booking]:
-    """Read bookings, in the order of `rows`, with their lines and tickets."""
+    """Read locked bookings, in the order of `rows`, with their items and tickets."""
     items: defaultdict[UUID, list[BookingItem]] = defaultdict(list)
     for row in item_rows:
         items[row["booking_id"]].append(
@@ -100,6 +99,19 @@ def bookings_of(
             Ticket(row["id"], row["ticket_type_id"], row["code"], TicketStatus(row["status"]))
         )
     return [_booking_of(row, items[row["id"]], tickets[row["id"]]) for row in rows]
+
+
+def booking_of_event(row: Row) -> BookingOfEvent:
+    """Read a row of the fragment `booking_details`."""
+    items = [
+        BookingItem(pgproto.UUID(type_id), name, quantity, price)
+        for type_id, name, quantity, price in orjson.loads(row["items"] or "[]")
+    ]
+    tickets = [
+        Ticket(pgproto.UUID(ticket_id), pgproto.UUID(type_id), code, TicketStatus(status))
+        for ticket_id, type_id, code, status in orjson.loads(row["tickets"] or "[]")
+    ]
+    return BookingOfEvent(_booking_of(row, items, tickets), event_of(row, "e_"))
 
 
 def _booking_of(row: Row, items: Sequence[BookingItem], tickets: Sequence[Ticket]) -> Booking:
@@ -122,18 +134,18 @@ def _booking_of(row: Row, items: Sequence[BookingItem], tickets: Sequence[Ticket
     )
 
 
-def taken_of(rows: Iterable[Row]) -> defaultdict[BuyerOfEvent, Taken]:
-    """Read what buyers have, from a row per event, buyer and ticket type."""
-    found: defaultdict[BuyerOfEvent, Taken] = defaultdict(Taken)
+def buyer_usage_of(rows: Iterable[Row]) -> defaultdict[BuyerOfEvent, BuyerUsage]:
+    """Read the usage of buyers, from a row per event, buyer and ticket type."""
+    found: defaultdict[BuyerOfEvent, BuyerUsage] = defaultdict(BuyerUsage)
     for row in rows:
-        taken = found[row["event_id"], row["user_id"]]
-        taken.tickets[row["ticket_type_id"]] = row["tickets"]
-        taken.holds += row["holds"]
+        usage = found[row["event_id"], row["user_id"]]
+        usage.tickets[row["ticket_type_id"]] = row["tickets"]
+        usage.holds += row["holds"]
     return found
 
 
 def ticket_of_booking(row: Row) -> TicketOfBooking:
-    """Read a ticket with what is printed on it."""
+    """Read a row of the fragment `printed_ticket`."""
     ticket = Ticket(
         row["ticket_id"], row["ticket_type_id"], row["code"], TicketStatus(row["ticket_status"])
     )

@@ -1,0 +1,31 @@
+"""Expires holds past their end."""
+
+from uuid import UUID
+
+from booking.application.commands.lock_inventory import lock_inventory
+from booking.application.ports import BookingStore, Clock
+
+BATCH_SIZE = 200
+"""Most holds per transaction, so that the inventory is locked for milliseconds only."""
+
+
+async def expire_holds(
+    event_id: UUID, *, bookings: BookingStore, now: Clock, limit: int = BATCH_SIZE
+) -> int:
+    """Expire up to `limit` due holds of an event and release their inventory; return how many.
+
+    Any number of sweepers may do so at once: each claims holds that no other has locked.
+    """
+    async with bookings.transaction() as transaction:
+        moment = now()
+        due = await transaction.bookings.claim_due_holds(event_id, moment, limit)
+        if not due:
+            return 0
+        inventory = await lock_inventory(transaction, due)
+        expired = []
+        for hold in due:
+            if change := hold.expire(moment):
+                inventory.release(hold)
+                expired.append(change)
+        await transaction.bookings.save(expired, inventory)
+    return len(expired)

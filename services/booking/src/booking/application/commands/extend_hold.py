@@ -1,0 +1,34 @@
+"""Extends a hold, for a buyer who has started to pay."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from goticket_kernel.actor import Actor
+
+from booking.application.commands.lock_inventory import lock_inventory
+from booking.application.ports import BookingOfEvent, BookingStore, Clock
+from booking.application.queries.get_booking import find_booking
+
+
+async def extend_hold(
+    booking_id: UUID, actor: Actor, *, bookings: BookingStore, now: Clock, by: timedelta
+) -> BookingOfEvent:
+    """Extend a hold, once.
+
+    Raises:
+        BookingNotFound: there is no such booking.
+        Forbidden: the actor is not the buyer or an admin.
+        HoldExpired: the hold has expired.
+        HoldAlreadyExtended: the hold was extended before.
+        BookingClosed: the booking is no longer a hold.
+        EventCancelled: the event was cancelled meanwhile.
+    """
+    found = await find_booking(booking_id, bookings)
+    actor.require_admin_or(found.booking.user_id)
+    async with bookings.transaction() as transaction:
+        held = await transaction.bookings.lock(found.event.id, booking_id)
+        extended = held.extend(now(), by)
+        inventory = await lock_inventory(transaction, [held])
+        inventory.event.require_not_cancelled()
+        await transaction.bookings.save([extended], inventory)
+    return BookingOfEvent(extended.booking, inventory.event)

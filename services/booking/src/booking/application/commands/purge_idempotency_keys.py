@@ -1,0 +1,20 @@
+"""Deletes idempotency keys after their retention time."""
+
+from datetime import timedelta
+
+from booking.application.ports import Clock, MaintenanceQueries
+
+RETENTION = timedelta(hours=24)
+"""How long a repeated request gets the first one's booking. The API promises it."""
+BATCH_SIZE = 1_000
+"""Most keys in one statement, so that none holds locks for long."""
+
+
+async def purge_idempotency_keys(
+    *, maintenance: MaintenanceQueries, now: Clock, limit: int = BATCH_SIZE
+) -> int:
+    """Delete up to `limit` keys past their retention time, oldest first; return how many.
+
+    Their bookings stay. Any number of sweepers may do so at once.
+    """
+    return await maintenance.purge_idempotency_keys(now() - RETENTION, limit)

@@ -1,0 +1,63 @@
+"""What the use cases need from outside, one module per aggregate."""
+
+from booking.application.ports.bookings import (
+    BookingDetailsQueries,
+    BookingKey,
+    BookingOfEvent,
+    BookingQueries,
+    BookingRows,
+    TicketOfBooking,
+)
+from booking.application.ports.catalog import Catalog
+from booking.application.ports.creation import (
+    BookingCreation,
+    BuyerOfEvent,
+    CreationStore,
+    LockedSnapshot,
+    MessageHeaders,
+    NewBooking,
+    Snapshot,
+    TypesOfEvents,
+)
+from booking.application.ports.environment import Clock, NewId
+from booking.application.ports.events import EventRows
+from booking.application.ports.idempotency import IdempotencyRecord, KeyTaken, RequestKey
+from booking.application.ports.inbox import Inbox
+from booking.application.ports.inventory import (
+    AvailabilityPublisher,
+    InventoryQueries,
+    InventoryRows,
+)
+from booking.application.ports.maintenance import MaintenanceQueries
+from booking.application.ports.transaction import BookingStore, Transaction
+
+__all__ = [
+    "AvailabilityPublisher",
+    "BookingCreation",
+    "BookingDetailsQueries",
+    "BookingKey",
+    "BookingOfEvent",
+    "BookingQueries",
+    "BookingRows",
+    "BookingStore",
+    "BuyerOfEvent",
+    "Catalog",
+    "Clock",
+    "CreationStore",
+    "EventRows",
+    "IdempotencyRecord",
+    "Inbox",
+    "InventoryQueries",
+    "InventoryRows",
+    "KeyTaken",
+    "LockedSnapshot",
+    "MaintenanceQueries",
+    "MessageHeaders",
+    "NewBooking",
+    "NewId",
+    "RequestKey",
+    "Snapshot",
+    "TicketOfBooking",
+    "Transaction",
+    "TypesOfEvents",
+]

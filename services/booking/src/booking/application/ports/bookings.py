@@ -1,0 +1,96 @@
+"""Bookings and tickets: rows locked in a transaction, and reads without locks."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from booking.domain.booking import Booking, BookingChange, BookingStatus, Ticket
+from booking.domain.event import Event
+from booking.domain.inventory import EventInventory
+
+BookingKey = tuple[UUID, UUID]
+"""Id of an event and id of one of its bookings."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookingOfEvent:
+    """A booking and its event."""
+
+    booking: Booking
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class TicketOfBooking:
+    """A ticket with the data that is printed on it."""
+
+    ticket: Ticket
+    booking_id: UUID
+    user_id: UUID
+    ticket_type_name: str
+    holder_name: str
+    event: Event
+
+
+class BookingRows(Protocol):
+    """Bookings in a transaction."""
+
+    async def lock(self, event_id: UUID, booking_id: UUID) -> Booking:
+        """Lock and read a booking that exists."""
+        ...
+
+    async def claim_due_holds(self, event_id: UUID, now: datetime, limit: int) -> list[Booking]:
+        """Lock holds past their end, skipping those that another transaction has locked."""
+        ...
+
+    async def claim_open(self, event_id: UUID, after: UUID, limit: int) -> list[Booking]:
+        """Lock held and confirmed bookings with ids beyond `after`, skipping locked ones."""
+        ...
+
+    async def find(self, wanted: Collection[BookingKey]) -> dict[UUID, Booking]:
+        """Read those of the bookings that exist, by booking id."""
+        ...
+
+    async def save(self, changes: Sequence[BookingChange], inventory: EventInventory) -> None:
+        """Store changes of locked bookings, the inventory's changes, and outbox messages."""
+        ...
+
+
+class BookingQueries(Protocol):
+    """Pages of bookings and tickets, newest first; `before` is the last id of the page before."""
+
+    async def find_event(self, event_id: UUID) -> Event | None:
+        """Read an event."""
+        ...
+
+    async def list_bookings(
+        self,
+        *,
+        user_id: UUID | None,
+        event_id: UUID | None,
+        status: BookingStatus | None,
+        before: UUID | None,
+        limit: int,
+    ) -> list[BookingOfEvent]:
+        """Read bookings of a user, of an event, or of a user for an event."""
+        ...
+
+    async def find_ticket(self, ticket_id: UUID) -> TicketOfBooking | None:
+        """Read a ticket."""
+        ...
+
+    async def list_tickets(
+        self, user_id: UUID, before: UUID | None, limit: int
+    ) -> list[TicketOfBooking]:
+        """Read a user's tickets."""
+        ...
+
+
+class BookingDetailsQueries(Protocol):
+    """Bookings of several events, read for e-mails."""
+
+    async def find_details(self, wanted: Collection[BookingKey]) -> list[BookingOfEvent]:
+        """Read those of the bookings that exist, with their events, as of one moment."""
+        ...

@@ -1,0 +1,1 @@
+"""Use cases that only read, one file each."""
