@@ -16,7 +16,7 @@ from goticket_load.history import add_history
 from goticket_load.overload import overload
 from goticket_load.wrk import Load
 
-UNARY = {"booking serve": "BOOKING_LANES", "gateway serve": "GATEWAY_COALESCE"}
+UNARY = {"booking serve": "BOOKING_BATCHING", "gateway serve": "GATEWAY_BATCHING"}
 """Settings that, when false, take a process's part of the batched path out of service; whoever
 is asked first is started first."""
 HOLD_SECONDS = 5
@@ -76,8 +76,8 @@ def _restore(bench: Bench) -> None:
 def missing() -> list[tuple[str, str]]:
     """The parts of the batched path that this version does not have, or cannot go without."""
     has = {
-        "gateway serve": "coalesce" in GatewaySettings.model_fields,
-        "booking serve": "lanes" in ServeSettings.model_fields,
+        "gateway serve": "batching" in GatewaySettings.model_fields,
+        "booking serve": "batching" in ServeSettings.model_fields,
     }
     return [(process, setting) for process, setting in UNARY.items() if not has[process]]
 
@@ -133,7 +133,7 @@ def _both_paths(bench: Bench, *, unary_first: bool) -> Iterator[Mapping[str, str
         else:
             _restore(bench)
             url = machine.add_replica(
-                booking_settings={"LANES": "false"}, gateway_settings={"COALESCE": "false"}
+                booking_settings={"BATCHING": "false"}, gateway_settings={"BATCHING": "false"}
             )
         undo.callback(machine.drop_replica)
         yield {first: machine.base_url, second: url}

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from operator import attrgetter
 from uuid import UUID
 
 import asyncpg
 import grpc
 from goticket.booking.v1 import booking_pb2_grpc
 from goticket_contracts.topology import BOOKING_CATALOG_EVENTS
+from goticket_platform.batching import Batcher
 from goticket_platform.ids import new_id
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging import relay_process
@@ -32,9 +32,13 @@ from booking.adapters.notices import RedisNotices
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import SCHEMA
 from booking.adapters.ticket_codes import TicketSigner
-from booking.application.boarding import LaneLimits
-from booking.application.desk import Desk, GroupCommit, OneByOne
-from booking.application.lanes import Lanes
+from booking.application.booking_submitter import (
+    BatchedSubmitter,
+    BookingSubmitter,
+    UnbatchedSubmitter,
+    batching_limits,
+    open_batcher,
+)
 from booking.application.order import Order
 from booking.application.place_orders import BoxOffice, Outcome, place_orders
 from booking.application.ports import Availability, Catalog
@@ -47,13 +51,15 @@ from booking.entrypoints.grpc import SERVICE_NAME, BookingService
 from booking.entrypoints.grpc_errors import ERRORS
 from booking.entrypoints.sweeper import Sweeper
 
-LANES_SECONDS = 3.0
-"""How long lanes may run empty once the server has drained; inside the process's grace."""
-LANES = Gauge("goticket_booking_batch_queues", "Events that somebody waits for")
-LANE_DEPTH = Gauge("goticket_booking_batch_queue_depth", "Requests for tickets that wait")
-LANE_BATCH_SIZE = Histogram(
+BATCHER_CLOSE_TIMEOUT = 3.0
+"""Seconds to decide waiting requests once the server has drained; part of the shutdown grace."""
+BATCH_QUEUES = Gauge(
+    "goticket_booking_batch_queues", "Events with requests that wait or are in a transaction"
+)
+BATCH_QUEUE_DEPTH = Gauge("goticket_booking_batch_queue_depth", "Booking requests that wait")
+BATCH_SIZE = Histogram(
     "goticket_booking_batch_size",
-    "Requests for tickets per commit",
+    "Booking requests per transaction",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
 )
 SOURCE = "/goticket/booking"
@@ -95,10 +101,10 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
             box_office(bookings, CatalogClient(channel), signer, hold_for),
             max_holds=settings.max_holds_per_buyer,
         )
-        async with open_desk(settings, office, RedisAvailability(redis)) as desk:
+        async with open_submitter(settings, office, RedisAvailability(redis)) as submitter:
             service = BookingService(
                 office=office,
-                desk=desk,
+                submitter=submitter,
                 lists=bookings,
                 stocks=bookings,
                 availability=RedisAvailability(redis),
@@ -115,41 +121,39 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def open_desk(
+async def open_submitter(
     settings: ServeSettings, office: BoxOffice, availability: Availability
-) -> AsyncIterator[Desk]:
-    """Open where requests for tickets arrive, with connections of its own.
+) -> AsyncIterator[BookingSubmitter]:
+    """Open the submitter of create-booking requests, with a connection pool of its own.
 
-    However many wait for tickets, they never hold a connection that a read, a
-    cancellation or a probe needs.
+    So these requests never occupy a connection that a read, a cancellation or a probe needs.
     """
-    if not settings.lanes:
-        yield OneByOne(office)
+    if not settings.batching:
+        yield UnbatchedSubmitter(office)
         return
-    async with open_bookings(settings.database_url, availability, settings.lane_pool_size) as (
+    async with open_bookings(settings.database_url, availability, settings.batch_pool_size) as (
         bookings,
         _,
     ):
-        lane_office = replace(office, bookings=bookings)
-        lanes: Lanes[Order, Outcome] = Lanes(
-            partial(place_orders, office=lane_office),
-            event_of=attrgetter("event_id"),
+        office = replace(office, bookings=bookings)
+        batcher: Batcher[UUID, Order, Outcome] = open_batcher(
+            partial(place_orders, office=office),
             is_transient=is_transient,
-            limits=LaneLimits(
-                batch=settings.lane_batch,
-                crowd=settings.lane_crowd,
-                lane=settings.lane_queue,
-                total=settings.total_queue,
-                commits=settings.lane_pool_size,
+            limits=batching_limits(
+                max_batch_size=settings.batch_size,
+                max_in_flight=settings.batch_pool_size,
+                solo_threshold=settings.solo_threshold,
+                max_waiting_per_event=settings.queue_per_event,
+                max_waiting=settings.queue_total,
             ),
-            observe=LANE_BATCH_SIZE.observe,
+            on_commit=BATCH_SIZE.observe,
         )
-        LANES.set_function(lanes.__len__)
-        LANE_DEPTH.set_function(lambda: lanes.depth)
+        BATCH_QUEUES.set_function(batcher.__len__)
+        BATCH_QUEUE_DEPTH.set_function(lambda: batcher.waiting)
         try:
-            yield GroupCommit(lane_office, lanes)
+            yield BatchedSubmitter(office, batcher)
         finally:
-            await lanes.close(LANES_SECONDS)
+            await batcher.close(BATCHER_CLOSE_TIMEOUT)
 
 
 def box_office(

@@ -53,15 +53,15 @@ class ServeSettings(SweeperSettings):
     """Most holds of one buyer per event at a time; 0 means no limit."""
     pool_size: int = Field(default=10, gt=0)
     """Connections for reads, cancellations and the rest."""
-    lanes: bool = True
-    """Group commit; without it each request for tickets is a transaction of its own."""
-    lane_pool_size: int = Field(default=4, gt=0)
-    """Connections for placing bookings: as many batches commit at the same time."""
-    lane_batch: int = Field(default=256, gt=0)
-    """Most requests in one commit."""
-    lane_crowd: int = Field(default=32, gt=0)
-    """Requests that wait for one event from which on it commits alone; 1 for each its own."""
-    lane_queue: int = Field(default=2_048, gt=0)
+    batching: bool = True
+    """Decide many booking requests in one transaction; false decides each in its own."""
+    batch_pool_size: int = Field(default=4, gt=0)
+    """Connections for creating bookings, and most batches that commit at the same time."""
+    batch_size: int = Field(default=256, gt=0)
+    """Most requests in one transaction."""
+    solo_threshold: int = Field(default=32, gt=0)
+    """Waiting requests with which an event gets transactions of its own; 1 for always."""
+    queue_per_event: int = Field(default=2_048, gt=0)
     """Most requests that wait for one event."""
-    total_queue: int = Field(default=8_192, gt=0)
+    queue_total: int = Field(default=8_192, gt=0)
     """Most requests that wait for all events together."""

@@ -11,7 +11,7 @@ from goticket_platform.rpc.errors import INTERNAL, UNAVAILABLE
 from goticket_platform.telemetry import inject_context
 from prometheus_client import Counter as Metric
 
-from booking.application.desk import Desk
+from booking.application.booking_submitter import BookingSubmitter
 from booking.application.place_bookings import Answered, Asked
 from booking.application.place_orders import Placed
 from booking.domain.errors import DomainError, EventNotFound, FieldError, InvalidBooking
@@ -27,12 +27,12 @@ logger = get_logger(__name__)
 
 
 async def create_booking(
-    request: pb.CreateBookingRequest, desk: Desk, deadline: float
+    request: pb.CreateBookingRequest, submitter: BookingSubmitter, deadline: float
 ) -> pb.CreateBookingResponse:
     """Answer one request, or raise what it is refused with."""
     event_id = id_of(request.event_id, EventNotFound)
     wanted = booking_request_of(request, inject_context())
-    [answer] = await desk.ask([(event_id, wanted)], deadline)
+    [answer] = await submitter.submit([(event_id, wanted)], deadline)
     _count([answer])
     if isinstance(answer, Exception):
         raise answer
@@ -42,7 +42,7 @@ async def create_booking(
 
 
 async def create_bookings(
-    requests: Sequence[pb.CreateBookingRequest], desk: Desk, deadline: float
+    requests: Sequence[pb.CreateBookingRequest], submitter: BookingSubmitter, deadline: float
 ) -> pb.BatchCreateBookingsResponse:
     """Answer requests for any events; those for one event are decided in their order.
 
@@ -62,7 +62,7 @@ async def create_bookings(
             answers.append(None)
         except DomainError as refusal:
             answers.append(refusal)
-    told = iter(await desk.ask(asked, deadline))
+    told = iter(await submitter.submit(asked, deadline))
     complete = [next(told) if answer is None else answer for answer in answers]
     _count(complete)
     # Many are refused for one and the same reason.

@@ -13,9 +13,9 @@ from goticket_platform.ids import parse_id
 from goticket_platform.rpc.server import DEFAULT_DEADLINE_SECONDS
 
 from booking.application.apply_event import apply_event
+from booking.application.booking_submitter import BookingSubmitter
 from booking.application.cancel_booking import cancel_booking
 from booking.application.confirm_booking import confirm_booking
-from booking.application.desk import Desk
 from booking.application.extend_hold import extend_hold
 from booking.application.get_availability import get_availability
 from booking.application.get_booking import get_booking
@@ -52,7 +52,7 @@ class BookingService(BookingServiceServicer):
     """Translates between protobuf and the use cases."""
 
     office: BoxOffice
-    desk: Desk
+    submitter: BookingSubmitter
     lists: BookingLists
     stocks: Stocks
     availability: Availability
@@ -65,13 +65,13 @@ class BookingService(BookingServiceServicer):
         self, request: pb.CreateBookingRequest, context: object
     ) -> pb.CreateBookingResponse:
         """Book tickets."""
-        return await create_booking(request, self.desk, _deadline(context))
+        return await create_booking(request, self.submitter, _deadline(context))
 
     async def BatchCreateBookings(  # noqa: N802 - named by the proto
         self, request: pb.BatchCreateBookingsRequest, context: object
     ) -> pb.BatchCreateBookingsResponse:
         """Book tickets for many."""
-        return await create_bookings(request.requests, self.desk, _deadline(context))
+        return await create_bookings(request.requests, self.submitter, _deadline(context))
 
     async def ExtendHold(  # noqa: N802 - named by the proto
         self, request: pb.ExtendHoldRequest, context: object
