@@ -1,46 +1,53 @@
-"""The coalescer: nobody is lost, nobody overtakes, nothing grows without bound."""
+"""The batched submitter: every request is answered, order is kept, queues are bounded."""
 
 import asyncio
 import contextlib
 import gc
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import grpc
 import pytest
 import structlog
-from gateway.coalescer import Coalescer, Limits, Outcome, _Waiter
+from gateway.booking_submission.batched_submitter import LIMITS, BatchedSubmitter
+from gateway.booking_submission.submitter import Outcome
 from gateway.origin import Origin
 from gateway.problems import Problem
 from goticket.booking.v1 import booking_pb2 as pb
+from goticket_platform.batching import BatchingLimits, Entry
 from goticket_platform.rpc.errors import RemoteError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-SMALL = Limits(waiting=12, waiting_per_event=8, batch=4, flights=2, crowd=3, gathered=100)
-OVERLAPPING = replace(SMALL, gathered=3, flights=4, flights_per_event=2)
-"""A second call of an event leaves as soon as three wait."""
+SMALL = replace(
+    LIMITS,
+    max_waiting=12,
+    max_waiting_per_key=8,
+    max_batch_size=4,
+    max_in_flight=2,
+    solo_threshold=3,
+    pipeline_threshold=100,
+)
+PIPELINED = replace(SMALL, pipeline_threshold=3, max_in_flight=4, max_in_flight_per_key=2)
+"""A second call of an event is sent as soon as three requests wait."""
 
 
 @dataclass(eq=False)
 class Call:
-    """One call that is out: the keys it carries, and how it will end."""
+    """A call in flight: the keys of its requests, and how it will end."""
 
     requests: Sequence[pb.CreateBookingRequest]
     timeout: float
     end: asyncio.Future[Sequence[Outcome]]
     request_id: str
-    """Under which the call is logged."""
+    """The request id in the log context of the call."""
 
     @property
     def keys(self) -> list[str]:
         return [request.idempotency_key for request in self.requests]
 
     def answer(self) -> None:
-        """Grant every request, except those whose key says "refuse"."""
+        """Grant every request, except those whose key contains "refuse"."""
         if not self.end.done():
             self.end.set_result([_outcome(request) for request in self.requests])
 
@@ -51,7 +58,7 @@ class Call:
 
 @dataclass
 class Booking:
-    """A scripted backend: calls stay out until the test ends them."""
+    """A scripted backend: calls are in flight until the test ends them."""
 
     calls: list[Call] = field(default_factory=list)
     now: float = 0.0
@@ -68,13 +75,13 @@ class Booking:
         self, requests: Sequence[pb.CreateBookingRequest], timeout: float
     ) -> Sequence[Outcome]:
         end: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
-        named = structlog.contextvars.get_contextvars()
-        call = Call(requests, timeout, end, named.get("request_id", ""))
+        variables = structlog.contextvars.get_contextvars()
+        call = Call(requests, timeout, end, variables.get("request_id", ""))
         self.calls.append(call)
         return await end
 
     @property
-    def out(self) -> list[Call]:
+    def in_flight(self) -> list[Call]:
         return [call for call in self.calls if not call.end.done()]
 
 
@@ -88,38 +95,40 @@ def refusal(text: str = "No.") -> RemoteError:
     return RemoteError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", text)
 
 
-def wish(key: str, event: str = "hot") -> pb.CreateBookingRequest:
+def request_for(key: str, event: str = "hot") -> pb.CreateBookingRequest:
     return pb.CreateBookingRequest(event_id=event, idempotency_key=key)
 
 
-def origin(key: str) -> Origin:
+def context_of(key: str) -> Origin:
     return Origin(key, "", trace.get_current_span())
 
 
-class Crowd:
+class Clients:
     """Callers in tasks of their own."""
 
-    def __init__(self, coalescer: Coalescer) -> None:
-        self.coalescer = coalescer
+    def __init__(self, submitter: BatchedSubmitter) -> None:
+        self.submitter = submitter
         self.tasks: dict[str, asyncio.Task[pb.CreateBookingResponse]] = {}
 
-    async def asks(
-        self, *keys: str, event: str = "hot", gone: Callable[[], bool] | None = None
+    async def submit(
+        self, *keys: str, event: str = "hot", is_disconnected: Callable[[], bool] | None = None
     ) -> None:
-        """Send requests one after the other, and let each get as far as it gets."""
+        """Submit requests one after the other; let tasks run after each."""
         for key in keys:
-            await self.ask_together(key, event=event, gone=gone)
+            await self.submit_together(key, event=event, is_disconnected=is_disconnected)
 
-    async def ask_together(
-        self, *keys: str, event: str = "hot", gone: Callable[[], bool] | None = None
+    async def submit_together(
+        self, *keys: str, event: str = "hot", is_disconnected: Callable[[], bool] | None = None
     ) -> None:
-        """Send requests in the same turn of the loop."""
+        """Submit requests in the same turn of the loop."""
         for key in keys:
-            submitted = self.coalescer.submit(wish(key, event), origin(key), gone)
+            submitted = self.submitter.submit(
+                request_for(key, event), context_of(key), is_disconnected
+            )
             self.tasks[key] = asyncio.create_task(submitted)
         await settled()
 
-    def told(self, key: str) -> str:
+    def result(self, key: str) -> str:
         """Return the id of the booking made, or the code of the error."""
         task = self.tasks[key]
         assert task.done(), key
@@ -142,172 +151,176 @@ def booking() -> Booking:
 
 
 @pytest.fixture
-async def crowd(booking: Booking) -> AsyncIterator[Crowd]:
-    async with standing_before(booking, SMALL) as crowd:
-        yield crowd
+async def clients(booking: Booking) -> AsyncIterator[Clients]:
+    async with open_clients(booking, SMALL) as clients:
+        yield clients
 
 
 @contextlib.asynccontextmanager
-async def standing_before(booking: Booking, limits: Limits) -> AsyncIterator[Crowd]:
-    coalescer = Coalescer(booking.one, booking.many, limits, lambda: booking.now)
-    crowd = Crowd(coalescer)
-    yield crowd
-    await coalescer.aclose()
-    for task in crowd.tasks.values():
+async def open_clients(booking: Booking, limits: BatchingLimits) -> AsyncIterator[Clients]:
+    submitter = BatchedSubmitter(booking.one, booking.many, limits, clock=lambda: booking.now)
+    clients = Clients(submitter)
+    yield clients
+    await submitter.close()
+    for task in clients.tasks.values():
         task.cancel()
-    await asyncio.gather(*crowd.tasks.values(), return_exceptions=True)
+    await asyncio.gather(*clients.tasks.values(), return_exceptions=True)
 
 
-async def test_an_idle_gateway_sends_at_once_and_what_comes_meanwhile_leaves_together(
-    booking: Booking, crowd: Crowd
+async def test_an_idle_gateway_sends_at_once_and_batches_what_arrives_during_the_call(
+    booking: Booking, clients: Clients
 ) -> None:
-    await crowd.asks("a", "b", "c", "d")
-    assert [call.keys for call in booking.out] == [["a"]]
+    await clients.submit("a", "b", "c", "d")
+    assert [call.keys for call in booking.in_flight] == [["a"]]
     booking.calls[0].answer()
     await settled()
-    assert crowd.told("a") == "a"
-    assert [call.keys for call in booking.out] == [["b", "c", "d"]]
+    assert clients.result("a") == "a"
+    assert [call.keys for call in booking.in_flight] == [["b", "c", "d"]]
     booking.calls[1].answer()
     await settled()
-    assert [crowd.told(key) for key in "bcd"] == ["b", "c", "d"]
+    assert [clients.result(key) for key in "bcd"] == ["b", "c", "d"]
 
 
-async def test_a_burst_of_one_turn_leaves_together(booking: Booking, crowd: Crowd) -> None:
-    await crowd.ask_together("a", "b", "c")
-    assert [call.keys for call in booking.out] == [["a", "b", "c"]]
+async def test_requests_of_the_same_turn_of_the_loop_are_sent_together(
+    booking: Booking, clients: Clients
+) -> None:
+    await clients.submit_together("a", "b", "c")
+    assert [call.keys for call in booking.in_flight] == [["a", "b", "c"]]
 
 
-async def test_while_a_call_is_out_the_next_leaves_when_a_crowd_has_gathered(
+async def test_a_further_call_is_sent_at_the_pipeline_threshold(
     booking: Booking,
 ) -> None:
-    async with standing_before(booking, OVERLAPPING) as crowd:
-        await crowd.asks(*"abcde")
-        assert [call.keys for call in booking.out] == [["a"]]  # nobody knows how long it takes
+    async with open_clients(booking, PIPELINED) as clients:
+        await clients.submit(*"abcde")
+        assert [call.keys for call in booking.in_flight] == [["a"]]  # its duration is not known yet
         booking.now += 0.1
         booking.calls[0].answer()
         await settled()
-        await crowd.asks("f", "g")
-        assert [call.keys for call in booking.out] == [[*"bcde"]]
-        await crowd.asks("h")
-        assert [call.keys for call in booking.out] == [[*"bcde"], [*"fgh"]]
-        await crowd.asks(*"ijkl")
-        assert len(booking.out) == OVERLAPPING.flights_per_event < OVERLAPPING.flights
+        await clients.submit("f", "g")
+        assert [call.keys for call in booking.in_flight] == [[*"bcde"]]
+        await clients.submit("h")
+        assert [call.keys for call in booking.in_flight] == [[*"bcde"], [*"fgh"]]
+        await clients.submit(*"ijkl")
+        assert len(booking.in_flight) == PIPELINED.max_in_flight_per_key < PIPELINED.max_in_flight
         booking.calls[2].answer()
         await settled()
-        assert booking.out[-1].keys == [*"ijkl"]
+        assert booking.in_flight[-1].keys == [*"ijkl"]
 
 
-async def test_while_calls_are_slow_the_next_leaves_when_the_one_before_has_come_back(
+async def test_no_further_call_is_sent_while_calls_are_slow(
     booking: Booking,
 ) -> None:
-    async with standing_before(booking, OVERLAPPING) as crowd:
-        await crowd.asks(*"ab")
+    async with open_clients(booking, PIPELINED) as clients:
+        await clients.submit(*"ab")
         booking.now += 1.5
         booking.calls[0].answer()
         await settled()
-        assert [call.keys for call in booking.out] == [["b"]]
-        # Behind one that takes 1.5 seconds theirs would take three, and be cut off.
-        await crowd.asks(*"cdef")
-        assert len(booking.out) == 1
+        assert [call.keys for call in booking.in_flight] == [["b"]]
+        # Behind a call of 1.5 seconds theirs would take three, and time out.
+        await clients.submit(*"cdef")
+        assert len(booking.in_flight) == 1
         booking.now += 1.5
         booking.calls[1].answer()
         await settled()
-        assert [call.keys for call in booking.out] == [[*"cdef"]]
+        assert [call.keys for call in booking.in_flight] == [[*"cdef"]]
 
 
-async def test_an_event_whose_first_call_is_lost_sells_on_after_a_second(booking: Booking) -> None:
-    async with standing_before(booking, OVERLAPPING) as crowd:
-        await crowd.asks(*"abcd")
-        assert [call.keys for call in booking.out] == [["a"]]
-        booking.now += OVERLAPPING.lost
-        await crowd.asks("e")
-        assert [call.keys for call in booking.out] == [["a"], [*"bcde"]]
+async def test_a_further_call_is_sent_after_the_stall_timeout(booking: Booking) -> None:
+    async with open_clients(booking, PIPELINED) as clients:
+        await clients.submit(*"abcd")
+        assert [call.keys for call in booking.in_flight] == [["a"]]
+        booking.now += PIPELINED.stall_timeout
+        await clients.submit("e")
+        assert [call.keys for call in booking.in_flight] == [["a"], [*"bcde"]]
 
 
-async def test_who_may_leave_no_more_when_their_turn_comes_goes_on_waiting(
+async def test_a_ready_queue_that_has_become_slow_is_not_dispatched(
     booking: Booking,
 ) -> None:
-    async with standing_before(booking, replace(OVERLAPPING, flights=2, lost=9.0)) as crowd:
-        await crowd.asks("a")
+    async with open_clients(
+        booking, replace(PIPELINED, max_in_flight=2, stall_timeout=9.0)
+    ) as clients:
+        await clients.submit("a")
         booking.now += 0.1
         booking.calls[0].answer()
         await settled()
-        await crowd.asks("b")
-        await crowd.asks("x", event="other")
-        await crowd.asks(*"cde")  # a crowd behind a quick call, but there is no call left
+        await clients.submit("b")
+        await clients.submit("x", event="other")
+        await clients.submit(*"cde")  # at the threshold behind a quick call, but no call is free
         booking.now += 2.5
-        booking.calls[2].answer()  # that of the other event; "b" has become slow meanwhile
+        booking.calls[2].answer()  # that of the other event; meanwhile "b" has become slow
         await settled()
-        assert [call.keys for call in booking.out] == [["b"]]
+        assert [call.keys for call in booking.in_flight] == [["b"]]
         booking.calls[1].answer()
         await settled()
-        assert [call.keys for call in booking.out] == [[*"cde"]]
+        assert [call.keys for call in booking.in_flight] == [[*"cde"]]
 
 
-async def test_a_call_carries_at_most_a_batch_and_the_rest_follows_in_order(
-    booking: Booking, crowd: Crowd
+async def test_a_call_contains_at_most_a_batch_and_the_rest_follows_in_order(
+    booking: Booking, clients: Clients
 ) -> None:
-    await crowd.asks(*"abcdefg")
-    while booking.out:
-        booking.out[0].answer()
+    await clients.submit(*"abcdefg")
+    while booking.in_flight:
+        booking.in_flight[0].answer()
         await settled()
     assert [call.keys for call in booking.calls] == [["a"], [*"bcde"], ["f", "g"]]
 
 
-async def test_each_gets_its_own_outcome(booking: Booking, crowd: Crowd) -> None:
-    await crowd.asks("a", "b", "refuse", "c")
+async def test_each_request_gets_its_own_outcome(booking: Booking, clients: Clients) -> None:
+    await clients.submit("a", "b", "refuse", "c")
     booking.calls[0].answer()
     await settled()
     booking.calls[1].answer()
     await settled()
-    assert [crowd.told(key) for key in ("b", "refuse", "c")] == ["b", "sold_out", "c"]
+    assert [clients.result(key) for key in ("b", "refuse", "c")] == ["b", "sold_out", "c"]
 
 
-async def test_a_failed_call_fails_its_requests_alike_and_nobody_else(
-    booking: Booking, crowd: Crowd
+async def test_a_failed_call_fails_its_requests_and_no_other(
+    booking: Booking, clients: Clients
 ) -> None:
-    await crowd.asks("a", "b", "c")
+    await clients.submit("a", "b", "c")
     booking.calls[0].fail(RemoteError(grpc.StatusCode.UNAVAILABLE, "unavailable", "away"))
     await settled()
-    assert crowd.told("a") == "unavailable"
-    await crowd.asks("d")
+    assert clients.result("a") == "unavailable"
+    await clients.submit("d")
     booking.calls[1].fail(RuntimeError("a bug"))
     await settled()
-    assert [crowd.told(key) for key in "bc"] == ["internal", "internal"]
+    assert [clients.result(key) for key in "bc"] == ["internal", "internal"]
     booking.calls[2].answer()
     await settled()
-    assert crowd.told("d") == "d"
+    assert clients.result("d") == "d"
 
 
-async def test_a_wrong_number_of_outcomes_is_nobodys_booking(
-    booking: Booking, crowd: Crowd
+async def test_a_wrong_number_of_outcomes_fails_all_requests_of_the_call(
+    booking: Booking, clients: Clients
 ) -> None:
-    await crowd.asks("a", "b", "c")
+    await clients.submit("a", "b", "c")
     booking.calls[0].answer()
     await settled()
     booking.calls[1].end.set_result([pb.CreateBookingResponse()])
     await settled()
-    assert [crowd.told(key) for key in "bc"] == ["internal", "internal"]
+    assert [clients.result(key) for key in "bc"] == ["internal", "internal"]
 
 
-async def test_a_slow_event_holds_no_other(booking: Booking, crowd: Crowd) -> None:
-    await crowd.asks("slow", "slow-2", "slow-3", event="slow")
+async def test_a_slow_event_does_not_delay_others(booking: Booking, clients: Clients) -> None:
+    await clients.submit("slow", "slow-2", "slow-3", event="slow")
     for number in range(5):
-        await crowd.asks(f"quick-{number}", event="quick")
-        assert booking.out[-1].keys == [f"quick-{number}"]
-        booking.out[-1].answer()
+        await clients.submit(f"quick-{number}", event="quick")
+        assert booking.in_flight[-1].keys == [f"quick-{number}"]
+        booking.in_flight[-1].answer()
         await settled()
-    assert [call.keys for call in booking.out] == [["slow"]]
+    assert [call.keys for call in booking.in_flight] == [["slow"]]
 
 
-async def test_small_parties_share_a_call_and_a_crowd_travels_alone(
-    booking: Booking, crowd: Crowd
+async def test_small_queues_share_a_call_and_a_large_one_gets_a_solo_batch(
+    booking: Booking, clients: Clients
 ) -> None:
-    await crowd.asks("x", event="x")
-    await crowd.asks("y", event="y")
-    await crowd.asks("p", event="p")
-    await crowd.asks("h1", "h2", "h3", event="hot")
-    await crowd.asks("q", event="q")
+    await clients.submit("x", event="x")
+    await clients.submit("y", event="y")
+    await clients.submit("p", event="p")
+    await clients.submit("h1", "h2", "h3", event="hot")
+    await clients.submit("q", event="q")
     booking.calls[0].answer()
     await settled()
     assert booking.calls[2].keys == ["p", "q"]
@@ -316,11 +329,13 @@ async def test_small_parties_share_a_call_and_a_crowd_travels_alone(
     assert booking.calls[3].keys == ["h1", "h2", "h3"]
 
 
-async def test_who_came_first_leaves_first_across_events(booking: Booking, crowd: Crowd) -> None:
-    await crowd.asks("x", event="x")
-    await crowd.asks("y", event="y")
+async def test_the_oldest_requests_are_sent_first_across_events(
+    booking: Booking, clients: Clients
+) -> None:
+    await clients.submit("x", event="x")
+    await clients.submit("y", event="y")
     for key in ("a", "b", "c", "d", "e", "f"):
-        await crowd.asks(key, event=key)
+        await clients.submit(key, event=key)
     booking.calls[0].answer()
     await settled()
     booking.calls[1].answer()
@@ -328,275 +343,205 @@ async def test_who_came_first_leaves_first_across_events(booking: Booking, crowd
     assert [call.keys for call in booking.calls[2:]] == [[*"abcd"], ["e", "f"]]
 
 
-async def test_a_full_queue_refuses_at_once_and_leaves_room_for_other_events(
-    booking: Booking, crowd: Crowd
+async def test_a_full_queue_rejects_at_once_and_leaves_room_for_other_events(
+    booking: Booking, clients: Clients
 ) -> None:
-    await crowd.asks("first", *(f"k{number}" for number in range(9)))
-    assert crowd.told("k8") == "busy"
-    await crowd.asks("other", event="other")
-    await crowd.asks(*(f"o{number}" for number in range(5)), event="other")
-    assert crowd.told("o4") == "busy"
-    assert [call.keys for call in booking.out] == [["first"], ["other"]]
+    await clients.submit("first", *(f"k{number}" for number in range(9)))
+    assert clients.result("k8") == "busy"
+    await clients.submit("other", event="other")
+    await clients.submit(*(f"o{number}" for number in range(5)), event="other")
+    assert clients.result("o4") == "busy"
+    assert [call.keys for call in booking.in_flight] == [["first"], ["other"]]
 
 
-async def test_who_would_not_be_answered_in_time_is_refused_at_once(
-    booking: Booking, crowd: Crowd
+async def test_a_request_that_would_exceed_its_deadline_is_rejected_at_submission(
+    booking: Booking, clients: Clients
 ) -> None:
-    await crowd.asks("a")
+    await clients.submit("a")
     booking.now += 4.5
-    await crowd.asks("b")
-    assert crowd.told("b") == "busy"
-    await crowd.asks("c", event="other")
-    assert booking.out[-1].keys == ["c"]
+    await clients.submit("b")
+    assert clients.result("b") == "busy"
+    await clients.submit("c", event="other")
+    assert booking.in_flight[-1].keys == ["c"]
 
 
-async def test_a_crowd_is_not_refused_because_one_early_call_was_slow(booking: Booking) -> None:
-    async with standing_before(booking, Limits()) as crowd:
-        await crowd.ask_together(*(f"early-{number}" for number in range(100)))
+async def test_one_slow_early_call_does_not_reject_the_requests_behind_it(booking: Booking) -> None:
+    async with open_clients(booking, LIMITS) as clients:
+        await clients.submit_together(*(f"early-{number}" for number in range(100)))
         booking.now += 0.6
-        booking.out[0].answer()
-        await crowd.ask_together(*(f"k{number}" for number in range(2_000)))
-        assert not any(crowd.tasks[f"k{number}"].done() for number in range(300))
-        refused = [key for key, task in crowd.tasks.items() if task.done() and task.exception()]
-        # At 6 ms a request only some 500 would be served in time; at 0.6 s a call, 1,280.
-        assert len(refused) < 750
-        while booking.out:
+        booking.in_flight[0].answer()
+        await clients.submit_together(*(f"k{number}" for number in range(2_000)))
+        assert not any(clients.tasks[f"k{number}"].done() for number in range(300))
+        rejected = [key for key, task in clients.tasks.items() if task.done() and task.exception()]
+        # By requests (6 ms each) about 500 complete in time; by calls (0.6 s each) 1,280.
+        assert len(rejected) < 750
+        while booking.in_flight:
             booking.now += 0.1
-            booking.out[0].answer()
+            booking.in_flight[0].answer()
             await settled()
 
 
-async def test_who_waited_too_long_is_refused_instead_of_sent(
-    booking: Booking, crowd: Crowd
+async def test_a_request_that_waited_too_long_is_rejected_instead_of_sent(
+    booking: Booking, clients: Clients
 ) -> None:
-    await crowd.asks("a", "b")
+    await clients.submit("a", "b")
     booking.now += 3
-    await crowd.asks("c")
+    await clients.submit("c")
     booking.now += 0.5
     booking.calls[0].answer()
     await settled()
-    assert crowd.told("b") == "busy"
-    assert booking.out[0].keys == ["c"]
-    assert booking.out[0].timeout == pytest.approx(4.5)
+    assert clients.result("b") == "busy"
+    assert booking.in_flight[0].keys == ["c"]
+    assert booking.in_flight[0].timeout == pytest.approx(4.5)
 
 
-async def test_who_would_outlive_a_call_as_slow_as_the_last_is_refused_instead_of_sent(
-    booking: Booking, crowd: Crowd
+async def test_a_request_whose_deadline_is_before_the_expected_answer_is_rejected_instead_of_sent(
+    booking: Booking, clients: Clients
 ) -> None:
-    await crowd.asks("a", "b")
+    await clients.submit("a", "b")
     booking.now += 1
-    await crowd.asks("c")
+    await clients.submit("c")
     booking.now += 1
     booking.calls[0].answer()  # after two seconds
     await settled()
-    assert booking.out[0].keys == ["b", "c"]
-    await crowd.asks("d")
+    assert booking.in_flight[0].keys == ["b", "c"]
+    await clients.submit("d")
     booking.now += 1
-    await crowd.asks("e")
+    await clients.submit("e")
     booking.now += 1.5
-    booking.calls[1].answer()  # after two and a half: nobody can wait that long any more
+    booking.calls[1].answer()  # after two and a half: no waiting request has that much time left
     await settled()
-    assert (crowd.told("b"), crowd.told("c")) == ("b", "c")
-    assert booking.out[0].keys == ["d", "e"]
-    await crowd.asks("f")
+    assert (clients.result("b"), clients.result("c")) == ("b", "c")
+    assert booking.in_flight[0].keys == ["d", "e"]
+    await clients.submit("f")
     booking.now += 2.7
-    await crowd.asks("g")
+    await clients.submit("g")
     booking.calls[2].answer()
     await settled()
-    assert crowd.told("f") == "busy"  # 2.3 of its seconds are left, and calls take 2.5
-    assert booking.out[0].keys == ["g"]
+    assert clients.result("f") == "busy"  # 2.3 seconds are left, and calls take 2.5
+    assert booking.in_flight[0].keys == ["g"]
 
 
-async def test_somebody_finds_out_whether_calls_have_become_faster(
-    booking: Booking, crowd: Crowd
+async def test_an_idle_event_has_no_latency_estimate_that_rejects_its_next_request(
+    booking: Booking, clients: Clients
 ) -> None:
-    await crowd.asks("a")
+    await clients.submit("a")
     booking.now += 3
-    await crowd.asks("b")
+    await clients.submit("b")
     booking.now += 3
-    await crowd.asks("c")
-    booking.calls[0].answer()  # after six seconds, more than anybody can wait
+    await clients.submit("c")
+    booking.calls[0].answer()  # after six seconds, longer than any deadline
     await settled()
-    assert (crowd.told("b"), crowd.told("c")) == ("busy", "busy")
-    await crowd.asks("d")
-    assert booking.out[0].keys == ["d"]
+    assert (clients.result("b"), clients.result("c")) == ("busy", "busy")
+    await clients.submit("d")
+    assert booking.in_flight[0].keys == ["d"]
 
 
 async def test_a_call_ends_before_the_deadline_of_its_oldest_request(
-    booking: Booking, crowd: Crowd
+    booking: Booking, clients: Clients
 ) -> None:
-    await crowd.asks("a", "b")
+    await clients.submit("a", "b")
     booking.now += 2
-    await crowd.asks("c")
+    await clients.submit("c")
     booking.calls[0].answer()
     await settled()
-    assert (booking.out[0].keys, booking.out[0].timeout) == (["b", "c"], 3.0)
+    assert (booking.in_flight[0].keys, booking.in_flight[0].timeout) == (["b", "c"], 3.0)
 
 
-async def test_a_cancelled_caller_is_not_sent_and_frees_its_place(
-    booking: Booking, crowd: Crowd
+async def test_a_cancelled_request_is_not_sent(booking: Booking, clients: Clients) -> None:
+    await clients.submit("a", "b", "c")
+    clients.tasks["b"].cancel()
+    await settled()
+    booking.calls[0].answer()
+    await settled()
+    assert booking.in_flight[0].keys == ["c"]
+
+
+async def test_cancelling_the_only_request_of_a_call_cancels_the_call(
+    booking: Booking, clients: Clients
 ) -> None:
-    await crowd.asks("a", "b", "c")
-    crowd.tasks["b"].cancel()
-    await settled()
-    booking.calls[0].answer()
-    await settled()
-    assert booking.out[0].keys == ["c"]
-
-
-async def test_cancelling_a_lonely_caller_ends_its_call(booking: Booking, crowd: Crowd) -> None:
-    await crowd.asks("a", "b")
-    crowd.tasks["a"].cancel()
+    await clients.submit("a", "b")
+    clients.tasks["a"].cancel()
     await settled()
     assert booking.calls[0].end.cancelled()
-    assert booking.out[0].keys == ["b"]
+    assert booking.in_flight[0].keys == ["b"]
 
 
-async def test_who_hung_up_while_waiting_is_not_sent(booking: Booking, crowd: Crowd) -> None:
-    await crowd.asks("a")
-    await crowd.asks("b", gone=lambda: True)
-    await crowd.asks("c", gone=lambda: False)
+async def test_a_request_whose_client_disconnected_while_it_waited_is_not_sent(
+    booking: Booking, clients: Clients
+) -> None:
+    await clients.submit("a")
+    await clients.submit("b", is_disconnected=lambda: True)
+    await clients.submit("c", is_disconnected=lambda: False)
     booking.now += 1
     booking.calls[0].answer()
     await settled()
-    assert booking.out[0].keys == ["c"]
+    assert booking.in_flight[0].keys == ["c"]
 
 
-async def test_who_is_left_alone_in_a_call_travels_under_their_own_name(
-    booking: Booking, crowd: Crowd
+async def test_a_request_that_remains_alone_in_its_call_keeps_its_request_id(
+    booking: Booking, clients: Clients
 ) -> None:
-    await crowd.asks("a")
-    await crowd.asks("b", gone=lambda: True)
-    await crowd.asks("c", gone=lambda: False)
+    await clients.submit("a")
+    await clients.submit("b", is_disconnected=lambda: True)
+    await clients.submit("c", is_disconnected=lambda: False)
     booking.now += 1
     booking.calls[0].answer()
     await settled()
     assert [call.request_id for call in booking.calls] == ["a", "c"]
 
 
-async def test_closing_leaves_nobody_waiting(booking: Booking, crowd: Crowd) -> None:
-    await crowd.asks("a", "b", "c")
+async def test_closing_answers_every_request(booking: Booking, clients: Clients) -> None:
+    await clients.submit("a", "b", "c")
     booking.calls[0].answer()
-    await crowd.asks("d")
-    await crowd.coalescer.aclose()
+    await clients.submit("d")
+    await clients.submitter.close()
     await settled()
-    assert [crowd.told(key) for key in "bcd"] == ["unavailable"] * 3
+    assert [clients.result(key) for key in "bcd"] == ["unavailable"] * 3
 
 
-async def test_an_idle_coalescer_remembers_no_event(booking: Booking, crowd: Crowd) -> None:
+async def test_an_idle_submitter_keeps_no_queues(booking: Booking, clients: Clients) -> None:
     for number in range(20):
-        await crowd.asks(f"k{number}", f"l{number}", event=f"event-{number % 7}")
-        crowd.tasks[f"l{number}"].cancel()
+        await clients.submit(f"k{number}", f"l{number}", event=f"event-{number % 7}")
+        clients.tasks[f"l{number}"].cancel()
     await settled()
-    while booking.out:
-        booking.out[0].answer()
+    while booking.in_flight:
+        booking.in_flight[0].answer()
         await settled()
-    assert not crowd.coalescer._parties
-    assert not crowd.coalescer._ready
+    assert len(clients.submitter._batcher) == clients.submitter.waiting == 0
 
 
-async def test_who_was_answered_leaves_nothing_to_the_garbage_collector(
-    booking: Booking, crowd: Crowd
+async def test_answered_requests_leave_no_reference_cycles(
+    booking: Booking, clients: Clients
 ) -> None:
     gc.collect()
     gc.disable()
     try:
-        await crowd.asks("a", "b", "refuse", "c")
-        while booking.out:
-            booking.out[0].answer()
+        await clients.submit("a", "b", "refuse", "c")
+        while booking.in_flight:
+            booking.in_flight[0].answer()
             await settled()
-        assert [crowd.told(key) for key in ("c", "refuse")] == ["c", "sold_out"]
+        assert [clients.result(key) for key in ("c", "refuse")] == ["c", "sold_out"]
         booking.calls.clear()
-        crowd.tasks.clear()
-        assert not [thing for thing in gc.get_objects() if isinstance(thing, _Waiter)]
+        clients.tasks.clear()
+        assert not [item for item in gc.get_objects() if isinstance(item, Entry)]
     finally:
         gc.enable()
 
 
-async def test_a_lonely_request_stays_in_its_trace_and_a_batch_is_linked_to_all(
-    booking: Booking, crowd: Crowd, spans: InMemorySpanExporter
+async def test_a_single_request_keeps_its_trace_and_a_batch_links_to_all(
+    booking: Booking, clients: Clients, spans: InMemorySpanExporter
 ) -> None:
     tracer = trace.get_tracer("test")
     for key in "abc":
         with tracer.start_as_current_span(key):
-            await crowd.asks(key)
+            await clients.submit(key)
     for _ in range(2):
-        booking.out[0].answer()
+        booking.in_flight[0].answer()
         await settled()
-    (batch,) = [span for span in spans.get_finished_spans() if span.name == "coalesced bookings"]
+    (batch,) = [span for span in spans.get_finished_spans() if span.name == "batched bookings"]
     callers = {
         span.name: span.context.span_id for span in spans.get_finished_spans() if span.context
     }
     assert [link.context.span_id for link in batch.links] == [callers["b"], callers["c"]]
     assert batch.parent is None
-
-
-ACTIONS = st.lists(
-    st.one_of(
-        st.tuples(st.just("ask"), st.integers(0, 3)),
-        st.tuples(st.just("answer"), st.integers(0, 3)),
-        st.tuples(st.just("fail"), st.integers(0, 3)),
-        st.tuples(st.just("cancel"), st.integers(0, 40)),
-        st.tuples(st.just("wait"), st.integers(1, 3)),
-    ),
-    max_size=60,
-)
-
-
-@given(ACTIONS, st.sampled_from([SMALL, OVERLAPPING]))
-@settings(deadline=None, max_examples=200)
-def test_in_any_interleaving_everybody_is_told_once_and_in_order(
-    actions: list[tuple[str, int]], limits: Limits
-) -> None:
-    asyncio.run(_play(actions, limits))
-
-
-async def _play(actions: list[tuple[str, int]], limits: Limits) -> None:
-    booking = Booking()
-    order: dict[str, list[str]] = {}
-    async with standing_before(booking, limits) as crowd:
-        for number, (action, value) in enumerate(actions):
-            if action == "ask":
-                key = f"{'refuse' if number % 5 == 0 else 'take'}-{number}"
-                order.setdefault(f"event-{value}", []).append(key)
-                await crowd.asks(key, event=f"event-{value}")
-            elif action == "cancel" and crowd.tasks:
-                list(crowd.tasks.values())[value % len(crowd.tasks)].cancel()
-            elif action == "wait":
-                booking.now += value
-            elif booking.out:
-                call = booking.out[value % len(booking.out)]
-                call.answer() if action == "answer" else call.fail(refusal("all"))
-            await settled()
-            _check_bounds(booking, crowd, limits)
-        while booking.out:
-            booking.out[0].answer()
-            await settled()
-        _check_everybody(booking, crowd, order)
-
-
-def _check_bounds(booking: Booking, crowd: Crowd, limits: Limits) -> None:
-    assert len(booking.out) <= limits.flights
-    events = [event for call in booking.out for event in {one.event_id for one in call.requests}]
-    calls = max(Counter(events).values(), default=0)
-    assert calls <= (1 if limits is SMALL else limits.flights_per_event), "too many for one event"
-    assert all(len(call.keys) <= limits.batch for call in booking.calls)
-    waiting = sum(not task.done() for task in crowd.tasks.values())
-    assert waiting <= limits.waiting + limits.flights * limits.batch
-
-
-def _check_everybody(booking: Booking, crowd: Crowd, order: dict[str, list[str]]) -> None:
-    sent = [request for call in booking.calls for request in call.requests]
-    keys = [request.idempotency_key for request in sent]
-    assert len(set(keys)) == len(keys), "sent twice"
-    for event, asked in order.items():
-        of_event = [one.idempotency_key for one in sent if one.event_id == event]
-        assert of_event == [key for key in asked if key in of_event], "overtaken"
-    for key, task in crowd.tasks.items():
-        assert task.done(), f"{key} waits for ever"
-        if not task.cancelled():
-            told = crowd.told(key)
-            assert told in {key, "sold_out", "busy"}
-            assert told == "busy" or key in keys
-    assert crowd.coalescer.waiting == crowd.coalescer._pace.out == 0
-    assert not crowd.coalescer._parties

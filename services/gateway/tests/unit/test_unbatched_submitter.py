@@ -1,4 +1,4 @@
-"""A call for each request: what the coalescer is compared with."""
+"""A call for each request: the baseline of the batched submitter."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import grpc
 import pytest
 import structlog
-from gateway.one_by_one import OneByOne
+from gateway.booking_submission.unbatched_submitter import UnbatchedSubmitter
 from gateway.origin import Origin
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.client import WRITE_SECONDS
@@ -20,12 +20,12 @@ ANSWER = pb.CreateBookingResponse(booking=pb.Booking(id="b1"))
 
 @dataclass
 class Booking:
-    """A scripted backend that notes each call; `end` says what becomes of it."""
+    """A scripted backend that records each call; `end` returns or raises its result."""
 
     end: Callable[[], pb.CreateBookingResponse] = lambda: ANSWER
     requests: list[pb.CreateBookingRequest] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
-    names: list[dict[str, object]] = field(default_factory=list)
+    log_contexts: list[dict[str, object]] = field(default_factory=list)
     spans: list[trace.Span] = field(default_factory=list)
 
     async def one(
@@ -33,68 +33,68 @@ class Booking:
     ) -> pb.CreateBookingResponse:
         self.requests.append(request)
         self.timeouts.append(timeout)
-        self.names.append(structlog.contextvars.get_contextvars())
+        self.log_contexts.append(structlog.contextvars.get_contextvars())
         self.spans.append(trace.get_current_span())
         return self.end()
 
 
-async def test_a_request_goes_out_as_it_came_and_its_answer_comes_back() -> None:
+async def test_a_request_is_sent_unchanged_and_its_answer_is_returned() -> None:
     booking = Booking()
-    assert await OneByOne(booking.one).submit(REQUEST, _origin()) is ANSWER
+    assert await UnbatchedSubmitter(booking.one).submit(REQUEST, _context()) is ANSWER
     assert booking.requests == [REQUEST]
 
 
-async def test_a_refusal_comes_back_as_it_is() -> None:
-    refusal = RemoteError(grpc.StatusCode.FAILED_PRECONDITION, "sold_out", "None left.")
+async def test_an_error_of_booking_is_raised_unchanged() -> None:
+    error = RemoteError(grpc.StatusCode.FAILED_PRECONDITION, "sold_out", "None left.")
 
-    def refuse() -> pb.CreateBookingResponse:
-        raise refusal
+    def fail() -> pb.CreateBookingResponse:
+        raise error
 
     with pytest.raises(RemoteError) as caught:
-        await OneByOne(Booking(refuse).one).submit(REQUEST, _origin())
-    assert caught.value is refusal
+        await UnbatchedSubmitter(Booking(fail).one).submit(REQUEST, _context())
+    assert caught.value is error
 
 
-async def test_a_call_may_take_as_long_as_was_said() -> None:
+async def test_a_call_has_the_configured_timeout() -> None:
     booking = Booking()
-    await OneByOne(booking.one, deadline=1.5).submit(REQUEST, _origin())
-    await OneByOne(booking.one).submit(REQUEST, _origin())
+    await UnbatchedSubmitter(booking.one, deadline=1.5).submit(REQUEST, _context())
+    await UnbatchedSubmitter(booking.one).submit(REQUEST, _context())
     assert booking.timeouts == [1.5, WRITE_SECONDS]
 
 
-async def test_each_call_is_named_after_its_own_request() -> None:
+async def test_each_call_runs_in_the_context_of_its_request() -> None:
     booking = Booking()
-    carrier = OneByOne(booking.one)
-    origins = [_origin("r1"), _origin("r2")]
-    await asyncio.gather(*(carrier.submit(REQUEST, origin) for origin in origins))
-    assert [names["request_id"] for names in booking.names] == ["r1", "r2"]
-    assert [names["user_id"] for names in booking.names] == ["ada", "ada"]
-    assert booking.spans == [origin.span for origin in origins]
+    submitter = UnbatchedSubmitter(booking.one)
+    contexts = [_context("r1"), _context("r2")]
+    await asyncio.gather(*(submitter.submit(REQUEST, context) for context in contexts))
+    assert [variables["request_id"] for variables in booking.log_contexts] == ["r1", "r2"]
+    assert [variables["user_id"] for variables in booking.log_contexts] == ["ada", "ada"]
+    assert booking.spans == [context.span for context in contexts]
 
 
-async def test_cancelling_a_request_ends_its_call() -> None:
-    began, ended = asyncio.Event(), asyncio.Event()
+async def test_cancelling_a_request_cancels_its_call() -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
 
     async def stuck(_request: pb.CreateBookingRequest, _timeout: float) -> pb.CreateBookingResponse:
-        began.set()
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
             ended.set()
         return ANSWER
 
-    waiting = asyncio.create_task(OneByOne(stuck).submit(REQUEST, _origin()))
-    await began.wait()
+    waiting = asyncio.create_task(UnbatchedSubmitter(stuck).submit(REQUEST, _context()))
+    await started.wait()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert ended.is_set()
 
 
-async def test_there_is_always_room() -> None:
-    carrier = OneByOne(Booking().one)
-    assert carrier.excess("e1") is None
+async def test_no_request_is_rejected() -> None:
+    submitter = UnbatchedSubmitter(Booking().one)
+    assert submitter.rejection_reason("e1") is None
 
 
-def _origin(request_id: str = "r1") -> Origin:
+def _context(request_id: str = "r1") -> Origin:
     return Origin(request_id, "ada", trace.NonRecordingSpan(trace.INVALID_SPAN_CONTEXT))
