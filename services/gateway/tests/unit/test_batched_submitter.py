@@ -508,7 +508,7 @@ async def test_an_idle_submitter_keeps_no_queues(booking: Booking, clients: Clie
     while booking.in_flight:
         booking.in_flight[0].answer()
         await settled()
-    assert len(clients.submitter._batcher) == clients.submitter.waiting == 0
+    assert clients.submitter.queues == clients.submitter.waiting == 0
 
 
 async def test_answered_requests_leave_no_reference_cycles(

@@ -106,6 +106,11 @@ class BatchedSubmitter:
         """How many requests wait for a call."""
         return self._batcher.waiting
 
+    @property
+    def queues(self) -> int:
+        """How many events have requests that wait or are in flight."""
+        return len(self._batcher)
+
     def rejection_reason(self, event_id: str) -> str | None:
         """See `BookingSubmitter`: "full", "late" or "closed"."""
         return self._batcher.rejection_reason(event_id, self._clock() + self._deadline)
