@@ -23,8 +23,8 @@ import uvloop
 from booking.adapters.availability import RedisAvailability
 from booking.adapters.ticket_codes import TicketSigner
 from booking.application.apply_event import apply_event
-from booking.application.desk import Desk
-from booking.bootstrap import box_office, open_bookings, open_desk
+from booking.application.booking_submitter import BookingSubmitter
+from booking.bootstrap import box_office, open_bookings, open_submitter
 from booking.config import ServeSettings
 from booking.domain.event import CatalogEvent, Event, EventStatus, TicketTypeOffer
 from booking.entrypoints.batch import create_bookings
@@ -118,7 +118,9 @@ class Cost:
         )
 
 
-async def measure(shape: Shape, desk: Desk, event_ids: Sequence[str], admin: asyncpg.Pool) -> Cost:
+async def measure(
+    shape: Shape, submitter: BookingSubmitter, event_ids: Sequence[str], admin: asyncpg.Pool
+) -> Cost:
     """Ask for SECONDS; requests are made before and not counted."""
     events = cycle(event_ids)
     numbers = iter(range(10**9))
@@ -127,7 +129,7 @@ async def measure(shape: Shape, desk: Desk, event_ids: Sequence[str], admin: asy
     while time.perf_counter() < end:
         batches = [_batch(shape, numbers, events) for _ in range(shape.calls)]
         began, spent = time.perf_counter(), time.process_time()
-        answered = await asyncio.gather(*(_call(batch, desk) for batch in batches))
+        answered = await asyncio.gather(*(_call(batch, submitter) for batch in batches))
         cpu += time.process_time() - spent
         wall += time.perf_counter() - began
         for answer in answered:
@@ -145,9 +147,11 @@ def _batch(
     ]
 
 
-async def _call(batch: list[pb.CreateBookingRequest], desk: Desk) -> pb.BatchCreateBookingsResponse:
+async def _call(
+    batch: list[pb.CreateBookingRequest], submitter: BookingSubmitter
+) -> pb.BatchCreateBookingsResponse:
     deadline = asyncio.get_running_loop().time() + 10
-    response = await create_bookings(batch, desk, deadline)
+    response = await create_bookings(batch, submitter, deadline)
     response.SerializeToString()
     return response
 
@@ -186,7 +190,7 @@ async def main(dsn: str, redis_url: str, wanted: str) -> None:
         open_bookings(dsn, RedisAvailability(redis), 10) as (bookings, pool),
     ):
         office = box_office(bookings, NoCatalog(), signer, timedelta(minutes=10))
-        async with open_desk(settings, office, RedisAvailability(redis)) as desk:
+        async with open_submitter(settings, office, RedisAvailability(redis)) as submitter:
             for shape in SHAPES:
                 label = f"{shape.name}, {shape.calls} x {shape.size}"
                 if wanted not in label:
@@ -197,7 +201,7 @@ async def main(dsn: str, redis_url: str, wanted: str) -> None:
                 for event in dict.fromkeys(events):
                     await apply_event(event, bookings=bookings)
                 ids = [str(event.event.id) for event in events]
-                rounds = [await measure(shape, desk, ids, pool) for _ in range(ROUNDS)]
+                rounds = [await measure(shape, submitter, ids, pool) for _ in range(ROUNDS)]
                 best = min(rounds, key=lambda cost: cost.booking / cost.answers)
                 say(f"{label:26} {best}")
 

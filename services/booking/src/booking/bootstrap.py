@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from operator import attrgetter
 from uuid import UUID
 
 import asyncpg
 import grpc
 from goticket.booking.v1 import booking_pb2_grpc, notification_data_pb2_grpc
 from goticket_contracts.topology import BOOKING_CATALOG_EVENTS
+from goticket_platform.batching import Batcher
 from goticket_platform.ids import new_id
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging import relay_process
@@ -32,18 +32,18 @@ from booking.adapters.catalog import CatalogClient, event_of_state
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import SCHEMA
 from booking.adapters.ticket_codes import TicketSigner
-from booking.application.boarding import LaneLimits
 from booking.application.booking_context import BookingContext, BookingResult
 from booking.application.booking_submitter import (
     BatchedSubmitter,
     BookingSubmitter,
     UnbatchedSubmitter,
+    batching_limits,
+    open_batcher,
 )
 from booking.application.commands.commit_bookings import commit_bookings
 from booking.application.commands.prepare_booking import PreparedBooking
 from booking.application.commands.provision_event import ProvisionEvent
 from booking.application.in_flight_keys import InFlightKeys
-from booking.application.lanes import Lanes
 from booking.application.ports import AvailabilityPublisher, Catalog
 from booking.config import RelaySettings, ServeSettings, SweeperSettings, WorkerSettings
 from booking.domain.booking import IssuedTicket, IssueTicket
@@ -54,9 +54,11 @@ from booking.entrypoints.grpc_errors import ERRORS
 from booking.entrypoints.notification_data import NotificationDataService
 from booking.entrypoints.sweeper import Sweeper
 
-DRAIN_SECONDS = 3.0
-"""How long queued commands may take once the server has drained; inside the process's grace."""
-BATCH_QUEUES = Gauge("goticket_booking_batch_queues", "Events with waiting commands")
+BATCHER_CLOSE_TIMEOUT = 3.0
+"""Seconds to decide waiting commands once the server has drained; part of the shutdown grace."""
+BATCH_QUEUES = Gauge(
+    "goticket_booking_batch_queues", "Events with commands that wait or are in a transaction"
+)
 BATCH_QUEUE_DEPTH = Gauge("goticket_booking_batch_queue_depth", "Commands that wait")
 BATCH_SIZE = Histogram(
     "goticket_booking_batch_size",
@@ -143,25 +145,24 @@ async def open_submitter(
         _,
     ):
         batch_context = replace(context, bookings=bookings)
-        lanes: Lanes[PreparedBooking, BookingResult] = Lanes(
+        batcher: Batcher[UUID, PreparedBooking, BookingResult] = open_batcher(
             partial(commit_bookings, context=batch_context),
-            event_of=attrgetter("event_id"),
             is_transient=is_transient,
-            limits=LaneLimits(
-                batch=settings.batch_size,
-                crowd=settings.solo_threshold,
-                lane=settings.queue_per_event,
-                total=settings.queue_total,
-                commits=settings.batch_pool_size,
+            limits=batching_limits(
+                max_batch_size=settings.batch_size,
+                max_in_flight=settings.batch_pool_size,
+                solo_threshold=settings.solo_threshold,
+                max_waiting_per_event=settings.queue_per_event,
+                max_waiting=settings.queue_total,
             ),
-            observe=BATCH_SIZE.observe,
+            on_commit=BATCH_SIZE.observe,
         )
-        BATCH_QUEUES.set_function(lanes.__len__)
-        BATCH_QUEUE_DEPTH.set_function(lambda: lanes.depth)
+        BATCH_QUEUES.set_function(batcher.__len__)
+        BATCH_QUEUE_DEPTH.set_function(lambda: batcher.waiting)
         try:
-            yield BatchedSubmitter(batch_context, lanes)
+            yield BatchedSubmitter(batch_context, batcher)
         finally:
-            await lanes.close(DRAIN_SECONDS)
+            await batcher.close(BATCHER_CLOSE_TIMEOUT)
 
 
 def booking_context(

@@ -58,13 +58,13 @@ class ServeSettings(SweeperSettings):
     pool_size: int = Field(default=10, gt=0)
     """Connections for reads, cancellations and all else but creation in batches."""
     batching: bool = True
-    """Group commit. Without it each command to create a booking is a transaction of its own."""
+    """Decide many commands in one transaction; false decides each in its own."""
     batch_pool_size: int = Field(default=4, gt=0)
-    """Connections for creation in batches: as many batches commit at the same time."""
+    """Connections for creating bookings, and most batches that commit at the same time."""
     batch_size: int = Field(default=256, gt=0)
     """Most commands in one transaction."""
     solo_threshold: int = Field(default=32, gt=0)
-    """Number of waiting commands of an event from which on it gets a batch of its own."""
+    """Waiting commands with which an event gets transactions of its own; 1 for always."""
     queue_per_event: int = Field(default=2_048, gt=0)
     """Most commands that wait for one event."""
     queue_total: int = Field(default=8_192, gt=0)

@@ -5,21 +5,23 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from booking.application.boarding import LaneLimits
 from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
-from booking.application.booking_submitter import BatchedSubmitter
+from booking.application.booking_submitter import (
+    BatchedSubmitter,
+    batching_limits,
+    open_batcher,
+)
 from booking.application.commands.commit_bookings import commit_bookings
 from booking.application.commands.prepare_booking import PreparedBooking, prepare_booking
-from booking.application.lanes import Lanes
 from booking.domain.booking_creation import CreateBookingCommand
 from booking.domain.event import CatalogEvent
 from goticket_kernel.actor import Actor
 from goticket_kernel.errors import DomainError
+from goticket_platform.batching import Batcher
 from goticket_platform.ids import new_id
 from goticket_platform.postgres import is_transient
 
@@ -54,13 +56,12 @@ def outcomes(results: Sequence[BookingResult | None]) -> list[str]:
 
 
 def batched_submitter(context: BookingContext, **limits: int) -> BatchedSubmitter:
-    lanes: Lanes[PreparedBooking, BookingResult] = Lanes(
+    batcher: Batcher[UUID, PreparedBooking, BookingResult] = open_batcher(
         partial(commit_bookings, context=context),
-        event_of=attrgetter("event_id"),
         is_transient=is_transient,
-        limits=LaneLimits(**limits),
+        limits=batching_limits(**limits),
     )
-    return BatchedSubmitter(context, lanes)
+    return BatchedSubmitter(context, batcher)
 
 
 async def test_each_command_is_decided_by_the_inventory_of_its_own_event(
@@ -211,7 +212,7 @@ async def test_replicas_with_the_same_events_neither_deadlock_nor_oversell(
 ) -> None:
     events = [await system.open_event(10, 10) for _ in range(6)]
     submitters = [
-        batched_submitter(system.new_context((await open_replica(4))[0]), crowd=solo_threshold)
+        batched_submitter(system.new_context((await open_replica(4))[0]), solo_threshold=solo_threshold)
         for _ in range(3)
     ]
     barrier = asyncio.Barrier(60)

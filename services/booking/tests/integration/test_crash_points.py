@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -13,13 +12,13 @@ import pytest
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import PostgresTransaction
 from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
-from booking.application.booking_submitter import BatchedSubmitter
+from booking.application.booking_submitter import BatchedSubmitter, open_batcher
 from booking.application.commands.commit_bookings import commit_bookings
 from booking.application.commands.prepare_booking import PreparedBooking
-from booking.application.lanes import Lanes
 from booking.application.ports import BookingOfEvent, RequestKey, Snapshot
 from booking.domain.booking_creation import CreateBookingCommand
 from booking.domain.errors import SoldOut
+from goticket_platform.batching import Batcher
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.postgres import is_transient
 
@@ -119,13 +118,12 @@ class LosesResults:
 
 
 def batched_submitter(context: BookingContext) -> BatchedSubmitter:
-    lanes: Lanes[PreparedBooking, BookingResult] = Lanes(
+    batcher: Batcher[UUID, PreparedBooking, BookingResult] = open_batcher(
         partial(commit_bookings, context=context),
-        event_of=attrgetter("event_id"),
         is_transient=is_transient,
-        retry_seconds=(0, 0),
+        retry_delays=(0, 0),
     )
-    return BatchedSubmitter(context, lanes)
+    return BatchedSubmitter(context, batcher)
 
 
 async def test_a_commit_whose_result_was_lost_is_recognised_and_not_repeated(

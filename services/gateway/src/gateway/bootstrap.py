@@ -14,16 +14,17 @@ from gateway.access_lines import AccessLines
 from gateway.app import Parts, create_app
 from gateway.auth import TokenVerifier
 from gateway.availability import Availability, open_redis
+from gateway.booking_submission.batched_submitter import QUEUE_DEPTH, BatchedSubmitter
+from gateway.booking_submission.submitter import BookingSubmitter
+from gateway.booking_submission.unbatched_submitter import UnbatchedSubmitter
 from gateway.clients import Backends
 from gateway.clients.booking import BookingClient
 from gateway.clients.catalog import CatalogClient
 from gateway.clients.identity import IdentityClient
-from gateway.coalescer import QUEUE_DEPTH, Coalescer
 from gateway.config import GatewaySettings
 from gateway.event_reads import EventReads
 from gateway.jwks import KeyRing
 from gateway.notices import EVENT_CHANGED_CHANNEL, SOLD_OUT_CHANNEL, follow
-from gateway.one_by_one import OneByOne
 from gateway.server import bind, serve
 from gateway.sold_out import BookingDesk, SoldOut
 
@@ -35,11 +36,11 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         identity = IdentityClient(await _channel(resources, settings.identity_target))
         catalog = CatalogClient(await _channel(resources, settings.catalog_target))
         booking = BookingClient(await _channel(resources, settings.booking_target))
-        carrier: Coalescer | OneByOne = OneByOne(booking.create)
-        if settings.coalesce:
-            carrier = Coalescer(booking.create, booking.create_many)
-            QUEUE_DEPTH.set_function(lambda: carrier.waiting)
-            resources.push_async_callback(carrier.aclose)
+        submitter: BookingSubmitter = UnbatchedSubmitter(booking.create)
+        if settings.batching:
+            submitter = batched = BatchedSubmitter(booking.create, booking.create_many)
+            QUEUE_DEPTH.set_function(lambda: batched.waiting)
+            resources.push_async_callback(batched.close)
         sold_out = SoldOut(time.monotonic)
         access_lines = AccessLines()
         resources.callback(access_lines.close)
@@ -58,7 +59,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         keys = KeyRing(identity.jwks_json, time.monotonic)
         yield Parts(
             backends=Backends(identity=identity, catalog=catalog, booking=booking),
-            desk=BookingDesk(carrier, sold_out),
+            desk=BookingDesk(submitter, sold_out),
             availability=Availability(cache, booking.availability),
             event_reads=event_reads,
             keys=keys,

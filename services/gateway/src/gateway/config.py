@@ -35,8 +35,8 @@ class GatewaySettings(ServiceSettings):
     workers: int = Field(default=0, ge=0, le=64)
     """Processes behind the port; 0 for one per core. With several, the ports after that of
     `metrics_listen` have to be free: worker n has its operations port n further."""
-    coalesce: bool = True
-    """Send bookings that arrive together in one call; false sends each alone."""
+    batching: bool = True
+    """Send bookings that arrive together in one call; false sends each in a call of its own."""
     public_metrics: bool = False
     """Serve /metrics on the public port too. In production it has a port of its own."""
     reuse_port: bool = False

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.access_lines import AccessLine, AccessLines, now
 from gateway.auth import Caller, TokenVerifier
 from gateway.booking_json import booking_json
-from gateway.coalescer import REFUSED
+from gateway.booking_submission.batched_submitter import REJECTED
 from gateway.dependencies import IDEMPOTENCY_KEY
 from gateway.hang_up import has_hung_up
 from gateway.middleware.access_log import IN_FLIGHT, answered
@@ -156,7 +156,7 @@ class HotBookings:
             if excess and _is_short(scope, headers) and await self._patience.hold(scope):
                 excess = self._desk.excess(event_id)
             if excess:
-                REFUSED.labels(excess).inc()
+                REJECTED.labels(excess).inc()
             else:
                 wish = await self._understand(event_id, headers, heard)
                 if wish is None:

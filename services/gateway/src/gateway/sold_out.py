@@ -23,8 +23,7 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.errors import RemoteError
 from prometheus_client import Counter
 
-from gateway.coalescer import Coalescer, HasGone
-from gateway.one_by_one import OneByOne
+from gateway.booking_submission.submitter import BookingSubmitter, IsDisconnected
 from gateway.origin import Origin
 from gateway.problems import Problem
 
@@ -119,21 +118,21 @@ class SoldOut:
 class BookingDesk:
     """Where new bookings go: refused from memory, or carried to booking."""
 
-    def __init__(self, carrier: Coalescer | OneByOne, sold_out: SoldOut) -> None:
-        self._carrier = carrier
+    def __init__(self, submitter: BookingSubmitter, sold_out: SoldOut) -> None:
+        self._submitter = submitter
         self._sold_out = sold_out
 
     def excess(self, event_id: str) -> str | None:
         """Tell why whoever asks for this event now is refused as "busy"; None when they are not."""
-        return self._carrier.excess(event_id)
+        return self._submitter.rejection_reason(event_id)
 
     async def submit(
         self,
         request: pb.CreateBookingRequest,
         origin: Origin,
-        has_gone: HasGone | None = None,
+        is_disconnected: IsDisconnected | None = None,
     ) -> pb.CreateBookingResponse:
-        """Book; see `Coalescer.submit`.
+        """Book; see `BookingSubmitter.submit`.
 
         Raises:
             Problem: sold_out or busy.
@@ -143,7 +142,7 @@ class BookingDesk:
             REFUSALS.inc()
             raise Problem("sold_out", facts=self._sold_out.facts(request))
         try:
-            return await self._carrier.submit(request, origin, has_gone)
+            return await self._submitter.submit(request, origin, is_disconnected)
         except RemoteError as error:
             if error.code == "sold_out":
                 self._sold_out.learn(request, error.metadata)

@@ -23,7 +23,7 @@ _PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 class InFlight:
     """Refuses at once, unread and as "busy", whoever comes while `most` requests are in flight.
 
-    Bookings are bounded by the coalescer. Probes and metrics are answered whatever happens: a
+    Bookings have bounded queues of their own. Probes and metrics are answered whatever happens: a
     gateway that is full is alive, and has to be seen.
     """
 

@@ -1,6 +1,7 @@
-"""While transactions take seconds, most of what they can carry is sold, and nobody is for long.
+"""Transactions that take seconds still sell most of their capacity, and no caller waits too long.
 
-Coalescers before one lane that commits one batch after the other, in virtual time.
+Several batched submitters share one booking queue that commits batch after batch, in virtual
+time.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 
 import grpc
 import pytest
-from gateway.coalescer import Coalescer
+from gateway.booking_submission.batched_submitter import BatchedSubmitter
 from gateway.origin import Origin
 from gateway.problems import Problem
 from goticket.booking.v1 import booking_pb2 as pb
@@ -20,11 +21,11 @@ from opentelemetry.trace import INVALID_SPAN
 BATCH = 256
 BUYERS_PER_SECOND = 800
 SECONDS = 20
-NOBODY = Origin("", "", INVALID_SPAN)
+CONTEXT = Origin("", "", INVALID_SPAN)
 
 
-class Leaping(selectors.SelectSelector):
-    """Instead of waiting it sets the clock forward."""
+class VirtualTimeSelector(selectors.SelectSelector):
+    """Advances the clock instead of waiting."""
 
     now = 0.0
 
@@ -39,15 +40,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """A loop in which sleeping takes no time."""
 
     def __init__(self) -> None:
-        self._leaping = Leaping()
-        super().__init__(self._leaping)
+        self._selector_with_clock = VirtualTimeSelector()
+        super().__init__(self._selector_with_clock)
 
     def time(self) -> float:
-        return self._leaping.now
+        return self._selector_with_clock.now
 
 
-class Lane:
-    """Commits what has queued, at most a batch at a time, in `seconds` each."""
+class BookingQueue:
+    """Commits waiting requests, at most a batch at a time, in `seconds` each."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -66,7 +67,7 @@ class Lane:
             async with asyncio.timeout(timeout):
                 await asyncio.gather(*waiting)
         except TimeoutError:
-            raise RemoteError(grpc.StatusCode.DEADLINE_EXCEEDED, "timeout", "cut off") from None
+            raise RemoteError(grpc.StatusCode.DEADLINE_EXCEEDED, "timeout", "timed out") from None
         return [pb.CreateBookingResponse()] * len(waiting)
 
     async def one(
@@ -79,68 +80,68 @@ class Lane:
         while self._queue:
             batch: list[asyncio.Future[None]] = []
             while self._queue and len(batch) < BATCH:
-                asked = self._queue.popleft()
-                if not asked.done():
-                    batch.append(asked)
+                request = self._queue.popleft()
+                if not request.done():
+                    batch.append(request)
             if batch:
                 await asyncio.sleep(self._seconds)
-            for asked in batch:
-                if not asked.done():
-                    asked.set_result(None)
+            for request in batch:
+                if not request.done():
+                    request.set_result(None)
         self._committing = None
 
 
-async def sell(lane: Lane, gateways: int) -> Counter[str]:
-    """What the buyers of `SECONDS` were told."""
+async def sell(queue: BookingQueue, gateways: int) -> Counter[str]:
+    """Return how often the buyers of `SECONDS` got each result."""
     clock = asyncio.get_running_loop().time
-    coalescers = [Coalescer(lane.one, lane.many, clock=clock) for _ in range(gateways)]
-    told: Counter[str] = Counter()
+    submitters = [BatchedSubmitter(queue.one, queue.many, clock=clock) for _ in range(gateways)]
+    results: Counter[str] = Counter()
 
-    async def buy(coalescer: Coalescer) -> None:
+    async def buy(submitter: BatchedSubmitter) -> None:
         begun = clock()
         try:
-            await coalescer.submit(pb.CreateBookingRequest(event_id="hot"), NOBODY)
-            told["sold"] += 1
-        except Problem as refusal:
-            told[refusal.code] += 1
+            await submitter.submit(pb.CreateBookingRequest(event_id="hot"), CONTEXT)
+            results["sold"] += 1
+        except Problem as problem:
+            results[problem.code] += 1
         except RemoteError as failure:
-            told[failure.code] += 1
-        told["late"] += clock() - begun > 5.001
+            results[failure.code] += 1
+        results["late"] += clock() - begun > 5.001
 
     buyers = []
     for number in range(SECONDS * BUYERS_PER_SECOND):
-        buyers.append(asyncio.create_task(buy(coalescers[number % gateways])))
+        buyers.append(asyncio.create_task(buy(submitters[number % gateways])))
         await asyncio.sleep(1 / BUYERS_PER_SECOND)
     await asyncio.gather(*buyers)
-    return told
+    return results
 
 
 @pytest.mark.parametrize("gateways", [1, 2, 4])
 @pytest.mark.parametrize(("seconds", "least"), [(0.4, 0.9), (1.0, 0.7), (1.5, 0.6), (2.0, 0.3)])
-def test_transactions_that_take_seconds_still_carry_crowds(
+def test_slow_transactions_sell_most_of_their_capacity(
     seconds: float, least: float, gateways: int
 ) -> None:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        told = runner.run(sell(Lane(seconds), gateways))
+        results = runner.run(sell(BookingQueue(seconds), gateways))
     best = min(BATCH / seconds, BUYERS_PER_SECOND)
-    assert told["sold"] >= least * best * SECONDS, told
-    assert not told["late"]
+    assert results["sold"] >= least * best * SECONDS, results
+    assert not results["late"]
 
 
-def test_an_event_whose_first_call_is_lost_is_sold_all_the_same() -> None:
-    class Losing(Lane):
-        lost = False
+def test_an_event_whose_first_call_is_lost_is_sold() -> None:
+    class LosingFirstCall(BookingQueue):
+        is_lost = False
 
         async def one(
             self, request: pb.CreateBookingRequest, timeout: float
         ) -> pb.CreateBookingResponse:
-            if not self.lost:
-                self.lost = True
+            if not self.is_lost:
+                self.is_lost = True
                 await asyncio.sleep(timeout)
                 raise RemoteError(grpc.StatusCode.DEADLINE_EXCEEDED, "timeout", "lost")
             return await super().one(request, timeout)
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        told = runner.run(sell(Losing(0.02), 1))
-    assert told["timeout"] == 1
-    assert told["sold"] == SECONDS * BUYERS_PER_SECOND - 1, told
+        results = runner.run(sell(LosingFirstCall(0.02), 1))
+    assert results["timeout"] == 1
+    assert results["sold"] == SECONDS * BUYERS_PER_SECOND - 1, results

@@ -1,0 +1,1 @@
+"""How create-booking requests get to the booking service."""

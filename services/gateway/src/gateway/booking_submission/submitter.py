@@ -1,0 +1,39 @@
+"""The interface through which the gateway creates bookings."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+from goticket.booking.v1 import booking_pb2 as pb
+from goticket_platform.rpc.errors import RemoteError
+
+from gateway.origin import Origin
+
+Outcome = pb.CreateBookingResponse | RemoteError
+SendOne = Callable[[pb.CreateBookingRequest, float], Awaitable[pb.CreateBookingResponse]]
+"""Calls CreateBooking with a timeout in seconds."""
+SendMany = Callable[[Sequence[pb.CreateBookingRequest], float], Awaitable[Sequence[Outcome]]]
+"""Calls BatchCreateBookings with a timeout in seconds; returns the outcome of each request."""
+IsDisconnected = Callable[[], bool]
+"""Returns whether the client has closed its connection."""
+
+
+class BookingSubmitter(Protocol):
+    """Creates bookings, in batches or one by one."""
+
+    def rejection_reason(self, event_id: str) -> str | None:
+        """Return why a booking of this event would be rejected as busy now, if it would."""
+        ...
+
+    def submit(
+        self,
+        request: pb.CreateBookingRequest,
+        context: Origin,
+        is_disconnected: IsDisconnected | None = None,
+    ) -> Coroutine[Any, Any, pb.CreateBookingResponse]:
+        """Create a booking. Cancelling ends the call unless other requests share it.
+
+        Raises:
+            Problem: busy, if the answer would come too late.
+            RemoteError: booking refused the request, or the call failed.
+        """
+        ...
