@@ -37,9 +37,9 @@ from goticket_platform.telemetry import tracer
 from opentelemetry import trace
 from prometheus_client import Counter, Gauge, Histogram
 
-from gateway.origin import Origin
+from gateway.http.problems import Problem
+from gateway.http.request_context import RequestContext
 from gateway.pace import Pace
-from gateway.problems import Problem
 
 Outcome = pb.CreateBookingResponse | RemoteError
 SendOne = Callable[[pb.CreateBookingRequest, float], Awaitable[pb.CreateBookingResponse]]
@@ -88,7 +88,7 @@ class _Waiter:
     request: pb.CreateBookingRequest
     arrived: float
     answer: asyncio.Future[pb.CreateBookingResponse]
-    origin: Origin
+    origin: RequestContext
     has_gone: HasGone | None
     flight: "_Flight | None" = None
 
@@ -143,7 +143,7 @@ class Coalescer:
         """How many requests wait for a call."""
         return self._waiting
 
-    def excess(self, event_id: str) -> str | None:
+    def rejection_reason(self, event_id: str) -> str | None:
         """Tell why one more who wants this event is refused now; None while they can wait.
 
         "full": there is no room. "late": there is, but the answer would come too late.
@@ -165,7 +165,7 @@ class Coalescer:
     async def submit(
         self,
         request: pb.CreateBookingRequest,
-        origin: Origin,
+        origin: RequestContext,
         has_gone: HasGone | None = None,
     ) -> pb.CreateBookingResponse:
         """Send the request, with others or alone, and return its own answer.
@@ -177,7 +177,7 @@ class Coalescer:
             Problem: busy, when it would not be answered in time.
             RemoteError: booking refused it, or its call failed.
         """
-        if excess := self.excess(request.event_id):
+        if excess := self.rejection_reason(request.event_id):
             REFUSED.labels(excess).inc()
             raise Problem("busy")
         party = self._parties.get(request.event_id)

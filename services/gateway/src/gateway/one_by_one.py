@@ -4,7 +4,7 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.client import WRITE_SECONDS
 
 from gateway.coalescer import HasGone, SendOne
-from gateway.origin import Origin
+from gateway.http.request_context import RequestContext
 
 
 class OneByOne:
@@ -14,14 +14,14 @@ class OneByOne:
         self._send_one = send_one
         self._deadline = deadline
 
-    def excess(self, _event_id: str) -> str | None:
+    def rejection_reason(self, _event_id: str) -> str | None:
         """Tell that there is always room."""
         return None
 
     async def submit(
         self,
         request: pb.CreateBookingRequest,
-        origin: Origin,
+        origin: RequestContext,
         has_gone: HasGone | None = None,
     ) -> pb.CreateBookingResponse:
         """Send the request; cancelling ends its call.

@@ -11,8 +11,8 @@ import grpc
 import pytest
 import structlog
 from gateway.coalescer import Coalescer, Limits, Outcome, _Waiter
-from gateway.origin import Origin
-from gateway.problems import Problem
+from gateway.http.problems import Problem
+from gateway.http.request_context import RequestContext
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.errors import RemoteError
 from hypothesis import given, settings
@@ -92,8 +92,8 @@ def wish(key: str, event: str = "hot") -> pb.CreateBookingRequest:
     return pb.CreateBookingRequest(event_id=event, idempotency_key=key)
 
 
-def origin(key: str) -> Origin:
-    return Origin(key, "", trace.get_current_span())
+def origin(key: str) -> RequestContext:
+    return RequestContext(key, "", trace.get_current_span())
 
 
 class Crowd:

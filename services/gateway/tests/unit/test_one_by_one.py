@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import grpc
 import pytest
 import structlog
+from gateway.http.request_context import RequestContext
 from gateway.one_by_one import OneByOne
-from gateway.origin import Origin
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.client import WRITE_SECONDS
 from goticket_platform.rpc.errors import RemoteError
@@ -93,8 +93,8 @@ async def test_cancelling_a_request_ends_its_call() -> None:
 
 async def test_there_is_always_room() -> None:
     carrier = OneByOne(Booking().one)
-    assert carrier.excess("e1") is None
+    assert carrier.rejection_reason("e1") is None
 
 
-def _origin(request_id: str = "r1") -> Origin:
-    return Origin(request_id, "ada", trace.NonRecordingSpan(trace.INVALID_SPAN_CONTEXT))
+def _origin(request_id: str = "r1") -> RequestContext:
+    return RequestContext(request_id, "ada", trace.NonRecordingSpan(trace.INVALID_SPAN_CONTEXT))

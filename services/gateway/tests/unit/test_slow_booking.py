@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import grpc
 import pytest
 from gateway.coalescer import Coalescer
-from gateway.origin import Origin
-from gateway.problems import Problem
+from gateway.http.problems import Problem
+from gateway.http.request_context import RequestContext
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.errors import RemoteError
 from opentelemetry.trace import INVALID_SPAN
@@ -20,7 +20,7 @@ from opentelemetry.trace import INVALID_SPAN
 BATCH = 256
 BUYERS_PER_SECOND = 800
 SECONDS = 20
-NOBODY = Origin("", "", INVALID_SPAN)
+NOBODY = RequestContext("", "", INVALID_SPAN)
 
 
 class Leaping(selectors.SelectSelector):

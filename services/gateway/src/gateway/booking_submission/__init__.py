@@ -1,0 +1,1 @@
+"""New bookings on their way from HTTP to the booking service."""
