@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document: what FastAPI knows, plus every problem an operation may answer."""
+"""The OpenAPI 3.1 document: FastAPI's, plus every problem an operation may answer."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,14 +15,15 @@ Events, bookings and tickets.
 
 Every error is an RFC 9457 problem document; decide by its `error` code. Amounts are integers in
 minor units of `currency`; times are RFC 3339. Log in with `POST /api/v1/auth/login` and send the
-token as `Authorization: Bearer …`. Whatever answers `GET` answers `HEAD` too, without the body.
+token as `Authorization: Bearer …`. Every address that answers `GET` answers `HEAD` too, without
+the body.
 """
 
 TAGS = [
     {"name": "auth", "description": "Accounts and sessions."},
-    {"name": "users", "description": "Who there is and what they may do."},
-    {"name": "events", "description": "What is on sale."},
-    {"name": "bookings", "description": "Orders."},
+    {"name": "users", "description": "Accounts and roles."},
+    {"name": "events", "description": "Events, ticket types and availability."},
+    {"name": "bookings", "description": "Orders of tickets."},
     {"name": "tickets", "description": "Admissions and their printed forms."},
     {"name": "keys", "description": "Public keys to verify tokens and tickets with."},
     {"name": "operations", "description": "Health and metrics."},
@@ -64,7 +65,7 @@ _HEADERS: dict[int, dict[str, Any]] = {
 }
 
 
-_FACTS = {
+_EXTENSIONS = {
     "sold_out": ("ticketTypeId", "available"),
     "unknown_ticket_type": ("ticketTypeId",),
     "max_per_booking_exceeded": ("ticketTypeId", "limit"),
@@ -72,7 +73,7 @@ _FACTS = {
     "too_many_holds": ("limit",),
     "capacity_below_taken": ("ticketTypeId", "taken"),
 }
-_FACT_EXAMPLES: dict[str, str | int] = {
+_EXTENSION_EXAMPLES: dict[str, str | int] = {
     "ticketTypeId": "0197c0de-7a11-7b00-8a00-0000000000a1",
     "available": 1,
     "limit": 4,
@@ -84,7 +85,7 @@ def example(code: str) -> dict[str, Any]:
     """Return a problem document with this code."""
     kind = KINDS[code]
     errors = [{"field": "quantity", "message": "Should be greater than or equal to 1."}]
-    facts = {name: _FACT_EXAMPLES[name] for name in _FACTS.get(code, ())}
+    extensions = {name: _EXTENSION_EXAMPLES[name] for name in _EXTENSIONS.get(code, ())}
     return {
         "type": TYPE_BASE + code,
         "title": kind.title,
@@ -96,7 +97,7 @@ def example(code: str) -> dict[str, Any]:
         "error": code,
         "requestId": "0197c0de-7a11-7b00-8a00-00000000c0de",
         "errors": errors if code == "validation_failed" else [],
-        **facts,
+        **extensions,
     }
 
 
@@ -143,12 +144,12 @@ def _operations(document: dict[str, Any]) -> Iterable[dict[str, Any]]:
 
 
 def _complete(operation: dict[str, Any]) -> None:
-    """Add what any operation of its shape may answer."""
+    """Add the problems that any operation of this kind may answer."""
     for parameter in operation.get("parameters", ()):
         parameter["schema"] = _never_null(parameter["schema"])
     responses = operation["responses"]
     if "application/json" in responses.get("422", {}).get("content", {}):
-        del responses["422"]  # FastAPI's own form, which we never send
+        del responses["422"]  # FastAPI's own form, which is never sent
     codes = ["internal", *_BACKEND_CODES]
     if operation.get("security"):
         codes += _TOKEN_CODES
@@ -162,7 +163,7 @@ def _complete(operation: dict[str, Any]) -> None:
 
 
 def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Drop FastAPI's null from an optional parameter: one can be left out, never null."""
+    """Drop FastAPI's null from an optional parameter, which can be absent but never null."""
     rest = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
     if len(rest) != 1:
         return schema

@@ -1,4 +1,4 @@
-"""The bare endpoint of the hot route answers as the FastAPI route of the same address does."""
+"""The fast path answers as the FastAPI route of the same address does."""
 
 import asyncio
 import json
@@ -34,13 +34,12 @@ Bearer = Callable[..., dict[str, str]]
 
 @pytest.fixture
 async def plain(settings: GatewaySettings) -> AsyncIterator[httpx.AsyncClient]:
-    """A gateway without the bare endpoint."""
+    """A gateway without fast paths."""
     async with open_components(settings) as parts:
         app = create_app(
             parts, max_body_bytes=settings.max_body_bytes, cors_origins=settings.origins
         )
-        assert isinstance(app, Gateway)
-        app.hot_bookings = None
+        app.without_fast_paths()
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
             yield client
@@ -82,7 +81,7 @@ REQUESTS: list[tuple[dict[str, str], Any]] = [
 
 @pytest.mark.parametrize(("headers", "body"), REQUESTS)
 @pytest.mark.parametrize("refused", [False, True])
-async def test_both_give_the_same_answer(
+async def test_both_give_the_same_response(
     client: httpx.AsyncClient,
     plain: httpx.AsyncClient,
     backends: ScriptedBackends,
@@ -107,7 +106,7 @@ async def test_both_give_the_same_answer(
 
 def _essence(answer: httpx.Response) -> dict[str, Any]:
     headers = {
-        name: "by chance" if name == "retry-after" else value
+        name: "random" if name == "retry-after" else value
         for name, value in answer.headers.items()
         if name not in {"x-request-id", "content-length"}
     }
@@ -118,18 +117,18 @@ def _essence(answer: httpx.Response) -> dict[str, Any]:
     return {"status": answer.status_code, "headers": headers, "body": body}
 
 
-async def test_what_is_as_it_should_be_never_reaches_the_layers(
+async def test_a_request_of_the_usual_form_never_reaches_fastapi(
     app: Gateway,
     client: httpx.AsyncClient,
     backends: ScriptedBackends,
     bearer: Bearer,
     booking: pb.Booking,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def unreachable(*_: object) -> None:
         raise AssertionError
 
-    assert app.hot_bookings
-    app.hot_bookings._application = unreachable
+    monkeypatch.setattr(app.request_middleware, "_app", unreachable)
     backends.answers["CreateBooking"] = pb.CreateBookingResponse(booking=booking)
     answer = await client.post(
         URL.upper().replace("/API/V1/EVENTS", "/api/v1/events").replace("/BOOKINGS", "/bookings"),
@@ -140,7 +139,7 @@ async def test_what_is_as_it_should_be_never_reaches_the_layers(
     assert backends.asked("CreateBooking").event_id == EVENT
 
 
-async def test_it_is_counted_named_and_traced_like_any_route(
+async def test_it_has_metrics_a_request_id_and_a_span_like_any_route(
     client: httpx.AsyncClient,
     backends: ScriptedBackends,
     bearer: Bearer,
@@ -165,16 +164,15 @@ async def test_it_is_counted_named_and_traced_like_any_route(
     assert span.attributes["http.response.status_code"] == 201
 
 
-async def test_a_full_queue_turns_away_before_anything_is_read(
+async def test_a_full_queue_rejects_before_the_body_is_read(
     app: Gateway,
     client: httpx.AsyncClient,
     backends: ScriptedBackends,
     bearer: Bearer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert app.hot_bookings
-    excess = {EVENT: "full"}.get
-    monkeypatch.setattr(app.hot_bookings._desk, "excess", excess)
+    reason = {EVENT: "full"}.get
+    monkeypatch.setattr(app.state.components.booking_pipeline, "rejection_reason", reason)
     refused = REFUSED.labels("full")._value.get()
     answer = await client.post(
         URL, content=b"no JSON", headers={"X-Request-ID": "req-2", "Origin": SHOP}
@@ -189,14 +187,13 @@ async def test_a_full_queue_turns_away_before_anything_is_read(
     assert (await client.post(other, content=b"no JSON", headers=bearer())).status_code != 503
 
 
-async def test_a_bug_is_one_500_and_the_rest_goes_on(
+async def test_an_unexpected_error_is_one_500_and_the_process_continues(
     app: Gateway, client: httpx.AsyncClient, bearer: Bearer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object) -> None:
         raise ZeroDivisionError("secret of the inside")
 
-    assert app.hot_bookings
-    monkeypatch.setattr(app.hot_bookings._desk, "submit", broken)
+    monkeypatch.setattr(app.state.components.booking_pipeline, "submit", broken)
     answer = await client.post(URL, json={"quantity": 1}, headers=bearer())
     assert (answer.status_code, answer.json()["error"]) == (500, "internal")
     assert "secret" not in answer.text
@@ -207,7 +204,7 @@ async def test_a_bug_is_one_500_and_the_rest_goes_on(
     "error",
     [ZeroDivisionError("a bug"), RemoteError(grpc.StatusCode.INTERNAL, "news", "Unheard of.")],
 )
-async def test_what_is_logged_of_a_request_names_it(
+async def test_log_entries_of_a_request_name_it(
     app: Gateway,
     client: httpx.AsyncClient,
     bearer: Bearer,
@@ -217,26 +214,25 @@ async def test_what_is_logged_of_a_request_names_it(
     async def broken(*_: object) -> None:
         raise error
 
-    assert app.hot_bookings
-    monkeypatch.setattr(app.hot_bookings._desk, "submit", broken)
+    monkeypatch.setattr(app.state.components.booking_pipeline, "submit", broken)
     headers = {**bearer(), "X-Request-ID": "r-77"}
     with capture_logs([structlog.contextvars.merge_contextvars]) as logged:
         answer = await client.post(URL, json={"quantity": 1}, headers=headers)
     assert answer.status_code == 500
-    told = {"request failed", "remote code is unknown"}
-    [entry] = [entry for entry in logged if entry["event"] in told]
+    expected = {"request failed", "remote code is unknown"}
+    [entry] = [entry for entry in logged if entry["event"] in expected]
     assert (entry["request_id"], entry["user_id"]) == ("r-77", USER)
 
 
-async def test_access_lines_are_written_together_and_none_is_lost() -> None:
+async def test_access_log_entries_are_written_in_batches_and_none_is_lost() -> None:
     written: list[str] = []
-    lines = AccessLogWriter(written.append)
+    log = AccessLogWriter(written.append)
     for number in range(3):
-        lines.note(_line(f"r{number}"))
+        log.write(_entry(f"r{number}"))
     while not written:
         await asyncio.sleep(0.01)
-    lines.note(_line("last"))
-    lines.close()
+    log.write(_entry("last"))
+    log.close()
     entries = [json.loads(line) for text in written for line in text.splitlines()]
     assert [entry["request_id"] for entry in entries] == ["r0", "r1", "r2", "last"]
     assert len(written) == 2
@@ -256,7 +252,7 @@ async def test_access_lines_are_written_together_and_none_is_lost() -> None:
     }
 
 
-def _line(request_id: str) -> AccessLogEntry:
+def _entry(request_id: str) -> AccessLogEntry:
     return AccessLogEntry(
         method="POST",
         route=ROUTE,

@@ -1,10 +1,14 @@
-"""Who was told to wait and comes back early is held until their time; nobody else is."""
+"""Requests that ignore Retry-After are delayed until that time; others are not."""
 
 import asyncio
 from typing import Any
 
 import pytest
-from gateway.booking_submission.retry_throttle import HELD, RetryThrottle, with_connection
+from gateway.booking_submission.retry_throttle import (
+    THROTTLED,
+    RetryThrottle,
+    with_connection_state,
+)
 
 IN_TWO_SECONDS = [(b"content-length", b"0"), (b"retry-after", b"2")]
 
@@ -25,91 +29,91 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def patience(clock: Clock) -> RetryThrottle:
-    return RetryThrottle(most=2, clock=clock)
+def throttle(clock: Clock) -> RetryThrottle:
+    return RetryThrottle(max_delayed=2, clock=clock)
 
 
 def connection() -> dict[str, Any]:
     """The scope of a request on a connection of its own."""
-    return {"state": with_connection({"other": 1})}
+    return {"state": with_connection_state({"other": 1})}
 
 
-async def at_once(patience: RetryThrottle, scope: dict[str, Any]) -> bool:
-    """Whether a request is let through without having been held."""
-    held = asyncio.ensure_future(patience.hold(scope))
+async def is_immediate(throttle: RetryThrottle, scope: dict[str, Any]) -> bool:
+    """Return whether a request passes without a delay."""
+    delayed = asyncio.ensure_future(throttle.delay(scope))
     await asyncio.sleep(0)
-    if held.done():
-        assert held.result() is False
+    if delayed.done():
+        assert delayed.result() is False
         return True
-    held.cancel()
-    await asyncio.wait([held])
+    delayed.cancel()
+    await asyncio.wait([delayed])
     return False
 
 
-async def test_an_early_return_is_held_for_what_is_left_of_its_time(
-    patience: RetryThrottle, clock: Clock
+async def test_an_early_retry_is_delayed_for_the_rest_of_its_time(
+    throttle: RetryThrottle, clock: Clock
 ) -> None:
     scope = connection()
-    patience.note(scope, IN_TWO_SECONDS)
+    throttle.record_rejection(scope, IN_TWO_SECONDS)
     clock.now += 1.95
     loop = asyncio.get_running_loop()
     began = loop.time()
-    assert await patience.hold(scope) is True
+    assert await throttle.delay(scope) is True
     assert loop.time() - began >= 0.049  # the loop's clock counts whole milliseconds
-    assert HELD._value.get() == 0
+    assert THROTTLED._value.get() == 0
 
 
-async def test_nobody_else_is_held(patience: RetryThrottle, clock: Clock) -> None:
-    told = connection()
-    patience.note(told, IN_TWO_SECONDS)
-    assert not await at_once(patience, told)
-    assert await at_once(patience, connection())
-    assert await at_once(patience, {})  # a server that says nothing of connections
-    patience.note({}, IN_TWO_SECONDS)
+async def test_other_requests_are_not_delayed(throttle: RetryThrottle, clock: Clock) -> None:
+    rejected = connection()
+    throttle.record_rejection(rejected, IN_TWO_SECONDS)
+    assert not await is_immediate(throttle, rejected)
+    assert await is_immediate(throttle, connection())
+    assert await is_immediate(throttle, {})  # a server without connection state
+    throttle.record_rejection({}, IN_TWO_SECONDS)
     clock.now += 2.0
-    assert await at_once(patience, told)
+    assert await is_immediate(throttle, rejected)
 
 
 @pytest.mark.parametrize("headers", [[], [(b"retry-after", b"Fri, 01 Jan 2100 00:00:00 GMT")]])
-async def test_an_answer_without_seconds_asks_for_nothing(
-    patience: RetryThrottle, headers: list[tuple[bytes, bytes]]
+async def test_a_rejection_without_seconds_delays_nothing(
+    throttle: RetryThrottle, headers: list[tuple[bytes, bytes]]
 ) -> None:
     scope = connection()
-    patience.note(scope, headers)
-    assert await at_once(patience, scope)
+    throttle.record_rejection(scope, headers)
+    assert await is_immediate(throttle, scope)
 
 
-async def test_requests_of_one_connection_share_what_is_remembered(patience: RetryThrottle) -> None:
-    state = with_connection({})
-    patience.note({"state": state.copy()}, IN_TWO_SECONDS)
-    assert not await at_once(patience, {"state": state.copy()})
+async def test_requests_of_one_connection_share_its_state(throttle: RetryThrottle) -> None:
+    state = with_connection_state({})
+    throttle.record_rejection({"state": state.copy()}, IN_TWO_SECONDS)
+    assert not await is_immediate(throttle, {"state": state.copy()})
 
 
-async def test_no_more_than_so_many_are_held_and_who_leaves_makes_room(
-    patience: RetryThrottle,
+async def test_the_number_of_delayed_requests_is_bounded_and_a_cancelled_one_frees_its_place(
+    throttle: RetryThrottle,
 ) -> None:
     scopes = [connection() for _ in range(3)]
     for scope in scopes:
-        patience.note(scope, IN_TWO_SECONDS)
-    held = [asyncio.ensure_future(patience.hold(scope)) for scope in scopes[:2]]
+        throttle.record_rejection(scope, IN_TWO_SECONDS)
+    delayed = [asyncio.ensure_future(throttle.delay(scope)) for scope in scopes[:2]]
     await asyncio.sleep(0)
-    assert HELD._value.get() == 2
-    assert await at_once(patience, scopes[2])
-    held[0].cancel()
-    await asyncio.wait(held[:1])
-    assert not await at_once(patience, scopes[2])
-    held[1].cancel()
-    await asyncio.wait(held)
-    assert HELD._value.get() == 0
+    assert THROTTLED._value.get() == 2
+    assert await is_immediate(throttle, scopes[2])
+    delayed[0].cancel()
+    await asyncio.wait(delayed[:1])
+    assert not await is_immediate(throttle, scopes[2])
+    delayed[1].cancel()
+    await asyncio.wait(delayed)
+    assert THROTTLED._value.get() == 0
 
 
-async def test_closing_lets_everybody_go_and_holds_nobody_any_more(patience: RetryThrottle) -> None:
+async def test_closing_releases_all_requests_and_delays_no_more(throttle: RetryThrottle) -> None:
     scope = connection()
-    patience.note(scope, IN_TWO_SECONDS)
-    held = asyncio.ensure_future(patience.hold(scope))
+    throttle.record_rejection(scope, IN_TWO_SECONDS)
+    delayed = asyncio.ensure_future(throttle.delay(scope))
     await asyncio.sleep(0)
-    assert HELD._value.get() == 1
-    patience.close()
-    assert await asyncio.wait_for(held, 1.0) is True
-    assert HELD._value.get() == 0
-    assert await at_once(patience, scope)
+    assert THROTTLED._value.get() == 1
+    throttle.close()
+    assert await asyncio.wait_for(delayed, 1.0) is True
+    assert THROTTLED._value.get() == 0
+    assert await is_immediate(throttle, scope)

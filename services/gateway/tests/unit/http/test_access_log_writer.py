@@ -1,4 +1,4 @@
-"""Access lines that cannot be written do not pile up."""
+"""Access log entries that cannot be written do not accumulate."""
 
 import asyncio
 import json
@@ -10,21 +10,21 @@ from gateway.http.access_log_writer import AccessLogEntry, AccessLogWriter
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
 from prometheus_client import REGISTRY
 
-PATIENCE = 60.0
-MOST = 5
+DEADLINE = 60.0
+MAX = 5
 
 
-class StuckWriter:
-    """Writes nothing until it is let go."""
+class BlockedWriter:
+    """Blocks until it is released."""
 
     def __init__(self) -> None:
-        self.asked = threading.Event()
-        self.let_go = threading.Event()
+        self.called = threading.Event()
+        self.released = threading.Event()
         self.text = ""
 
     def write(self, text: str) -> None:
-        self.asked.set()
-        assert self.let_go.wait(PATIENCE)
+        self.called.set()
+        assert self.released.wait(DEADLINE)
         self.text += text
 
     @property
@@ -33,48 +33,48 @@ class StuckWriter:
 
 
 @pytest.fixture
-def writer() -> Iterator[StuckWriter]:
-    writer = StuckWriter()
+def writer() -> Iterator[BlockedWriter]:
+    writer = BlockedWriter()
     yield writer
-    writer.let_go.set()  # a test that failed must not leave its thread waiting
+    writer.released.set()  # a test that failed must not leave its thread waiting
 
 
-async def test_lines_over_the_bound_are_dropped_and_counted_and_the_log_says_so_once(
-    writer: StuckWriter,
+async def test_entries_over_the_bound_are_dropped_and_counted_and_logged_once(
+    writer: BlockedWriter,
 ) -> None:
     before = _dropped()
-    lines = AccessLogWriter(writer.write, MOST)
-    lines.note(_line("r0"))
-    assert await asyncio.to_thread(writer.asked.wait, PATIENCE)
-    for number in range(1, MOST + 3):
-        lines.note(_line(f"r{number}"))
+    log = AccessLogWriter(writer.write, MAX)
+    log.write(_entry("r0"))
+    assert await asyncio.to_thread(writer.called.wait, DEADLINE)
+    for number in range(1, MAX + 3):
+        log.write(_entry(f"r{number}"))
     assert _dropped() == before + 3
-    writer.let_go.set()
-    lines.close()
+    writer.released.set()
+    log.close()
     written = [entry["request_id"] for entry in writer.entries if entry["event"] == "request"]
-    assert written == [f"r{number}" for number in range(MOST)]
+    assert written == [f"r{number}" for number in range(MAX)]
     (loss,) = (entry for entry in writer.entries if entry["event"] != "request")
-    assert (loss["event"], loss["lines"]) == ("access log lines dropped", 3)
+    assert (loss["event"], loss["dropped"]) == ("access log entries dropped", 3)
     assert (loss["level"], loss["logger"]) == ("warning", "gateway.access")
 
 
-async def test_once_lines_are_written_there_is_room_again(writer: StuckWriter) -> None:
+async def test_written_entries_free_their_capacity(writer: BlockedWriter) -> None:
     before = _dropped()
-    writer.let_go.set()
-    # Twice what is written at a time: text is there a moment before its room is free.
-    lines = AccessLogWriter(writer.write, 2 * MOST)
-    for first in range(0, 6 * MOST, MOST):
-        for number in range(first, first + MOST):
-            lines.note(_line(f"r{number}"))
-        async with asyncio.timeout(PATIENCE):
-            while len(writer.entries) < first + MOST:
+    writer.released.set()
+    # Twice a batch: the text is there a moment before its capacity is free.
+    log = AccessLogWriter(writer.write, 2 * MAX)
+    for first in range(0, 6 * MAX, MAX):
+        for number in range(first, first + MAX):
+            log.write(_entry(f"r{number}"))
+        async with asyncio.timeout(DEADLINE):
+            while len(writer.entries) < first + MAX:
                 await asyncio.sleep(0.01)
-    lines.close()
+    log.close()
     assert _dropped() == before
-    assert [entry["request_id"] for entry in writer.entries] == [f"r{n}" for n in range(6 * MOST)]
+    assert [entry["request_id"] for entry in writer.entries] == [f"r{n}" for n in range(6 * MAX)]
 
 
-async def test_lines_that_could_not_be_written_take_no_room() -> None:
+async def test_entries_that_could_not_be_written_free_their_capacity() -> None:
     attempts: list[str] = []
 
     def broken(text: str) -> None:
@@ -82,13 +82,13 @@ async def test_lines_that_could_not_be_written_take_no_room() -> None:
         raise BrokenPipeError
 
     before = _dropped()
-    lines = AccessLogWriter(broken, 2)
+    log = AccessLogWriter(broken, 2)
     for number in range(6):
-        lines.note(_line(f"r{number}"))
-        async with asyncio.timeout(PATIENCE):
+        log.write(_entry(f"r{number}"))
+        async with asyncio.timeout(DEADLINE):
             while len(attempts) <= number:
                 await asyncio.sleep(0.01)
-    lines.close()
+    log.close()
     assert _dropped() == before
 
 
@@ -96,7 +96,7 @@ def _dropped() -> float:
     return REGISTRY.get_sample_value("goticket_access_log_dropped_total") or 0.0
 
 
-def _line(request_id: str) -> AccessLogEntry:
+def _entry(request_id: str) -> AccessLogEntry:
     return AccessLogEntry(
         method="POST",
         route="/api/v1/events/{event_id}/bookings",

@@ -7,7 +7,7 @@ import jsonschema_rs
 import pytest
 import schemathesis
 from fastapi import FastAPI
-from gateway.http.problems import FACTS, KINDS
+from gateway.http.problems import EXTENSIONS, KINDS
 
 
 @pytest.fixture
@@ -132,12 +132,12 @@ def test_examples_of_problems_fit_their_schema(document: dict[str, Any]) -> None
 
 def test_facts_of_a_refusal_are_documented_and_may_be_left_out(document: dict[str, Any]) -> None:
     problem = document["components"]["schemas"]["Problem"]
-    assert FACTS.keys() <= problem["properties"].keys()
-    assert not FACTS.keys() & set(problem["required"])
-    assert not any("default" in problem["properties"][name] for name in FACTS)
+    assert EXTENSIONS.keys() <= problem["properties"].keys()
+    assert not EXTENSIONS.keys() & set(problem["required"])
+    assert not any("default" in problem["properties"][name] for name in EXTENSIONS)
     booked = document["paths"]["/api/v1/events/{event_id}/bookings"]["post"]["responses"]["409"]
     sold_out = booked["content"]["application/problem+json"]["examples"]["sold_out"]["value"]
-    assert FACTS.keys() & sold_out.keys() == {"ticketTypeId", "available"}
+    assert EXTENSIONS.keys() & sold_out.keys() == {"ticketTypeId", "available"}
 
 
 def test_writes_have_examples_in_their_schemas(document: dict[str, Any]) -> None:

@@ -64,7 +64,7 @@ async def test_nothing_is_written_to_a_connection_that_was_lost_meanwhile() -> N
     assert transport.written == []
 
 
-async def test_the_rest_is_the_transports() -> None:
+async def test_other_calls_go_to_the_transport() -> None:
     assert WriteBuffer(Transport()).get_extra_info("peername") == "peername"
 
 
@@ -90,11 +90,11 @@ async def test_a_connection_that_cannot_be_closed_is_cut(monkeypatch: pytest.Mon
         raise AssertionError
 
     transport = Stuck()
-    protocol = HttpProtocol(config=Config(application), server_state=ServerState(), app_state={})
-    protocol.connection_made(transport)
-    protocol.data_received(b"GET / HT")
+    connection = HttpProtocol(config=Config(application), server_state=ServerState(), app_state={})
+    connection.connection_made(transport)
+    connection.data_received(b"GET / HT")
     async with asyncio.timeout(60.0):
         await transport.aborted.wait()
     assert transport.closed
     assert transport.written[0].startswith(b"HTTP/1.1 408 ")
-    protocol.connection_lost(None)
+    connection.connection_lost(None)
