@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import goticket_kernel.errors
 import grpc
 import pytest
-from gateway.problems import KINDS
+from gateway.http.problems import KINDS
 from goticket_platform.rpc.errors import ErrorTable
 
 SERVICES = ("identity", "catalog", "booking")

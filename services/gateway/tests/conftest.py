@@ -10,9 +10,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
-from gateway.app import create_app
-from gateway.bootstrap import open_parts
+from gateway.bootstrap import open_components
 from gateway.config import GatewaySettings
+from gateway.http.app import create_app
 from goticket.booking.v1 import booking_pb2
 from goticket.catalog.v1 import catalog_pb2
 from goticket.identity.v1 import identity_pb2
@@ -29,6 +29,7 @@ BOOKING = "0197c0de-7a11-7b00-8a00-0000000000b1"
 TICKET = "0197c0de-7a11-7b00-8a00-0000000000c1"
 USER = "0197c0de-7a11-7b00-8a00-0000000000d1"
 DEAD_REDIS = "redis://127.0.0.1:1/0"
+DEAD_BROKER = "amqp://guest:guest@127.0.0.1:1/"
 
 Token = Callable[..., str]
 
@@ -173,6 +174,7 @@ def settings(backends: ScriptedBackends) -> GatewaySettings:
         catalog_target=backends.target,
         booking_target=backends.target,
         redis_url=DEAD_REDIS,
+        amqp_url=DEAD_BROKER,
         issuer=ISSUER,
         audience=AUDIENCE,
         cors_origins="https://shop.goticket.test",
@@ -181,7 +183,7 @@ def settings(backends: ScriptedBackends) -> GatewaySettings:
 
 @pytest.fixture
 async def app(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
-    async with open_parts(settings) as parts:
+    async with open_components(settings) as parts:
         parts.health.ready = True
         yield create_app(
             parts,

@@ -2,74 +2,106 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import grpc
+from goticket_contracts.redis_names import EVENT_CHANGED_CHANNEL, SOLD_OUT_CHANNEL
+from goticket_platform.caching import SharedCache, open_cache_redis
 from goticket_platform.lifecycle import Stop
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.rpc.client import open_channel
 
-from gateway.access_lines import AccessLines
-from gateway.app import Parts, create_app
-from gateway.auth import TokenVerifier
-from gateway.availability import Availability, open_redis
 from gateway.booking_submission.batched_submitter import QUEUE_DEPTH, BatchedSubmitter
+from gateway.booking_submission.pipeline import BookingPipeline
+from gateway.booking_submission.sold_out_cache import SoldOutCache
 from gateway.booking_submission.submitter import BookingSubmitter
 from gateway.booking_submission.unbatched_submitter import UnbatchedSubmitter
+from gateway.cache.availability_reader import AvailabilityReader
+from gateway.cache.cache_invalidation import consume_catalog, subscribe
+from gateway.cache.event_cache import EventCache
 from gateway.clients import Backends
 from gateway.clients.booking import BookingClient
 from gateway.clients.catalog import CatalogClient
 from gateway.clients.identity import IdentityClient
+from gateway.components import Components
 from gateway.config import GatewaySettings
-from gateway.event_reads import EventReads
-from gateway.jwks import KeyRing
-from gateway.notices import EVENT_CHANGED_CHANNEL, SOLD_OUT_CHANNEL, follow
-from gateway.server import bind, serve
-from gateway.sold_out import BookingDesk, SoldOut
+from gateway.http.access_log_writer import AccessLogWriter
+from gateway.http.app import create_app
+from gateway.http.server import bind, serve
+from gateway.rest.events.public_reads import PublicReads
+from gateway.security.authentication import TokenVerifier
+from gateway.security.key_ring import KeyRing
+
+REDIS_SECONDS = 0.05
+"""How long Redis may take; booking answers faster than a stalled cache."""
+REDIS_CONNECTIONS = 64
 
 
 @asynccontextmanager
-async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
-    """Open channels and Redis, all connecting by themselves when first used; close them after."""
+async def open_components(settings: GatewaySettings) -> AsyncIterator[Components]:
+    """Open channels and Redis, which connect when first used; close them afterwards."""
     async with AsyncExitStack() as resources:
         identity = IdentityClient(await _channel(resources, settings.identity_target))
         catalog = CatalogClient(await _channel(resources, settings.catalog_target))
         booking = BookingClient(await _channel(resources, settings.booking_target))
-        submitter: BookingSubmitter = UnbatchedSubmitter(booking.create)
-        if settings.batching:
-            submitter = batched = BatchedSubmitter(booking.create, booking.create_many)
-            QUEUE_DEPTH.set_function(lambda: batched.waiting)
-            resources.push_async_callback(batched.close)
-        sold_out = SoldOut(time.monotonic)
-        access_lines = AccessLines()
-        resources.callback(access_lines.close)
-        cache = open_redis(settings.redis_url)
-        resources.push_async_callback(cache.aclose)
-        event_reads = EventReads(catalog, cache, time.monotonic)
-        following = follow(
-            settings.redis_url,
-            {
-                SOLD_OUT_CHANNEL: sold_out.on_notice,
-                EVENT_CHANGED_CHANNEL: event_reads.on_notice,
-            },
-            event_reads.drop_all,
+        submitter = _submitter(resources, settings, booking)
+        access_log = AccessLogWriter()
+        resources.callback(access_log.close)
+        client = open_cache_redis(
+            settings.redis_url, timeout=REDIS_SECONDS, max_connections=REDIS_CONNECTIONS
         )
-        resources.push_async_callback(_end, asyncio.create_task(following))
+        resources.push_async_callback(client.aclose)
+        shared = SharedCache(client)
+        sold_out = SoldOutCache(time.monotonic)
+        events = EventCache(catalog, shared)
+        _invalidate_caches(resources, settings, sold_out, events)
         keys = KeyRing(identity.jwks_json, time.monotonic)
-        yield Parts(
+        yield Components(
             backends=Backends(identity=identity, catalog=catalog, booking=booking),
-            desk=BookingDesk(submitter, sold_out),
-            availability=Availability(cache, booking.availability),
-            event_reads=event_reads,
+            booking_pipeline=BookingPipeline(submitter, sold_out),
+            public_reads=PublicReads(events, AvailabilityReader(shared, booking.availability)),
             keys=keys,
             verifier=TokenVerifier(keys, issuer=settings.issuer, audience=settings.audience),
             health=Health(),
-            access_lines=access_lines,
+            access_log=access_log,
         )
 
 
-async def _end(task: asyncio.Task[None]) -> None:
+def _submitter(
+    resources: AsyncExitStack, settings: GatewaySettings, booking: BookingClient
+) -> BookingSubmitter:
+    if not settings.batching:
+        return UnbatchedSubmitter(booking.create)
+    submitter = BatchedSubmitter(booking.create, booking.create_many)
+    QUEUE_DEPTH.set_function(lambda: submitter.waiting)
+    resources.push_async_callback(submitter.close)
+    return submitter
+
+
+def _invalidate_caches(
+    resources: AsyncExitStack,
+    settings: GatewaySettings,
+    sold_out: SoldOutCache,
+    events: EventCache,
+) -> None:
+    """Start to receive the messages that invalidate caches."""
+    handlers = {
+        SOLD_OUT_CHANNEL: sold_out.on_message,
+        EVENT_CHANGED_CHANNEL: events.on_message,
+    }
+    _run(resources, subscribe(settings.redis_url, handlers, events.clear))
+    consumer = consume_catalog(settings.amqp_url, events.on_catalog_change, events.clear, Stop())
+    _run(resources, consumer)
+
+
+def _run(resources: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` until the resources are closed."""
+    resources.push_async_callback(_cancel, asyncio.create_task(work))
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -83,13 +115,16 @@ async def _channel(resources: AsyncExitStack, target: str) -> grpc.aio.Channel:
 async def run_gateway(settings: GatewaySettings, stop: Stop) -> None:
     """Serve the public port and the operations port until `stop`."""
     bound = bind(settings.listen, share=settings.reuse_port)
-    async with open_parts(settings) as parts, serve_ops(settings.metrics_listen, parts.health):
+    async with (
+        open_components(settings) as components,
+        serve_ops(settings.metrics_listen, components.health),
+    ):
         app = create_app(
-            parts,
+            components,
             max_body_bytes=settings.max_body_bytes,
             max_in_flight=settings.max_in_flight,
             cors_origins=settings.origins,
             public_metrics=settings.public_metrics,
         )
         app.openapi()  # built now, so that no request waits for it
-        await serve(app, bound, parts.health, stop, app.patience.close)
+        await serve(app, bound, components.health, stop, app.retry_throttle.close)

@@ -1,4 +1,4 @@
-"""What the gateway can be told, from the environment."""
+"""The gateway's settings, from the environment."""
 
 import os
 
@@ -6,7 +6,7 @@ from goticket_platform.settings import ServiceSettings, host_and_port
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from gateway.middleware.in_flight import MAX_IN_FLIGHT
+from gateway.http.middleware import MAX_IN_FLIGHT
 
 KIBIBYTE = 1024
 
@@ -17,11 +17,14 @@ class GatewaySettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
 
     listen: str
-    """"host:port" of the public door; port 0 takes any free one."""
+    """"host:port" of the public API; port 0 takes any free one."""
     identity_target: str
     catalog_target: str
     booking_target: str
-    redis_url: str
+    redis_url: str = Field(repr=False)
+    amqp_url: str = Field(repr=False)
+    """RabbitMQ, for the catalog's messages, which invalidate caches. It is not needed for
+    readiness."""
     issuer: str
     """`iss` that access tokens must carry."""
     audience: str
@@ -30,13 +33,13 @@ class GatewaySettings(ServiceSettings):
     """Origins whose pages may call the API, comma-separated; "*" for all."""
     max_body_bytes: int = Field(default=64 * KIBIBYTE, ge=KIBIBYTE)
     max_in_flight: int = Field(default=MAX_IN_FLIGHT, ge=1)
-    """Requests that each process works on at once; more are refused as "busy". Bookings, which
+    """Requests that each process handles at once; more are rejected as "busy". Bookings, which
     have a bound of their own, and probes do not count."""
     workers: int = Field(default=0, ge=0, le=64)
     """Processes behind the port; 0 for one per core. With several, the ports after that of
     `metrics_listen` have to be free: worker n has its operations port n further."""
     batching: bool = True
-    """Send bookings that arrive together in one call; false sends each in a call of its own."""
+    """Send concurrent bookings in one call to booking; false sends each in its own call."""
     public_metrics: bool = False
     """Serve /metrics on the public port too. In production it has a port of its own."""
     reuse_port: bool = False

@@ -1,4 +1,4 @@
-"""Several processes behind one port: each an ordinary gateway, the kernel spreads connections."""
+"""Several gateway processes behind one port; the kernel spreads connections."""
 
 import asyncio
 import os
@@ -9,13 +9,13 @@ from goticket_platform.logs import get_logger
 from goticket_platform.settings import host_and_port
 
 from gateway.config import GatewaySettings
-from gateway.server import address, bind
+from gateway.http.server import address, bind
 
 logger = get_logger(__name__)
 
 
 class WorkerDied(SystemExit):
-    """A worker ended by itself; the process ends too, for its supervisor to start afresh."""
+    """A worker ended by itself; the process ends too, so that its supervisor restarts it."""
 
 
 async def run_workers(settings: GatewaySettings, stop: Stop) -> None:
@@ -25,7 +25,7 @@ async def run_workers(settings: GatewaySettings, stop: Stop) -> None:
         OSError: the port is taken.
         WorkerDied: a worker ended before `stop`; the others were stopped.
     """
-    # Bound but never listened on: keeps the port (also one the kernel chose) ours.
+    # Bound but never listened on: reserves the port, also one that the kernel chose.
     bound = bind(settings.listen, share=True)
     workers = [
         await asyncio.create_subprocess_exec(

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import pytest
-from gateway import http_protocol, server
-from gateway.server import bind, serve
+from gateway.http import protocol, server
+from gateway.http.server import bind, serve
 from goticket_platform.lifecycle import Stop
 from goticket_platform.ops import Health
 from goticket_testing.messaging import eventually
@@ -88,9 +88,9 @@ async def small() -> Small:
 
 @pytest.fixture
 async def port(small: Small, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
-    monkeypatch.setattr(http_protocol, "REQUEST_SECONDS", 0.3)
-    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 0.3)
-    monkeypatch.setattr(http_protocol, "FLUSH_SECONDS", 0.3)
+    monkeypatch.setattr(protocol, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.3)
+    monkeypatch.setattr(protocol, "FLUSH_SECONDS", 0.3)
     monkeypatch.setattr(server, "KEEP_ALIVE_SECONDS", 2)
     bound = bind("127.0.0.1:0", share=False)
     health, stop = Health(), Stop()
@@ -159,7 +159,7 @@ async def test_an_answer_that_nobody_reads_does_not_keep_its_place(
 async def test_nor_does_half_a_request_behind_one(
     clients: Clients, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", PATIENCE)
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", PATIENCE)
     client = await clients()
     await client.send("GET /big HTTP/1.1\nhost: g\n\n")
     await client.read(len(BIG) - 100_000)  # the rest is in the kernel's buffers
@@ -171,7 +171,7 @@ async def test_nor_does_half_a_request_behind_one(
 async def test_a_request_may_come_in_pieces_and_its_answer_take_long(
     clients: Clients, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "REQUEST_SECONDS", 2.0)
+    monkeypatch.setattr(protocol, "REQUEST_SECONDS", 2.0)
     client = await clients()
     for piece in ("POST /slow HT", "TP/1.1\nhost: g\ncontent-length: 8\n\n", "two ", "more"):
         await client.send(piece)
@@ -187,7 +187,7 @@ async def test_a_request_may_come_in_pieces_and_its_answer_take_long(
 async def test_who_waits_behind_their_own_request_has_the_time_after_it(
     clients: Clients, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "REQUEST_SECONDS", 1.0)
+    monkeypatch.setattr(protocol, "REQUEST_SECONDS", 1.0)
     client = await clients()
     await client.send("GET /slow HTTP/1.1\nhost: g\n\n")
     await until(lambda: small.inside == 1)
@@ -203,7 +203,7 @@ async def test_who_waits_behind_their_own_request_has_the_time_after_it(
 async def test_who_reads_slowly_gets_all_of_it(
     clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 1.0)
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 1.0)
     client = await clients()
     await client.send("GET /big HTTP/1.1\nhost: g\n\n")
     await client.reader.readuntil(b"\r\n\r\n")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.availability import Availability, Left, open_redis
+from gateway.cache.availability_reader import Availability, Left, open_redis
 from goticket.booking.v1 import booking_pb2 as pb
 from redis.asyncio import Redis
 

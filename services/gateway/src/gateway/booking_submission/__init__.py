@@ -1,1 +1,1 @@
-"""How create-booking requests get to the booking service."""
+"""New bookings on their way from HTTP to the booking service."""

@@ -30,8 +30,8 @@ from opentelemetry import trace
 from prometheus_client import Counter, Gauge, Histogram
 
 from gateway.booking_submission.submitter import IsDisconnected, Outcome, SendMany, SendOne
-from gateway.origin import Origin
-from gateway.problems import Problem
+from gateway.http.problems import Problem
+from gateway.http.request_context import RequestContext
 
 LIMITS = BatchingLimits(
     max_batch_size=256,
@@ -65,7 +65,7 @@ class _PendingRequest:
     """A request with what the gateway knows of its caller; `submitted_at` by the clock."""
 
     request: pb.CreateBookingRequest
-    context: Origin
+    context: RequestContext
     is_disconnected: IsDisconnected | None
     submitted_at: float
 
@@ -118,7 +118,7 @@ class BatchedSubmitter:
     def submit(
         self,
         request: pb.CreateBookingRequest,
-        context: Origin,
+        context: RequestContext,
         is_disconnected: IsDisconnected | None = None,
     ) -> Coroutine[Any, Any, pb.CreateBookingResponse]:
         """See `BookingSubmitter`. The request is submitted when the coroutine is awaited."""

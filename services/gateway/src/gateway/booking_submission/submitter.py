@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.errors import RemoteError
 
-from gateway.origin import Origin
+from gateway.http.request_context import RequestContext
 
 Outcome = pb.CreateBookingResponse | RemoteError
 SendOne = Callable[[pb.CreateBookingRequest, float], Awaitable[pb.CreateBookingResponse]]
@@ -27,7 +27,7 @@ class BookingSubmitter(Protocol):
     def submit(
         self,
         request: pb.CreateBookingRequest,
-        context: Origin,
+        context: RequestContext,
         is_disconnected: IsDisconnected | None = None,
     ) -> Coroutine[Any, Any, pb.CreateBookingResponse]:
         """Create a booking. Cancelling ends the call unless other requests share it.

@@ -4,7 +4,7 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.client import WRITE_SECONDS
 
 from gateway.booking_submission.submitter import IsDisconnected, SendOne
-from gateway.origin import Origin
+from gateway.http.request_context import RequestContext
 
 
 class UnbatchedSubmitter:
@@ -21,7 +21,7 @@ class UnbatchedSubmitter:
     async def submit(
         self,
         request: pb.CreateBookingRequest,
-        context: Origin,
+        context: RequestContext,
         is_disconnected: IsDisconnected | None = None,
     ) -> pb.CreateBookingResponse:
         """Send the request; cancelling ends its call.

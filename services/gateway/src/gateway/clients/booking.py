@@ -1,4 +1,4 @@
-"""Calls to booking: bookings, tickets, what is left."""
+"""Calls to booking: bookings, tickets, availability."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _STATUSES = {status.value[0]: status for status in grpc.StatusCode}
 
 
 class BookingClient:
-    """Every method raises RemoteError when booking refuses or is away."""
+    """Every method raises RemoteError when booking refuses or is unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
@@ -34,9 +34,9 @@ class BookingClient:
     async def create_many(
         self, requests: Sequence[pb.CreateBookingRequest], timeout: float
     ) -> Sequence[pb.CreateBookingResponse | RemoteError]:
-        """Book tickets for many at once; the answers, or refusals, come in their order.
+        """Book tickets for many requests in one call; results come in the order of the requests.
 
-        When booking is away, the requests under an idempotency key are tried again
+        When booking is unavailable, the requests under an idempotency key are tried again
         and the others fail at once, as each would have done alone.
         """
         loop = asyncio.get_running_loop()
@@ -78,12 +78,12 @@ class BookingClient:
         return (await call(self._stub.ConfirmBooking, request, timeout=WRITE_SECONDS)).booking
 
     async def extend(self, actor: Actor, booking_id: str) -> pb.Booking:
-        """Lengthen a hold, once. Never retried: the second try would be refused."""
+        """Extend a hold, once. Never retried: a second call would be refused."""
         request = pb.ExtendHoldRequest(actor=actor, booking_id=booking_id)
         return (await call(self._stub.ExtendHold, request, timeout=WRITE_SECONDS)).booking
 
     async def cancel(self, actor: Actor, booking_id: str) -> pb.Booking:
-        """Give a booking up."""
+        """Cancel a booking."""
         request = pb.CancelBookingRequest(actor=actor, booking_id=booking_id)
         return (await call(self._stub.CancelBooking, request, timeout=WRITE_SECONDS)).booking
 
@@ -110,7 +110,7 @@ class BookingClient:
         return await call(self._stub.ListTickets, request, timeout=READ_SECONDS, idempotent=True)
 
     async def availability(self, event_ids: Sequence[str]) -> Sequence[pb.EventAvailability]:
-        """Return what is left of those events that are provisioned."""
+        """Return the availability of those events that are provisioned."""
         request = pb.GetAvailabilityRequest(event_ids=event_ids)
         return (
             await call(self._stub.GetAvailability, request, timeout=READ_SECONDS, idempotent=True)

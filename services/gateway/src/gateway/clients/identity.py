@@ -10,7 +10,7 @@ from goticket_platform.rpc.client import READ_SECONDS, WRITE_SECONDS, call
 
 
 class IdentityClient:
-    """Every method raises RemoteError when identity refuses or is away."""
+    """Every method raises RemoteError when identity refuses or is unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
@@ -22,12 +22,12 @@ class IdentityClient:
         return (await call(self._stub.Register, request, timeout=WRITE_SECONDS)).user
 
     async def login(self, *, email: str, password: str) -> pb.Tokens:
-        """Trade credentials for tokens."""
+        """Exchange credentials for tokens."""
         request = pb.LoginRequest(email=email, password=password)
         return (await call(self._stub.Login, request, timeout=WRITE_SECONDS)).tokens
 
     async def refresh(self, refresh_token: str) -> pb.Tokens:
-        """Trade a refresh token for new tokens. Never retried: the token works once."""
+        """Exchange a refresh token for new tokens. Never retried: the token works once."""
         request = pb.RefreshRequest(refresh_token=refresh_token)
         return (await call(self._stub.Refresh, request, timeout=WRITE_SECONDS)).tokens
 

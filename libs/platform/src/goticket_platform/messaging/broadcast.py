@@ -1,0 +1,107 @@
+"""Consuming events in every process: a queue of its own, gone with the connection.
+
+For caches, not for work: messages that arrive while the process is away are lost.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import aio_pika
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from goticket_contracts.topology import EXCHANGE
+
+from goticket_platform.lifecycle import Stop
+from goticket_platform.logs import get_logger
+from goticket_platform.messaging.broker import (
+    CONNECT_SECONDS,
+    HEARTBEAT_SECONDS,
+    Backoff,
+    BrokerLost,
+    keep_connected,
+)
+from goticket_platform.messaging.cloudevents import (
+    NonRetryableError,
+    ReceivedMessage,
+    read_message,
+)
+
+DECLARE_SECONDS = 10.0
+MAX_QUEUED = 10_000
+"""Messages that wait for a slow process; the oldest are dropped first."""
+
+logger = get_logger(__name__)
+
+OnMessage = Callable[[ReceivedMessage], Awaitable[None]]
+
+
+async def consume_broadcast(
+    amqp_url: str,
+    bindings: Sequence[str],
+    on_message: OnMessage,
+    *,
+    name: str,
+    stop: Stop,
+    on_subscribed: Callable[[], None],
+    exchange: str = EXCHANGE,
+) -> None:
+    """Pass every event that matches `bindings` to `on_message`, until `stop`.
+
+    Reconnects by itself. `on_subscribed` is called whenever messages may have been missed
+    before. `name` shows in the broker's list of connections.
+    """
+
+    async def session(backoff: Backoff) -> None:
+        connection = await aio_pika.connect(
+            amqp_url,
+            timeout=CONNECT_SECONDS,
+            heartbeat=HEARTBEAT_SECONDS,
+            client_properties={"connection_name": name},
+        )
+        async with connection:
+            channel = await connection.channel(publisher_confirms=False)
+            queue = await _declare(channel, exchange, bindings)
+            closed = asyncio.Event()
+            channel.close_callbacks.add(lambda *_: closed.set())
+            await queue.consume(lambda message: _deliver(message, on_message), no_ack=True)
+            backoff.reset()
+            on_subscribed()
+            await _until_closed(closed, stop)
+
+    await keep_connected(stop, session)
+
+
+async def _declare(
+    channel: AbstractChannel, exchange: str, bindings: Sequence[str]
+) -> AbstractQueue:
+    # The same declaration as in the topology, so that this process may start first.
+    events = await channel.declare_exchange(
+        exchange, ExchangeType.TOPIC, durable=True, timeout=DECLARE_SECONDS
+    )
+    queue = await channel.declare_queue(
+        exclusive=True,
+        auto_delete=True,
+        arguments={"x-max-length": MAX_QUEUED},
+        timeout=DECLARE_SECONDS,
+    )
+    for binding in bindings:
+        await queue.bind(events, binding, timeout=DECLARE_SECONDS)
+    return queue
+
+
+async def _until_closed(closed: asyncio.Event, stop: Stop) -> None:
+    waits = [asyncio.create_task(closed.wait()), asyncio.create_task(stop.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    if not stop.is_set():
+        raise BrokerLost("the channel was closed")
+
+
+async def _deliver(message: AbstractIncomingMessage, on_message: OnMessage) -> None:
+    try:
+        await on_message(read_message(message))
+    except NonRetryableError as error:
+        logger.warning("message not understood", error=str(error))

@@ -1,0 +1,73 @@
+"""The steps of a new booking after authentication and parsing: admit, submit, render.
+
+FastAPI's route and the fast path call the same steps, so that a limit is written once.
+"""
+
+from goticket.booking.v1 import booking_pb2 as pb
+from goticket_platform.rpc.errors import RemoteError
+from prometheus_client import Counter
+
+from gateway.booking_submission.sold_out_cache import SoldOutCache
+from gateway.booking_submission.submitter import BookingSubmitter, IsDisconnected
+from gateway.http.problems import Problem
+from gateway.http.request_context import RequestContext
+from gateway.http.responses import HttpResponse, json_response
+from gateway.rest.bookings.rendering import booking_json
+
+BOOKINGS_PATH = "/api/v1/bookings"
+
+REJECTIONS = Counter(
+    "goticket_gateway_sold_out_refusals", "Bookings rejected by the sold-out cache"
+)
+
+
+class BookingPipeline:
+    """Admits and submits new bookings."""
+
+    def __init__(self, submitter: BookingSubmitter, sold_out: SoldOutCache) -> None:
+        self._submitter = submitter
+        self._sold_out = sold_out
+
+    def rejection_reason(self, event_id: str) -> str | None:
+        """Return why a booking of this event is rejected as "busy" now; None when it is not."""
+        return self._submitter.rejection_reason(event_id)
+
+    def reject_sold_out(self, request: pb.CreateBookingRequest) -> None:
+        """Admit the request unless its ticket types are known to be sold out.
+
+        Raises:
+            Problem: sold_out.
+        """
+        if self._sold_out.rejects(request):
+            REJECTIONS.inc()
+            raise Problem("sold_out", extensions=self._sold_out.extensions(request))
+
+    async def submit(
+        self,
+        request: pb.CreateBookingRequest,
+        context: RequestContext,
+        is_disconnected: IsDisconnected | None = None,
+    ) -> pb.CreateBookingResponse:
+        """Admit the request and send it to booking.
+
+        Raises:
+            Problem: sold_out or busy.
+            RemoteError: booking refused it, or its call failed.
+        """
+        self.reject_sold_out(request)
+        try:
+            return await self._submitter.submit(request, context, is_disconnected)
+        except RemoteError as error:
+            if error.code == "sold_out":
+                self._sold_out.record(request, error.metadata)
+            raise
+
+
+def render_created(created: pb.CreateBookingResponse) -> HttpResponse:
+    """Return the response to a granted request."""
+    response = json_response(booking_json(created.booking), 201)
+    location = f"{BOOKINGS_PATH}/{created.booking.id}".encode()
+    response.headers.append((b"location", location))
+    if created.replayed:
+        response.headers.append((b"idempotency-replayed", b"true"))
+    return response

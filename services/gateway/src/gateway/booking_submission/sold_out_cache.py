@@ -1,0 +1,111 @@
+"""Sold-out ticket types, cached for a second, so that rejections cost no call to booking.
+
+Rules:
+
+- An entry comes from booking's refusal or its message over Redis, and lives for TTL_SECONDS.
+  So a lost message, or Redis being down, keeps returned tickets closed for that long at most,
+  and about one call a second checks again.
+- Only "none available" is cached: a refusal of a large request says nothing about a smaller
+  one.
+- Only the requested ticket types count, and one of them that is sold out is enough: booking
+  grants all lines or none.
+- A request with an idempotency key is always sent. It may repeat a granted one, maybe through
+  another gateway, and then must get the first answer, which only booking knows.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from goticket.booking.v1 import booking_pb2 as pb
+
+TTL_SECONDS = 1.0
+MAX_ENTRIES = 20_000
+"""Ticket types that are cached at most; the oldest are evicted first."""
+
+ONLY_TYPE = ""
+"""Stands for the only ticket type of an event, as in booking's lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    sold_out_until: float
+    version: int
+
+
+class SoldOutCache:
+    """Caches sold-out ticket types; `clock` returns monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+
+    def rejects(self, request: pb.CreateBookingRequest) -> bool:
+        """Return whether booking would answer "sold_out", as far as is cached."""
+        if not self._entries or request.idempotency_key:
+            return False
+        return any(
+            self._is_sold_out(request.event_id, line.ticket_type_id) for line in request.lines
+        )
+
+    def extensions(self, request: pb.CreateBookingRequest) -> Mapping[str, str | int]:
+        """Return the extension members that booking's refusal would have.
+
+        The only type of an event has no id here.
+        """
+        sold_out = (
+            line.ticket_type_id
+            for line in request.lines
+            if self._is_sold_out(request.event_id, line.ticket_type_id)
+        )
+        type_id = next(sold_out, ONLY_TYPE)
+        return {"available": 0} | ({} if type_id == ONLY_TYPE else {"ticketTypeId": type_id})
+
+    def record(self, request: pb.CreateBookingRequest, metadata: Mapping[str, str]) -> None:
+        """Cache why booking refused this request as sold out."""
+        if metadata.get("available") != "0" or not (type_id := metadata.get("ticketTypeId")):
+            return
+        until = self._clock() + TTL_SECONDS
+        self._close(request.event_id, type_id, until)
+        if any(line.ticket_type_id == ONLY_TYPE for line in request.lines):
+            self._close(request.event_id, ONLY_TYPE, until)
+
+    def on_message(self, message: Mapping[str, Any]) -> None:
+        """Handle a message of SOLD_OUT_CHANNEL.
+
+        Raises:
+            KeyError, ValueError, TypeError: it is not one.
+        """
+        self.update(
+            str(message["eventId"]),
+            str(message["ticketTypeId"]),
+            int(message["available"]),
+            int(message["version"]),
+        )
+
+    def update(self, event_id: str, ticket_type_id: str, available: int, version: int) -> None:
+        """Apply a ticket type's availability; a version older than the cached one is ignored."""
+        known = self._entries.get((event_id, ticket_type_id))
+        if known and version < known.version:
+            return
+        if available > 0:
+            self._store(event_id, ticket_type_id, _Entry(0.0, version))
+            self._entries.pop((event_id, ONLY_TYPE), None)
+        else:
+            until = self._clock() + TTL_SECONDS
+            self._store(event_id, ticket_type_id, _Entry(until, version))
+
+    def _is_sold_out(self, event_id: str, type_id: str) -> bool:
+        entry = self._entries.get((event_id, type_id))
+        return entry is not None and self._clock() < entry.sold_out_until
+
+    def _close(self, event_id: str, type_id: str, until: float) -> None:
+        known = self._entries.get((event_id, type_id))
+        self._store(event_id, type_id, _Entry(until, known.version if known else 0))
+
+    def _store(self, event_id: str, type_id: str, entry: _Entry) -> None:
+        self._entries[event_id, type_id] = entry
+        self._entries.move_to_end((event_id, type_id))
+        if len(self._entries) > MAX_ENTRIES:
+            self._entries.popitem(last=False)

@@ -1,0 +1,1 @@
+"""Caches of public reads and their invalidation."""

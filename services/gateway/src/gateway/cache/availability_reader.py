@@ -1,0 +1,122 @@
+"""Availability of events: from Redis when it answers at once, else from booking."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from goticket.booking.v1 import booking_pb2
+from goticket_contracts.redis_names import availability_key
+from goticket_platform.caching import BatchLoader, SharedCache
+from goticket_platform.logs import get_logger
+from goticket_platform.rpc.errors import RemoteError
+from prometheus_client import Counter
+
+READS = Counter("goticket_availability_reads", "Events whose availability was read", ["source"])
+
+logger = get_logger(__name__)
+
+GetFromBooking = Callable[[Sequence[str]], Awaitable[Sequence[booking_pb2.EventAvailability]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Available tickets of one event, by ticket type in the organizer's order."""
+
+    ticket_types: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """Available tickets of all types together."""
+        return sum(self.ticket_types.values())
+
+
+UNPROVISIONED = Availability({})
+"""Booking does not know the event yet: nothing was ever sold, so all of it is available."""
+
+
+class AvailabilityReader:
+    """Reads availability.
+
+    Concurrent reads share one round trip that begins after each of them arrived, so an answer
+    is never older than its request. It needs no cache of its own, and a buyer reads the
+    effect of a booking at once.
+    """
+
+    def __init__(self, shared: SharedCache, get_from_booking: GetFromBooking) -> None:
+        self._shared = shared
+        self._get_from_booking = get_from_booking
+        self._loader: BatchLoader[str, Availability] = BatchLoader(self.of)
+
+    async def load(self, event_id: str) -> Availability:
+        """Return an event's availability; UNPROVISIONED when booking does not know it.
+
+        Raises:
+            RemoteError: Redis does not have it and booking is unavailable.
+        """
+        return await self._loader.load(event_id) or UNPROVISIONED
+
+    async def load_if_known(self, event_id: str) -> Availability | None:
+        """Return what `load` returns, or None when neither source answers."""
+        try:
+            return await self.load(event_id)
+        except RemoteError as error:
+            logger.warning("availability unknown", code=error.code)
+            return None
+
+    async def of(self, event_ids: Sequence[str]) -> Mapping[str, Availability]:
+        """Return each event's availability; UNPROVISIONED for those booking does not know.
+
+        One round trip to Redis, and one to booking when something is missing there.
+
+        Raises:
+            RemoteError: Redis does not have them all and booking is unavailable.
+        """
+        found = await self._from_redis(event_ids)
+        READS.labels("redis").inc(len(found))
+        missing = [event_id for event_id in event_ids if event_id not in found]
+        if missing:
+            answers = await self._get_from_booking(missing)
+            READS.labels("booking").inc(len(missing))
+            found |= dict.fromkeys(missing, UNPROVISIONED)
+            found |= {answer.event_id: _from_booking(answer) for answer in answers}
+        return found
+
+    async def if_known(self, event_ids: Sequence[str]) -> Mapping[str, Availability]:
+        """Return what `of` returns, or nothing when neither source answers."""
+        try:
+            return await self.of(event_ids)
+        except RemoteError as error:
+            logger.warning("availability unknown", code=error.code)
+            return {}
+
+    async def _from_redis(self, event_ids: Sequence[str]) -> dict[str, Availability]:
+        if not event_ids:
+            return {}
+
+        def queue(commands: Any) -> None:
+            for event_id in event_ids:
+                commands.hgetall(availability_key(event_id))
+
+        answers = await self._shared.run(queue)
+        if answers is None:
+            return {}
+        entries = zip(event_ids, map(_from_hash, answers), strict=True)
+        return {event_id: found for event_id, found in entries if found is not None}
+
+
+def _from_hash(fields: dict[str, str] | None) -> Availability | None:
+    """Parse an event's hash; None when there is none or part of it is missing.
+
+    A value is "<inventory version>:<available>", `order` the ids joined by commas.
+    """
+    if not fields:
+        return None
+    try:
+        order = fields["order"].split(",")
+        return Availability({type_id: int(fields[type_id].partition(":")[2]) for type_id in order})
+    except (KeyError, ValueError, AttributeError):
+        return None
+
+
+def _from_booking(answer: booking_pb2.EventAvailability) -> Availability:
+    return Availability({item.ticket_type_id: item.available for item in answer.ticket_types})

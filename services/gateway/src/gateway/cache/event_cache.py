@@ -1,0 +1,297 @@
+"""Public events and event lists, cached for a second in this process and in Redis.
+
+- An entry lives for TTL_SECONDS from the start of its loading, whichever layers it passes.
+  Redis stores it for the rest of that time, and tells this process how much is left.
+- Concurrent requests for what is not cached make one call (single flight), and requests for
+  different events share calls (batches).
+- A change that this gateway served, or that a message reports, deletes the entries at once.
+  What is being loaded meanwhile is answered but not cached.
+- Any list may show a changed event, so all lists are deleted together. Redis has a
+  generation: a text that every invalidation replaces before it is published. A list is
+  stored with the generation that was read before the list was loaded, and is valid only
+  while that is the current one. So a slow reader cannot bring back an old list. Generation
+  and list are read in one round trip.
+- Only the public view is cached. Organizers and admins always read from the catalog, so that
+  they see their drafts and, at once, their changes.
+"""
+
+import base64
+import binascii
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import grpc
+import orjson
+from google.protobuf.message import DecodeError, Message
+from goticket.catalog.v1 import catalog_pb2 as pb
+from goticket_contracts.redis_names import (
+    EVENT_CHANGED_CHANNEL,
+    EVENT_LISTS_GENERATION_KEY,
+    event_key,
+    event_list_key,
+)
+from goticket_platform.caching import BatchLoader, Entry, SharedCache, TTLCache
+from goticket_platform.rpc.errors import RemoteError
+from prometheus_client import Counter
+
+from gateway.clients.catalog import CatalogClient
+from gateway.http.request_context import RequestContext
+from gateway.security.authentication import Caller
+
+TTL_SECONDS = 1.0
+EVENTS_BYTES = 32 * 1024 * 1024
+LISTS_BYTES = 32 * 1024 * 1024
+INITIAL_GENERATION = "none"
+"""The generation of lists while Redis has none."""
+
+READS = Counter("goticket_event_reads", "Public reads of events and lists", ["source"])
+
+MessageT = TypeVar("MessageT", bound=Message)
+
+
+class EventCache:
+    """Reads events for callers; `clock` returns monotonic seconds."""
+
+    def __init__(
+        self,
+        catalog: CatalogClient,
+        shared: SharedCache,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._catalog = catalog
+        self._shared = shared
+        self._clock = clock
+        self._events: TTLCache[pb.Event] = TTLCache(
+            max_bytes=EVENTS_BYTES, size_of=pb.Event.ByteSize, clock=clock
+        )
+        self._lists: TTLCache[pb.ListEventsResponse] = TTLCache(
+            max_bytes=LISTS_BYTES, size_of=pb.ListEventsResponse.ByteSize, clock=clock
+        )
+        self._loader: BatchLoader[str, Entry[pb.Event]] = BatchLoader(self._load_events)
+        self.generation = 0
+        """Grows with every invalidation: a list that was made before it is stale."""
+
+    async def event(
+        self, event_id: str, caller: Caller | None, context: RequestContext
+    ) -> Entry[pb.Event]:
+        """Return an event as the caller may see it.
+
+        Raises:
+            RemoteError: there is none, or the catalog is unavailable.
+        """
+        if entry := self._cached(event_id, caller):
+            return entry
+        context.enter()
+        if caller is not None and may_have_drafts(caller):
+            return self._entry(await self._catalog.get(event_id, caller.actor), self._clock())
+        try:
+            return await self._events.get_or_load(event_id, lambda: self._load_event(event_id))
+        except RemoteError as error:
+            if caller is None or error.status is not grpc.StatusCode.NOT_FOUND:
+                raise
+        return self._entry(await self._catalog.get(event_id, caller.actor), self._clock())
+
+    async def page(
+        self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
+    ) -> Entry[pb.ListEventsResponse]:
+        """Return a page of events as the caller may see it; `request` names no actor yet.
+
+        Raises:
+            RemoteError: the catalog refuses or is unavailable.
+        """
+        if caller is not None and is_personal(request, caller):
+            context.enter()
+            personal = pb.ListEventsRequest()
+            personal.CopyFrom(request)
+            personal.actor.CopyFrom(caller.actor)
+            started = self._clock()
+            return self._entry(await self._catalog.list_page(personal), started)
+        name = list_name(request)
+        if entry := self._lists.get(name):
+            READS.labels("memory").inc()
+            return entry
+        context.enter()
+        return await self._lists.get_or_load(name, lambda: self._load_page(name, request))
+
+    async def changed(self, event_id: str, version: int) -> None:
+        """Delete what is cached of an event that changed, here and in the other gateways."""
+        await self._invalidate(event_id, version, publish=True)
+
+    async def on_catalog_change(self, event_id: str, version: int) -> None:
+        """Delete what is cached of an event whose change the catalog published.
+
+        Every gateway consumes the catalog's messages, so nothing is published here.
+        """
+        await self._invalidate(event_id, version, publish=False)
+
+    def on_message(self, message: Mapping[str, Any]) -> None:
+        """Handle a message of EVENT_CHANGED_CHANNEL.
+
+        Raises:
+            KeyError, TypeError: it is not one.
+        """
+        self.delete(str(message["eventId"]))
+
+    def delete(self, event_id: str) -> None:
+        """Delete an event, and every list: any may show it."""
+        self.generation += 1
+        self._events.delete(event_id)
+        self._lists.clear()
+
+    def clear(self) -> None:
+        """Delete everything: messages may have been missed."""
+        self.generation += 1
+        self._events.clear()
+        self._lists.clear()
+
+    async def _invalidate(self, event_id: str, version: int, *, publish: bool) -> None:
+        try:
+            await self._invalidate_shared(event_id, version, publish=publish)
+        finally:
+            # After Redis, from which a reader may have loaded the old version until now.
+            self.delete(event_id)
+
+    def _cached(self, event_id: str, caller: Caller | None) -> Entry[pb.Event] | None:
+        if caller is not None and may_have_drafts(caller):
+            return None
+        entry = self._events.get(event_id)
+        if entry is not None:
+            READS.labels("memory").inc()
+        return entry
+
+    def _entry(self, value: MessageT, started: float) -> Entry[MessageT]:
+        return Entry(value, started, started + TTL_SECONDS)
+
+    async def _invalidate_shared(self, event_id: str, version: int, *, publish: bool) -> None:
+        def queue(commands: Any) -> None:
+            # In this order: a gateway that gets the message must not load the old entry again.
+            commands.delete(event_key(event_id))
+            # Random, not counted: a counter would begin again when Redis loses it.
+            commands.set(EVENT_LISTS_GENERATION_KEY, uuid4().hex)
+            if publish:
+                message = orjson.dumps({"eventId": event_id, "version": version})
+                commands.publish(EVENT_CHANGED_CHANNEL, message)
+
+        await self._shared.run(queue)
+
+    async def _load_page(
+        self, name: str, request: pb.ListEventsRequest
+    ) -> Entry[pb.ListEventsResponse]:
+        key, started = event_list_key(name), self._clock()
+        answers = await self._shared.run(
+            lambda commands: commands.get(EVENT_LISTS_GENERATION_KEY).get(key).pttl(key)
+        )
+        stored, text, lifetime = answers or (None, None, None)
+        generation = stored or INITIAL_GENERATION
+        if (page := _page(text, generation)) and (left := _seconds(lifetime)):
+            READS.labels("redis").inc()
+            return Entry(page, started + left - TTL_SECONDS, started + left)
+        READS.labels("catalog").inc()
+        entry = self._entry(await self._catalog.list_page(request), started)
+        if answers and (milliseconds := self._rest(entry)):
+            value = f"{generation} {_text(entry.value)}"
+            await self._shared.run(lambda commands: commands.set(key, value, px=milliseconds))
+        return entry
+
+    async def _load_event(self, event_id: str) -> Entry[pb.Event]:
+        entry = await self._loader.load(event_id)
+        if entry is None:
+            raise RemoteError(
+                grpc.StatusCode.NOT_FOUND, "event_not_found", "There is no such event."
+            )
+        return entry
+
+    async def _load_events(self, event_ids: Sequence[str]) -> Mapping[str, Entry[pb.Event]]:
+        """Load events: one round trip to Redis, and one to the catalog for the missing ones."""
+        started = self._clock()
+        found = await self._from_redis(event_ids, started)
+        missing = [event_id for event_id in event_ids if event_id not in found]
+        READS.labels("redis").inc(len(found))
+        if missing:
+            READS.labels("catalog").inc(len(missing))
+            loaded = [self._entry(event, started) for event in await self._from_catalog(missing)]
+            await self._store(loaded)
+            found |= {entry.value.id: entry for entry in loaded}
+        return found
+
+    async def _from_catalog(self, event_ids: Sequence[str]) -> Sequence[pb.Event]:
+        if len(event_ids) == 1:
+            return [await self._catalog.get(event_ids[0], None)]
+        events = await self._catalog.get_many(event_ids)
+        return [event for event in events if event.status != pb.EVENT_STATUS_DRAFT]
+
+    async def _from_redis(
+        self, event_ids: Sequence[str], started: float
+    ) -> dict[str, Entry[pb.Event]]:
+        def queue(commands: Any) -> None:
+            for event_id in event_ids:
+                commands.get(event_key(event_id)).pttl(event_key(event_id))
+
+        answers = await self._shared.run(queue) or ()
+        found: dict[str, Entry[pb.Event]] = {}
+        for event_id, text, lifetime in zip(event_ids, answers[::2], answers[1::2], strict=False):
+            if (event := _message(pb.Event, text)) and (left := _seconds(lifetime)):
+                found[event_id] = Entry(event, started + left - TTL_SECONDS, started + left)
+        return found
+
+    async def _store(self, entries: Sequence[Entry[pb.Event]]) -> None:
+        lasting = [(entry.value, self._rest(entry)) for entry in entries]
+
+        def queue(commands: Any) -> None:
+            for event, milliseconds in lasting:
+                if milliseconds:
+                    # nx: a slow reader must not overwrite a newer version with its old one.
+                    commands.set(event_key(event.id), _text(event), px=milliseconds, nx=True)
+
+        if any(milliseconds for _, milliseconds in lasting):
+            await self._shared.run(queue)
+
+    def _rest(self, entry: Entry[Any]) -> int:
+        """Return how many milliseconds the entry still lives, 0 when it has expired."""
+        return max(int((entry.expires_at - self._clock()) * 1000), 0)
+
+
+def may_have_drafts(caller: Caller) -> bool:
+    """Return whether the caller may see events that are not public."""
+    return not caller.roles.isdisjoint({"organizer", "admin"})
+
+
+def is_personal(request: pb.ListEventsRequest, caller: Caller | None) -> bool:
+    """Return whether the caller may get another list than the public one."""
+    drafts = request.status == pb.EVENT_STATUS_DRAFT
+    return caller is not None and (drafts or may_have_drafts(caller))
+
+
+def list_name(request: pb.ListEventsRequest) -> str:
+    """Return the name of a public list in caches."""
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _seconds(lifetime: Any) -> float:
+    """Return a lifetime that Redis gave in milliseconds; 0 for none."""
+    return min(lifetime / 1000, TTL_SECONDS) if isinstance(lifetime, int) and lifetime > 0 else 0.0
+
+
+def _text(message: Message) -> str:
+    return base64.b64encode(message.SerializeToString()).decode()
+
+
+def _page(text: Any, generation: str) -> pb.ListEventsResponse | None:
+    """Parse a list's entry; None when it is of another generation, or not one."""
+    prefix = f"{generation} "
+    if not isinstance(text, str) or not text.startswith(prefix):
+        return None
+    return _message(pb.ListEventsResponse, text.removeprefix(prefix))
+
+
+def _message(kind: type[MessageT], text: Any) -> MessageT | None:
+    """Parse an entry of Redis; None when there is none or it is of another kind."""
+    if not isinstance(text, str):
+        return None
+    try:
+        return kind.FromString(base64.b64decode(text, validate=True))
+    except (binascii.Error, DecodeError):
+        return None

@@ -1,0 +1,1 @@
+"""The HTTP server, the ASGI application and what every request passes."""

@@ -1,0 +1,157 @@
+"""One HTTP request and its response, from the middleware to a fast path or to FastAPI."""
+
+import re
+import time
+
+from goticket_platform.ids import new_id
+from goticket_platform.telemetry import extracted_context, server_span
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, Status, StatusCode
+from starlette.types import Message, Receive, Scope, Send
+
+from gateway.http.cors import CorsPolicy
+from gateway.http.request_context import RequestContext
+from gateway.http.request_metrics import UNMATCHED
+from gateway.http.responses import Headers, HttpResponse
+
+REQUEST_ID = b"x-request-id"
+_VALID_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+_DEFAULT_HEADERS: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    # An answer of the API is data, and nothing in it may run. /docs sets its own policy.
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    # Most answers belong to one user; public ones set their own value.
+    (b"cache-control", b"no-store"),
+]
+"""Header fields of every response that does not set them itself."""
+_DEFAULT_NAMES = frozenset(name for name, _ in _DEFAULT_HEADERS)
+_VARY = b"vary"
+_VARY_ORIGIN = (_VARY, b"Origin")
+
+
+class HttpExchange:
+    """A request, what was found out about it, and the way to answer it once."""
+
+    __slots__ = (
+        "_cors",
+        "_send",
+        "_span",
+        "headers",
+        "receive",
+        "request_id",
+        "route",
+        "scope",
+        "started",
+        "status",
+        "user_id",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, cors: CorsPolicy) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.started = time.perf_counter()
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        """The last field of each name; see `has_repeated_headers`."""
+        given = self.headers.get(REQUEST_ID)
+        self.request_id = _request_id(given) if given is not None else str(new_id())
+        self.route = UNMATCHED
+        self.user_id = ""
+        self.status = 0
+        """Status of the response; 0 before it has started."""
+        self._cors = cors
+        self._send = send
+        self._span: Span | None = None
+
+    @property
+    def has_repeated_headers(self) -> bool:
+        """Whether a header field is there twice, which only FastAPI's route reads in full."""
+        return len(self.headers) != len(self.scope["headers"])
+
+    @property
+    def span(self) -> Span:
+        """The server span of the request."""
+        if self._span is None:
+            name = f"{self.scope['method']} {self.route}"
+            self._span = server_span(name, _caller_trace(self.headers))
+        return self._span
+
+    @property
+    def context(self) -> RequestContext:
+        """The request as logs and calls to backends name it."""
+        return RequestContext(self.request_id, self.user_id, self.span)
+
+    async def respond(self, response: HttpResponse) -> None:
+        """Send a whole response."""
+        head = {"type": "http.response.start", "status": response.status}
+        await self.send({**head, "headers": response.headers})
+        await self._send({"type": "http.response.body", "body": self._body(response.body)})
+
+    async def send(self, message: Message) -> None:
+        """Send a message of ASGI, completed with the header fields of every response."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = self._complete(message.get("headers", []))
+        elif self.scope["method"] == "HEAD" and "body" in message:
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    def end_span(self) -> None:
+        """End the server span, named by the route that was found meanwhile."""
+        span, method = self.span, self.scope["method"]
+        if span.is_recording():
+            span.update_name(f"{method} {self.route}")
+            # Without the query string: it may hold an e-mail address.
+            span.set_attributes(
+                {
+                    "http.request.method": method,
+                    "http.route": self.route,
+                    "url.path": self.scope["path"],
+                    "url.scheme": self.scope.get("scheme", "http"),
+                    "http.response.status_code": self.status or 500,
+                }
+            )
+            if self.status >= 500 or not self.status:  # noqa: PLR2004 - HTTP's server errors
+                span.set_status(Status(StatusCode.ERROR))
+        span.end()
+
+    def _body(self, body: bytes) -> bytes:
+        return b"" if self.scope["method"] == "HEAD" else body
+
+    def _complete(self, given: Headers) -> Headers:
+        """Return the header fields of a response with those that every response carries."""
+        names = {name for name, _ in given}
+        headers = [*given, (REQUEST_ID, self.request_id.encode())]
+        if names.isdisjoint(_DEFAULT_NAMES):
+            headers += _DEFAULT_HEADERS
+        else:
+            headers += [field for field in _DEFAULT_HEADERS if field[0] not in names]
+        if (origin := self.headers.get(b"origin")) is not None:
+            headers += self._cors.response_headers(origin)
+        if _VARY not in names:
+            headers.append(_VARY_ORIGIN)
+        else:
+            headers = [_with_origin(field) for field in headers]
+        return headers
+
+
+def _with_origin(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    name, value = field
+    return (name, value + b", Origin") if name == _VARY else field
+
+
+def _request_id(given: bytes) -> str:
+    text = given.decode("latin-1")
+    return text if _VALID_REQUEST_ID.fullmatch(text) else str(new_id())
+
+
+def _caller_trace(headers: dict[bytes, bytes]) -> Context | None:
+    if b"traceparent" not in headers:
+        return None
+    names = (b"traceparent", b"tracestate")
+    return extracted_context(
+        {name.decode(): headers[name].decode("latin-1") for name in names if name in headers}
+    )

@@ -1,0 +1,1 @@
+"""The REST API: a package per resource with its router, schemas and mapping."""

@@ -1,0 +1,82 @@
+"""Accounts and sessions as JSON."""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from goticket.identity.v1 import identity_pb2 as pb
+from pydantic import Field
+
+from gateway.rest.schemas import Answer, Body, Email, EmailOut, Id, Page, Text
+
+Role = Literal["user", "organizer", "admin"]
+
+
+class Registration(Body):
+    """A new account."""
+
+    email: Email
+    password: Text = Field(
+        max_length=72, description="8 to 72 bytes of UTF-8.", examples=["correct horse battery"]
+    )
+    name: Text = Field(
+        max_length=200, description="As printed on tickets.", examples=["Grace Hopper"]
+    )
+
+
+class Credentials(Body):
+    """What a login takes."""
+
+    email: Email
+    password: Text = Field(max_length=1000, examples=["correct horse battery"])
+
+
+class RefreshToken(Body):
+    """The token of a session."""
+
+    refresh_token: Text = Field(min_length=1, max_length=1000, examples=["b3BhcXVl"])
+
+
+class RolesChange(Body):
+    """All roles a user shall have; "user" is added by itself."""
+
+    roles: list[Role] = Field(max_length=10, examples=[["organizer"]])
+
+
+class UserOut(Answer):
+    """Somebody with an account."""
+
+    id: Id
+    email: EmailOut
+    name: str = Field(examples=["Grace Hopper"])
+    roles: list[str] = Field(examples=[["user"]])
+
+    @classmethod
+    def of(cls, user: pb.User) -> Self:
+        """Translate from identity's."""
+        return cls(id=user.id, email=user.email, name=user.name, roles=list(user.roles))
+
+
+class UserPage(Page):
+    """Users found."""
+
+    items: Sequence[UserOut]
+
+
+class TokensOut(Answer):
+    """What a login gives."""
+
+    access_token: str = Field(description="Send it as `Authorization: Bearer …`.")
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a scheme
+    expires_in: int = Field(description="Seconds until the access token ends.", examples=[900])
+    refresh_token: str | None = Field(
+        description="For POST /api/v1/auth/refresh, once; null while sessions cannot be kept."
+    )
+
+    @classmethod
+    def of(cls, tokens: pb.Tokens) -> Self:
+        """Translate from identity's."""
+        return cls(
+            access_token=tokens.access_token,
+            expires_in=tokens.expires_in,
+            refresh_token=tokens.refresh_token or None,
+        )

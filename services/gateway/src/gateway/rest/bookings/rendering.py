@@ -1,0 +1,76 @@
+"""Bookings as JSON straight from booking's messages.
+
+The text equals what the models of `schemas` write, at a fifth of their cost; a test compares
+both.
+"""
+
+from typing import Any
+
+import orjson
+from goticket.booking.v1 import booking_pb2 as pb
+
+from gateway.rest.bookings.schemas import BookingStatus, TicketStatus
+from gateway.rest.instants import instant_text
+
+_BOOKING_STATUS = {status.message: status.value for status in BookingStatus}
+_ABSENT_TIMES = dict.fromkeys(("expiresAt", "confirmedAt", "closedAt"))
+TICKET_STATUS = {status.message: status.value for status in TicketStatus}
+
+
+def booking_json(booking: pb.Booking) -> bytes:
+    """Render a booking; fields that do not apply are left out.
+
+    Raises:
+        KeyError: the API does not know its status.
+    """
+    return orjson.dumps(_booking(booking))
+
+
+def booking_page_json(page: pb.ListBookingsResponse) -> bytes:
+    """Render a page of bookings; fields that do not apply are null.
+
+    Raises:
+        KeyError: the API does not know a status.
+    """
+    items = [_ABSENT_TIMES | _booking(booking) for booking in page.bookings]
+    return orjson.dumps({"items": items, "nextCursor": page.next_cursor or None})
+
+
+def _booking(booking: pb.Booking) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "id": booking.id,
+        "eventId": booking.event_id,
+        "userId": booking.user_id,
+        "buyerName": booking.buyer_name,
+        "buyerEmail": booking.buyer_email,
+        "status": _BOOKING_STATUS[booking.status],
+        "items": [
+            {
+                "ticketTypeId": item.ticket_type_id,
+                "name": item.ticket_type_name,
+                "quantity": item.quantity,
+                "unitPrice": item.unit_price,
+            }
+            for item in booking.items
+        ],
+        "total": booking.total,
+        "currency": booking.currency,
+        "tickets": [
+            {
+                "id": ticket.id,
+                "code": ticket.code,
+                "ticketTypeId": ticket.ticket_type_id,
+                "status": TICKET_STATUS[ticket.status],
+            }
+            for ticket in booking.tickets
+        ],
+        "createdAt": instant_text(booking.created_at),
+    }
+    for name, stamp in (
+        ("expiresAt", booking.expires_at),
+        ("confirmedAt", booking.confirmed_at),
+        ("closedAt", booking.closed_at),
+    ):
+        if stamp.seconds:
+            body[name] = instant_text(stamp)
+    return body

@@ -1,0 +1,187 @@
+"""Public reads as rendered bytes: an event, a page of events, an event's availability.
+
+An answer is rendered once for all requests that would get the same. Its age is that of the
+catalog's data in it; availability is never older than the request, except in lists.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+from goticket.catalog.v1 import catalog_pb2 as pb
+from goticket_platform.caching import Entry, TTLCache
+
+from gateway.cache.availability_reader import (
+    UNPROVISIONED,
+    Availability,
+    AvailabilityReader,
+)
+from gateway.cache.event_cache import EventCache, is_personal, list_name, may_have_drafts
+from gateway.http.etags import matches_weakly
+from gateway.http.request_context import RequestContext
+from gateway.http.responses import JSON, HttpResponse
+from gateway.rest.events.rendering import (
+    availability_json,
+    content_etag,
+    event_etag,
+    event_json,
+    event_page_json,
+)
+from gateway.security.authentication import Caller
+
+RENDERED_BYTES = 32 * 1024 * 1024
+"""Size of all rendered answers of one kind at most."""
+ENTRY_BYTES = 512
+"""What an entry takes beside its body, roughly."""
+SHARED_CACHE = b"public, max-age=1, stale-while-revalidate=1"
+"""With `Age` rounded up, a shared cache stops using an answer when it is two seconds old."""
+PRIVATE = b"private, no-cache"
+"""Answers to authenticated requests: only the client may keep them, and has to revalidate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A rendered answer."""
+
+    body: bytes
+    etag: str
+    loaded_at: float
+    """Monotonic seconds: its data is at least as new as this."""
+
+
+@dataclass(frozen=True, slots=True)
+class _RenderedEvent:
+    event: pb.Event
+    availability: Availability | None
+    body: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class _RenderedAvailability:
+    availability: Availability
+    body: bytes
+    etag: str
+
+
+class PublicReads:
+    """Answers reads of events; `clock` returns monotonic seconds."""
+
+    def __init__(
+        self,
+        events: EventCache,
+        availability: AvailabilityReader,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.events = events
+        self.availability = availability
+        self.clock = clock
+        self._rendered_events: LRUCache[str, _RenderedEvent] = LRUCache(
+            RENDERED_BYTES, getsizeof=lambda rendered: len(rendered.body) + ENTRY_BYTES
+        )
+        self._rendered_availability: LRUCache[str, _RenderedAvailability] = LRUCache(
+            RENDERED_BYTES, getsizeof=lambda rendered: len(rendered.body) + ENTRY_BYTES
+        )
+        self._pages: TTLCache[Answer] = TTLCache(
+            max_bytes=RENDERED_BYTES,
+            size_of=lambda answer: len(answer.body) + ENTRY_BYTES,
+            clock=clock,
+        )
+
+    async def event(self, event_id: str, caller: Caller | None, context: RequestContext) -> Answer:
+        """Return an event as the caller may see it.
+
+        Raises:
+            RemoteError: there is none, or the catalog is unavailable.
+        """
+        entry = await self.events.event(event_id, caller, context)
+        availability = await self.availability.load_if_known(event_id)
+        rendered = self._rendered_events.get(event_id)
+        if (
+            rendered is None
+            or rendered.event is not entry.value
+            or rendered.availability != availability
+        ):
+            event = entry.value
+            rendered = _RenderedEvent(
+                event,
+                availability,
+                event_json(event, availability),
+                event_etag(event, availability),
+            )
+            if caller is None or not may_have_drafts(caller):
+                self._rendered_events[event_id] = rendered
+        return Answer(rendered.body, rendered.etag, entry.loaded_at)
+
+    async def page(
+        self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
+    ) -> Answer:
+        """Return a page of events as the caller may see it; `request` names no actor.
+
+        Raises:
+            RemoteError: the catalog refuses or is unavailable.
+        """
+        if is_personal(request, caller):
+            return (await self._load_page(request, caller, context)).value
+        # An invalidation changes the key, so that pages made before it are not found.
+        key = f"{self.events.generation} {list_name(request)}"
+        if entry := self._pages.get(key):
+            return entry.value
+        loaded = await self._pages.get_or_load(key, lambda: self._load_page(request, None, context))
+        return loaded.value
+
+    async def event_availability(
+        self, event_id: str, caller: Caller | None, context: RequestContext
+    ) -> Answer:
+        """Return an event's availability.
+
+        Raises:
+            RemoteError: there is no such event, or no backend that knows answers.
+        """
+        started = self.clock()
+        availability = await self.availability.load(event_id)
+        if availability is UNPROVISIONED:
+            entry = await self.events.event(event_id, caller, context)
+            availability = Availability(
+                {kind.id: kind.capacity for kind in entry.value.ticket_types}
+            )
+            started = entry.loaded_at
+        rendered = self._rendered_availability.get(event_id)
+        if rendered is None or rendered.availability != availability:
+            body = availability_json(event_id, availability)
+            rendered = _RenderedAvailability(availability, body, content_etag(body))
+            self._rendered_availability[event_id] = rendered
+        return Answer(rendered.body, rendered.etag, started)
+
+    async def _load_page(
+        self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
+    ) -> Entry[Answer]:
+        entry = await self.events.page(request, caller, context)
+        events = entry.value.events
+        availability = await self.availability.if_known([event.id for event in events])
+        body = event_page_json(entry.value, availability)
+        answer = Answer(body, content_etag(body), entry.loaded_at)
+        return Entry(answer, entry.loaded_at, entry.expires_at)
+
+
+def render_answer(
+    answer: Answer, caller: Caller | None, if_none_match: str | None, now: float
+) -> HttpResponse:
+    """Return the response to a read; `now` in the seconds of the answer's clock.
+
+    304 when `if_none_match` names the answer (RFC 9110, section 13.1.2).
+    """
+    headers = [(b"etag", answer.etag.encode()), (b"vary", b"Authorization")]
+    if caller is None:
+        headers.append((b"cache-control", SHARED_CACHE))
+        age = max(math.ceil(now - answer.loaded_at), 0)
+        headers.append((b"age", b"%d" % age))
+    else:
+        headers.append((b"cache-control", PRIVATE))
+    if if_none_match is not None and matches_weakly(if_none_match, answer.etag):
+        return HttpResponse(304, headers, b"")
+    headers.append((b"content-type", JSON))
+    headers.append((b"content-length", b"%d" % len(answer.body)))
+    return HttpResponse(200, headers, answer.body)

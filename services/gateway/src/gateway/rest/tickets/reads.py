@@ -1,0 +1,55 @@
+"""Reads of tickets, for FastAPI's routes and the fast path."""
+
+import asyncio
+
+from cachetools import LRUCache
+from goticket.booking.v1 import booking_pb2 as pb
+from goticket_documents.qr import qr_svg
+
+from gateway.clients.booking import BookingClient
+from gateway.http.responses import HttpResponse, content_headers, json_response
+from gateway.rest.tickets.rendering import ticket_json, ticket_page_json
+from gateway.security.authentication import Caller
+
+SVG = "image/svg+xml"
+DRAWINGS_BYTES = 32 * 1024 * 1024
+"""Size of all drawings that are cached, by code. A ticket is read before each answer, so a
+cached drawing never outlives its ticket."""
+
+_drawings: LRUCache[str, bytes] = LRUCache(DRAWINGS_BYTES, getsizeof=len)
+
+
+async def read_ticket(booking: BookingClient, caller: Caller, ticket_id: str) -> HttpResponse:
+    """Return a ticket as the caller may see it.
+
+    Raises:
+        RemoteError: booking refuses or is unavailable.
+    """
+    return json_response(ticket_json(await booking.get_ticket(caller.actor, ticket_id)))
+
+
+async def read_tickets(
+    booking: BookingClient, caller: Caller, limit: int, cursor: str | None
+) -> HttpResponse:
+    """Return a page of the caller's tickets.
+
+    Raises:
+        RemoteError: booking refuses or is unavailable.
+    """
+    request = pb.ListTicketsRequest(actor=caller.actor, limit=limit, cursor=cursor or "")
+    return json_response(ticket_page_json(await booking.list_tickets(request)))
+
+
+async def read_ticket_qr(booking: BookingClient, caller: Caller, ticket_id: str) -> HttpResponse:
+    """Return a ticket's code as a QR code.
+
+    Raises:
+        RemoteError: booking refuses or is unavailable.
+    """
+    ticket = await booking.get_ticket(caller.actor, ticket_id)
+    drawing = _drawings.get(ticket.code)
+    if drawing is None:
+        # Milliseconds of computing: in a thread they do not delay other requests.
+        drawing = await asyncio.to_thread(qr_svg, ticket.code)
+        _drawings[ticket.code] = drawing
+    return HttpResponse(200, content_headers(SVG.encode(), drawing), drawing)

@@ -1,0 +1,77 @@
+"""Tickets and their printed forms."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from gateway.http.openapi import problems
+from gateway.http.responses import as_starlette
+from gateway.rest.dependencies import Booking, Cursor, Limit, TicketId
+from gateway.rest.tickets.reads import SVG, read_ticket, read_ticket_qr, read_tickets
+from gateway.rest.tickets.schemas import TicketOut, TicketPage
+from gateway.rest.tickets.ticket_pdf import ticket_pdf
+from gateway.security.authentication import AnyCaller
+
+router = APIRouter(prefix="/api/v1/tickets", tags=["tickets"])
+
+PDF = "application/pdf"
+
+
+def _file(media_type: str) -> dict[int | str, dict[str, Any]]:
+    schema = {"type": "string", "contentMediaType": media_type}
+    return {200: {"content": {media_type: {"schema": schema}}}}
+
+
+class _Svg(Response):
+    media_type = SVG
+
+
+class _Pdf(Response):
+    media_type = PDF
+
+
+@router.get("", summary="List one's tickets", response_model=TicketPage)
+async def list_tickets(
+    caller: AnyCaller, booking: Booking, limit: Limit = 20, cursor: Cursor = None
+) -> Any:
+    """The caller's own, newest first."""
+    return as_starlette(await read_tickets(booking, caller, limit, cursor))
+
+
+@router.get(
+    "/{ticket_id}",
+    summary="Read a ticket",
+    response_model=TicketOut,
+    responses=problems("forbidden", "ticket_not_found"),
+)
+async def get_ticket(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -> Any:
+    """Only its owner, the event's organizer, or an admin."""
+    return as_starlette(await read_ticket(booking, caller, ticket_id))
+
+
+@router.get(
+    "/{ticket_id}/qr.svg",
+    summary="Draw a ticket's QR code",
+    response_class=_Svg,
+    responses={**_file(SVG), **problems("forbidden", "ticket_not_found")},
+)
+async def get_ticket_qr(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -> Response:
+    """The signed code as a QR code."""
+    return as_starlette(await read_ticket_qr(booking, caller, ticket_id))
+
+
+@router.get(
+    "/{ticket_id}/ticket.pdf",
+    summary="Print a ticket",
+    response_class=_Pdf,
+    responses={**_file(PDF), **problems("forbidden", "ticket_not_found")},
+)
+async def get_ticket_pdf(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -> Response:
+    """One page to print or show at the door."""
+    ticket = await booking.get_ticket(caller.actor, ticket_id)
+    # Milliseconds of computing: in a thread they do not delay other requests.
+    document = await asyncio.to_thread(ticket_pdf, ticket, datetime.now(UTC))
+    name = f'attachment; filename="ticket-{ticket.id}.pdf"'
+    return _Pdf(document, headers={"Content-Disposition": name})

@@ -1,1 +1,0 @@
-"""The REST API, a router per resource: translate, ask a backend, translate back."""

@@ -1,0 +1,1 @@
+"""Authentication of callers by access token."""

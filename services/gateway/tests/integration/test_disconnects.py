@@ -1,0 +1,279 @@
+"""Who closes the connection while waiting for booking is not booked."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import httpx
+import pytest
+from gateway.booking_submission.retry_throttle import HELD
+from gateway.booking_submission.sold_out_cache import BookingDesk, SoldOutCache
+from gateway.bootstrap import open_components
+from gateway.coalescer import Coalescer, Limits
+from gateway.config import GatewaySettings
+from gateway.http import problems
+from gateway.http.app import Gateway, create_app
+from gateway.http.disconnect import is_disconnected
+from gateway.http.server import address, bind, serve
+from goticket.booking.v1 import booking_pb2 as pb
+from goticket_platform.lifecycle import Stop
+from goticket_testing.messaging import eventually
+from goticket_testing.scripted import ScriptedBackends
+from prometheus_client import REGISTRY
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
+PATH = f"/api/v1/events/{EVENT}/bookings"
+BODY = json.dumps({"quantity": 1}).encode()
+PATIENCE = 60.0
+RETRY_AFTER = 2
+
+until = partial(eventually, seconds=PATIENCE)
+TICK = 0.01
+"""Loops count whole milliseconds."""
+
+Bearer = Callable[..., dict[str, str]]
+
+
+class StuckBooking:
+    """Answers a booking that comes alone once it is let go, and a batch at once."""
+
+    def __init__(self, booking: pb.Booking) -> None:
+        self.let_go = asyncio.Event()
+        self._made = pb.CreateBookingResponse(booking=booking)
+
+    async def one(self, _request: pb.CreateBookingRequest) -> pb.CreateBookingResponse:
+        await self.let_go.wait()
+        return self._made
+
+    def many(self, batch: pb.BatchCreateBookingsRequest) -> pb.BatchCreateBookingsResponse:
+        results = [pb.BatchResult(created=self._made) for _ in batch.requests]
+        return pb.BatchCreateBookingsResponse(results=results)
+
+
+@dataclass
+class Door:
+    """A gateway behind a real port, and what a test can see of it; `now` is the queue's clock."""
+
+    app: Gateway
+    carrier: Coalescer
+    url: str = ""
+    now: float = 0.0
+    stop: Stop = field(default_factory=Stop)
+    connections: dict[str, Receive] = field(default_factory=dict)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, and remember its connection by its idempotency key."""
+        if key := Headers(scope=scope).get("Idempotency-Key"):
+            self.connections[key] = receive
+        await self.app(scope, receive, send)
+
+
+@asynccontextmanager
+async def open_door(settings: GatewaySettings) -> AsyncIterator[Door]:
+    bound = bind(settings.listen, share=False)
+    async with open_components(settings) as parts:
+        booking = parts.backends.booking
+        carrier = Coalescer(
+            booking.create, booking.create_many, Limits(deadline=PATIENCE), lambda: door.now
+        )
+        desk = BookingDesk(carrier, SoldOutCache(time.monotonic))
+        app = create_app(
+            replace(parts, desk=desk),
+            max_body_bytes=settings.max_body_bytes,
+        )
+        assert isinstance(app, Gateway)
+        door = Door(app, carrier)
+        serving = asyncio.create_task(
+            serve(door, bound, parts.health, door.stop, app.patience.close)
+        )
+        try:
+            await until(lambda: parts.health.ready)
+            door.url = f"http://{address(bound)}"
+            yield door
+        finally:
+            await carrier.aclose()
+            door.stop.set()
+            await serving
+
+
+async def test_who_hangs_up_in_the_queue_is_not_booked_and_the_others_are(
+    settings: GatewaySettings, backends: ScriptedBackends, booking: pb.Booking, bearer: Bearer
+) -> None:
+    stuck = StuckBooking(booking)
+    backends.answers |= {"CreateBooking": stuck.one, "BatchCreateBookings": stuck.many}
+    async with open_door(settings) as door, httpx.AsyncClient(timeout=PATIENCE) as client:
+
+        def book(key: str) -> asyncio.Task[httpx.Response]:
+            headers = bearer() | {"Idempotency-Key": key, "Content-Type": "application/json"}
+            return asyncio.create_task(client.post(door.url + PATH, content=BODY, headers=headers))
+
+        first = book("first")
+        await until(lambda: not backends.never_asked("CreateBooking"))
+        before = book("before")
+        await until(lambda: door.carrier.waiting == 1)
+        _, writer = await _send_by_hand(door.url, bearer() | {"Idempotency-Key": "leaves"})
+        await until(lambda: door.carrier.waiting == 2)
+        after = book("after")
+        await until(lambda: door.carrier.waiting == 3)
+
+        writer.close()
+        await until(lambda: is_disconnected(door.connections["leaves"]))
+        door.now += 1.0  # long enough to be asked whether they are still there
+        stuck.let_go.set()
+        answers = await asyncio.gather(first, before, after)
+
+    assert [answer.status_code for answer in answers] == [201, 201, 201]
+    assert backends.asked("CreateBooking").idempotency_key == "first"
+    batch = backends.asked("BatchCreateBookings").requests
+    assert [request.idempotency_key for request in batch] == ["before", "after"]
+
+
+@dataclass
+class Room:
+    """Whether the queue has room, in place of the coalescer's own word; and who asked."""
+
+    free: bool = False
+    asked: int = 0
+
+    def excess(self, _event_id: str) -> str | None:
+        self.asked += 1
+        return None if self.free else "full"
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> Room:
+    room = Room()
+    monkeypatch.setattr(
+        BookingDesk, "excess", lambda _desk, event_id: room.rejection_reason(event_id)
+    )
+    monkeypatch.setattr(problems, "RETRY_AFTER_SECONDS", (RETRY_AFTER, RETRY_AFTER))
+    return room
+
+
+def refused_seconds() -> float:
+    """The sum of the seconds that answers to bookings have taken so far."""
+    labels = {"method": "POST", "route": "/api/v1/events/{event_id}/bookings"}
+    return REGISTRY.get_sample_value("goticket_http_request_duration_seconds_sum", labels) or 0.0
+
+
+def one_connection(door: Door) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=1)
+    return httpx.AsyncClient(base_url=door.url, timeout=PATIENCE, limits=limits)
+
+
+async def test_who_comes_back_before_their_time_is_held_until_then(
+    settings: GatewaySettings, bearer: Bearer, room: Room
+) -> None:
+    headers = bearer() | {"Content-Type": "application/json"}
+    async with open_door(settings) as door, one_connection(door) as client:
+        before = time.monotonic()
+        first = await client.post(PATH, content=BODY, headers=headers)
+        counted = refused_seconds()
+        assert (first.status_code, first.headers["Retry-After"], room.asked) == (503, "2", 1)
+        # Whatever else the connection is used for is not held.
+        assert (await client.get("/livez")).status_code == 200
+        asked = time.monotonic()
+        again = await client.post(PATH, content=BODY, headers=headers)
+        assert (again.status_code, room.asked) == (503, 3)
+        assert time.monotonic() - before >= RETRY_AFTER - TICK
+        # What they waited is in the metrics and the access line.
+        assert refused_seconds() - counted >= RETRY_AFTER - (asked - before) - TICK
+        # Another connection has been told nothing.
+        async with one_connection(door) as other:
+            assert (await other.post(PATH, content=BODY, headers=headers)).status_code == 503
+        assert room.asked == 4
+
+
+async def test_who_was_held_is_served_when_there_is_room_by_then(
+    settings: GatewaySettings,
+    backends: ScriptedBackends,
+    booking: pb.Booking,
+    bearer: Bearer,
+    room: Room,
+) -> None:
+    backends.answers["CreateBooking"] = pb.CreateBookingResponse(booking=booking)
+    headers = bearer() | {"Content-Type": "application/json"}
+    async with open_door(settings) as door, one_connection(door) as client:
+        assert (await client.post(PATH, content=BODY, headers=headers)).status_code == 503
+        early = asyncio.create_task(client.post(PATH, content=BODY, headers=headers))
+        await until(lambda: HELD._value.get() == 1)
+        room.free = True
+        assert (await early).status_code == 201
+        assert HELD._value.get() == 0
+
+
+async def test_who_hangs_up_while_held_is_not_booked_and_leaves_no_trace(
+    settings: GatewaySettings,
+    backends: ScriptedBackends,
+    bearer: Bearer,
+    room: Room,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    async with open_door(settings) as door:
+        headers = bearer() | {"Idempotency-Key": "leaves"}
+        reader, writer = await _send_by_hand(door.url, headers)
+        assert b" 503 " in await reader.readline()
+        writer.write(_booking(door.url, headers))
+        await until(lambda: HELD._value.get() == 1)
+        writer.close()
+        await writer.wait_closed()
+        room.free = True
+        await until(lambda: HELD._value.get() == 0)
+        async with one_connection(door) as other:
+            assert (await other.get("/livez")).status_code == 200
+    assert room.asked == 3
+    assert backends.never_asked("CreateBooking")
+    assert "Exception" not in "".join(capfd.readouterr())
+
+
+async def test_who_sends_much_is_refused_at_once_since_a_held_body_takes_memory(
+    settings: GatewaySettings, bearer: Bearer, room: Room
+) -> None:
+    headers = bearer() | {"Content-Type": "application/json"}
+    long_body = BODY + b" " * 512, headers
+    long_head = BODY, headers | {"X-Much": "x" * 9_000}
+    async with open_door(settings) as door, one_connection(door) as client:
+        for asked, (body, head) in enumerate([long_body, long_body, long_head], 1):
+            answer = await client.post(PATH, content=body, headers=head)
+            assert (answer.status_code, room.asked) == (503, asked)  # who is held asks twice
+
+
+async def test_a_gateway_that_stops_lets_go_whom_it_holds(
+    settings: GatewaySettings, bearer: Bearer, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(problems, "RETRY_AFTER_SECONDS", (int(PATIENCE), int(PATIENCE)))
+    headers = bearer() | {"Content-Type": "application/json"}
+    async with open_door(settings) as door, one_connection(door) as client:
+        assert (await client.post(PATH, content=BODY, headers=headers)).status_code == 503
+        early = asyncio.create_task(client.post(PATH, content=BODY, headers=headers))
+        await until(lambda: HELD._value.get() == 1)
+        door.stop.set()
+        assert (await early).status_code == 503
+        assert room.asked == 3
+
+
+async def _send_by_hand(
+    url: str, headers: dict[str, str]
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Send a booking over a connection that the test can close."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(_booking(url, headers))
+    await writer.drain()
+    return reader, writer
+
+
+def _booking(url: str, headers: dict[str, str]) -> bytes:
+    usual = {
+        "Host": url.removeprefix("http://"),
+        "Content-Type": "application/json",
+        "Content-Length": str(len(BODY)),
+    }
+    lines = [f"{name}: {value}\r\n" for name, value in (usual | headers).items()]
+    return f"POST {PATH} HTTP/1.1\r\n{''.join(lines)}\r\n".encode() + BODY

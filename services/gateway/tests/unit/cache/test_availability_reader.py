@@ -1,0 +1,112 @@
+"""Availability: Redis first, booking when it has to, and no waiting for a dead Redis."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import redis.asyncio as redis
+from gateway.cache.availability_reader import UNPROVISIONED, Availability, AvailabilityReader
+from goticket.booking.v1 import booking_pb2 as pb
+from goticket_contracts.redis_names import availability_key
+from goticket_platform.caching import RESET_SECONDS, CircuitBreaker, SharedCache
+from goticket_platform.rpc.errors import RemoteError
+from grpc import StatusCode
+
+A, B, T1, T2 = "event-a", "event-b", "type-1", "type-2"
+
+
+class Booking:
+    """Knows event A."""
+
+    def __init__(self) -> None:
+        self.requests: list[list[str]] = []
+        self.down = False
+
+    async def __call__(self, event_ids: Sequence[str]) -> Sequence[pb.EventAvailability]:
+        self.requests.append(list(event_ids))
+        if self.down:
+            raise RemoteError(StatusCode.UNAVAILABLE, "unavailable", "down")
+        kinds = [pb.TicketTypeAvailability(ticket_type_id=T1, available=3)]
+        return [pb.EventAvailability(event_id=A, available=3, ticket_types=kinds)]
+
+
+@pytest.fixture
+def booking() -> Booking:
+    return Booking()
+
+
+@pytest.fixture
+def reader(server: Any, booking: Booking, clock: Any) -> AvailabilityReader:
+    return AvailabilityReader(SharedCache(server, CircuitBreaker(clock)), booking)
+
+
+async def test_a_page_is_one_round_trip_and_no_call_to_booking(
+    reader: AvailabilityReader, server: Any, booking: Booking
+) -> None:
+    fields = {"order": f"{T2},{T1}", T1: "7:5", T2: "9:0"}
+    server.entries = {availability_key(A): fields, availability_key(B): fields}
+    found = await reader.of([A, B])
+    assert found == {A: Availability({T2: 0, T1: 5}), B: Availability({T2: 0, T1: 5})}
+    assert list(found[A].ticket_types) == [T2, T1]
+    assert found[A].total == 5
+    assert (server.round_trips, booking.requests) == (1, [])
+
+
+async def test_concurrent_reads_share_a_round_trip_that_begins_after_them(
+    reader: AvailabilityReader, server: Any
+) -> None:
+    fields = {"order": T1, T1: "1:5"}
+    server.entries = {availability_key(A): fields, availability_key(B): fields}
+    reads = [asyncio.create_task(reader.load(event_id)) for event_id in [A, B] * 10]
+    await asyncio.sleep(0)
+    server.entries[availability_key(A)] = {"order": T1, T1: "2:4"}
+    totals = [found.total for found in await asyncio.gather(*reads)]
+    assert totals == [4, 5] * 10
+    assert server.round_trips == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"order": f"{T1},{T2}", T1: "1:5"}, {"order": T1, T1: "five"}, {T1: "1:5"}, {"order": ""}],
+)
+async def test_what_redis_lacks_is_read_from_booking_in_one_call(
+    reader: AvailabilityReader, server: Any, booking: Booking, fields: dict[str, str]
+) -> None:
+    server.entries = {availability_key(A): fields}
+    assert await reader.of([A, B]) == {A: Availability({T1: 3}), B: UNPROVISIONED}
+    assert booking.requests == [[A, B]]
+
+
+@pytest.mark.parametrize(
+    "error", [redis.ConnectionError(), redis.TimeoutError(), OSError(), redis.ResponseError()]
+)
+async def test_a_redis_that_failed_is_skipped_for_a_moment(
+    reader: AvailabilityReader, server: Any, clock: Any, error: Exception
+) -> None:
+    server.error = error
+    for _ in range(5):
+        assert (await reader.load(A)).total == 3
+    assert server.round_trips == 1
+    clock.now += RESET_SECONDS
+    await reader.load(A)
+    assert server.round_trips == 2
+
+
+async def test_without_any_source_availability_is_unknown_or_an_error(
+    reader: AvailabilityReader, server: Any, booking: Booking
+) -> None:
+    server.error, booking.down = redis.ConnectionError(), True
+    assert await reader.if_known([A]) == {}
+    assert await reader.load_if_known(A) is None
+    with pytest.raises(RemoteError):
+        await reader.of([A])
+    with pytest.raises(RemoteError):
+        await reader.load(A)
+
+
+async def test_no_events_need_no_call(
+    reader: AvailabilityReader, server: Any, booking: Booking
+) -> None:
+    assert await reader.of([]) == {}
+    assert (server.round_trips, booking.requests) == (0, [])

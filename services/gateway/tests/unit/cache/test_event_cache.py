@@ -1,0 +1,349 @@
+"""Events and lists are cached for a second, loaded once, and deleted when they change."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+import grpc
+import pytest
+from gateway.cache.event_cache import TTL_SECONDS, EventCache
+from gateway.clients.catalog import CatalogClient
+from gateway.http.request_context import RequestContext
+from gateway.security.authentication import Caller
+from goticket.catalog.v1 import catalog_pb2 as pb
+from goticket.common.v1.common_pb2 import Actor
+from goticket_contracts.redis_names import EVENT_LISTS_GENERATION_KEY, event_key
+from goticket_platform.caching import CircuitBreaker, SharedCache
+from goticket_platform.rpc.errors import RemoteError
+from opentelemetry.trace import INVALID_SPAN
+
+ONE = "event-1"
+BUYER = Caller("buyer", "b@goticket.test", "B", frozenset({"user"}), 0)
+ORGANIZER = Caller("organizer", "o@goticket.test", "O", frozenset({"user", "organizer"}), 0)
+CONTEXT = RequestContext("request-1", "", INVALID_SPAN)
+
+
+class Catalog:
+    """Has every event, a draft on demand, no list in version 0; blocks while it is closed."""
+
+    def __init__(self) -> None:
+        self.version = 1
+        self.draft = False
+        self.actors: list[str | None] = []
+        self.batches: list[list[str]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def get(self, event_id: str, actor: Actor | None) -> pb.Event:
+        self.actors.append(actor.user_id if actor else None)
+        version = self.version
+        await self.open.wait()
+        if self.draft and actor is None:
+            raise RemoteError(grpc.StatusCode.NOT_FOUND, "event_not_found", "No.")
+        return pb.Event(id=event_id, version=version)
+
+    async def get_many(self, event_ids: Sequence[str]) -> Sequence[pb.Event]:
+        self.batches.append(list(event_ids))
+        status = pb.EVENT_STATUS_DRAFT if self.draft else pb.EVENT_STATUS_PUBLISHED
+        return [
+            pb.Event(id=event_id, version=self.version, status=status) for event_id in event_ids
+        ]
+
+    async def list_page(self, request: pb.ListEventsRequest) -> pb.ListEventsResponse:
+        self.actors.append(request.actor.user_id if request.HasField("actor") else None)
+        version = self.version
+        await self.open.wait()
+        return pb.ListEventsResponse(next_cursor=str(version) if version else "")
+
+
+class Gateway:
+    """The cache of one gateway, with the context left out."""
+
+    def __init__(self, catalog: Catalog, server: Any, clock: Any) -> None:
+        shared = SharedCache(server, CircuitBreaker(clock))
+        self.cache = EventCache(cast("CatalogClient", catalog), shared, clock)
+
+    async def event(self, event_id: str, caller: Caller | None = None) -> pb.Event:
+        return (await self.cache.event(event_id, caller, CONTEXT)).value
+
+    async def page(
+        self, request: pb.ListEventsRequest, caller: Caller | None = None
+    ) -> pb.ListEventsResponse:
+        return (await self.cache.page(request, caller, CONTEXT)).value
+
+    async def cursor(self) -> str:
+        """Return what differs between the catalog's lists."""
+        return (await self.page(pb.ListEventsRequest())).next_cursor
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    return Catalog()
+
+
+@pytest.fixture
+def gateway(catalog: Catalog, server: Any, clock: Any) -> Gateway:
+    return Gateway(catalog, server, clock)
+
+
+@pytest.fixture
+def other(catalog: Catalog, server: Any, clock: Any) -> Gateway:
+    return Gateway(catalog, server, clock)
+
+
+async def test_concurrent_requests_for_an_uncached_event_make_one_call(
+    gateway: Gateway, catalog: Catalog
+) -> None:
+    catalog.open.clear()
+    reads = [asyncio.create_task(gateway.event(ONE)) for _ in range(100)]
+    while not catalog.actors:
+        await asyncio.sleep(0)
+    reads[0].cancel()
+    catalog.open.set()
+    results = await asyncio.gather(*reads, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert all(isinstance(result, pb.Event) for result in results[1:])
+    assert catalog.actors == [None]
+
+
+async def test_concurrent_requests_for_different_events_share_calls(
+    gateway: Gateway, catalog: Catalog, server: Any
+) -> None:
+    ids = [f"event-{number}" for number in range(50)]
+    events = await asyncio.gather(*map(gateway.event, ids))
+    assert [event.id for event in events] == ids
+    assert catalog.batches == [ids]
+    assert server.round_trips == 2, "one reads, one stores"
+
+
+async def test_a_batch_shows_no_drafts(gateway: Gateway, catalog: Catalog) -> None:
+    catalog.draft = True
+    results = await asyncio.gather(
+        gateway.event("event-1"), gateway.event("event-2"), return_exceptions=True
+    )
+    assert [getattr(result, "code", None) for result in results] == ["event_not_found"] * 2
+
+
+async def test_an_event_is_cached_for_a_second_over_all_layers(
+    gateway: Gateway, other: Gateway, catalog: Catalog, clock: Any
+) -> None:
+    assert (await gateway.event(ONE)).version == 1
+    catalog.version = 2
+    clock.now += TTL_SECONDS * 0.9
+    assert (await gateway.event(ONE, BUYER)).version == 1
+    assert (await other.event(ONE)).version == 1
+    assert len(catalog.actors) == 1
+    clock.now += TTL_SECONDS * 0.1
+    assert (await gateway.event(ONE)).version == 2
+    assert (await other.event(ONE)).version == 2
+
+
+async def test_an_entry_has_the_age_of_its_loading_in_every_layer(
+    gateway: Gateway, other: Gateway, clock: Any
+) -> None:
+    loaded_at = (await gateway.cache.event(ONE, None, CONTEXT)).loaded_at
+    clock.now += 0.5
+    entry = await other.cache.event(ONE, None, CONTEXT)
+    assert entry.loaded_at == pytest.approx(loaded_at)
+    assert entry.expires_at == pytest.approx(loaded_at + TTL_SECONDS)
+
+
+async def test_what_is_being_loaded_while_it_changes_is_not_cached(
+    gateway: Gateway, catalog: Catalog, server: Any
+) -> None:
+    catalog.open.clear()
+    early = asyncio.create_task(gateway.event(ONE))
+    while not catalog.actors:
+        await asyncio.sleep(0)
+    catalog.version = 2
+    gateway.cache.on_message({"eventId": ONE, "version": 2})
+    catalog.open.set()
+    assert (await early).version == 1
+    server.entries.clear()
+    assert (await gateway.event(ONE)).version == 2
+
+
+async def test_a_change_is_deleted_here_and_in_redis_and_published(
+    gateway: Gateway, catalog: Catalog, server: Any
+) -> None:
+    await gateway.event(ONE)
+    await gateway.cursor()
+    catalog.version = 2
+    await gateway.cache.changed(ONE, 2)
+    assert (await gateway.event(ONE)).version == 2
+    assert await gateway.cursor() == "2"
+    assert server.published == [("goticket:event-changed", b'{"eventId":"event-1","version":2}')]
+    assert EVENT_LISTS_GENERATION_KEY in server.visible_to_subscribers
+    assert event_key(ONE) not in server.visible_to_subscribers
+
+
+async def test_a_change_that_the_catalog_published_is_deleted_but_not_published_again(
+    gateway: Gateway, other: Gateway, catalog: Catalog, server: Any
+) -> None:
+    await gateway.event(ONE)
+    await gateway.cursor()
+    catalog.version = 2
+    await gateway.cache.on_catalog_change(ONE, 2)
+    assert (await gateway.event(ONE)).version == 2
+    assert await gateway.cursor() == await other.cursor() == "2"
+    assert (await other.event(ONE)).version == 2
+    assert server.published == []
+
+
+async def test_organizers_read_from_the_catalog_and_see_their_drafts(
+    gateway: Gateway, catalog: Catalog
+) -> None:
+    catalog.draft = True
+    for _ in range(2):
+        await gateway.event(ONE, ORGANIZER)
+        await gateway.page(pb.ListEventsRequest(), ORGANIZER)
+    assert catalog.actors == ["organizer"] * 4
+    with pytest.raises(RemoteError):
+        await gateway.event(ONE)
+    # A former organizer may still have a draft.
+    await gateway.event(ONE, BUYER)
+    assert catalog.actors[4:] == [None, None, "buyer"]
+
+
+async def test_lists_are_cached_by_query(gateway: Gateway, catalog: Catalog) -> None:
+    for query in ("rock", "jazz", "rock"):
+        await gateway.page(pb.ListEventsRequest(query=query), BUYER)
+    assert catalog.actors == [None, None]
+    drafts = pb.ListEventsRequest(status=pb.EVENT_STATUS_DRAFT)
+    await gateway.page(drafts, BUYER)
+    assert catalog.actors[2:] == ["buyer"]
+    assert not drafts.HasField("actor")
+
+
+async def test_a_list_is_cached_for_a_second_over_all_layers(
+    gateway: Gateway, other: Gateway, catalog: Catalog, server: Any, clock: Any
+) -> None:
+    await gateway.cache.changed(ONE, 1)
+    assert await gateway.cursor() == "1"
+    assert server.round_trips == 3, "one invalidates, one reads, one stores"
+    catalog.version = 2
+    clock.now += TTL_SECONDS * 0.9
+    assert await gateway.cursor() == "1"
+    assert await other.cursor() == await other.cursor() == "1"
+    assert len(catalog.actors) == 1
+    assert server.round_trips == 4
+    assert (await other.page(pb.ListEventsRequest(query="rock"))).next_cursor == "2"
+    clock.now += TTL_SECONDS * 0.1
+    assert await gateway.cursor() == await other.cursor() == "2"
+
+
+async def test_an_empty_list_is_cached_for_other_gateways_too(
+    gateway: Gateway, other: Gateway, catalog: Catalog
+) -> None:
+    catalog.version = 0
+    assert await gateway.cursor() == await other.cursor() == ""
+    assert catalog.actors == [None]
+
+
+async def test_a_change_invalidates_every_list_in_every_gateway(
+    gateway: Gateway, catalog: Catalog, server: Any, clock: Any
+) -> None:
+    await gateway.cursor()
+    for version in (2, 3):
+        catalog.version = version
+        await Gateway(catalog, server, clock).cache.changed("another", version)
+        gateway.cache.on_message(json.loads(server.published[-1][1]))
+        assert await gateway.cursor() == str(version)
+        assert await Gateway(catalog, server, clock).cursor() == str(version)
+
+
+async def test_a_list_loaded_before_a_change_is_not_used_after_it(
+    gateway: Gateway, other: Gateway, catalog: Catalog, server: Any, clock: Any
+) -> None:
+    catalog.open.clear()
+    early = asyncio.create_task(gateway.cursor())
+    while not catalog.actors:
+        await asyncio.sleep(0)
+    catalog.version = 2
+    await other.cache.changed(ONE, 2)
+    gateway.cache.on_message({"eventId": ONE, "version": 2})
+    catalog.open.set()
+    assert await early == "1"
+    assert await Gateway(catalog, server, clock).cursor() == "2"
+    assert await gateway.cursor() == "2"
+
+
+async def test_what_is_read_while_redis_is_invalidated_is_not_cached(
+    gateway: Gateway, server: Any, catalog: Catalog
+) -> None:
+    async def read() -> None:
+        await gateway.event(ONE)
+        await gateway.cursor()
+
+    await read()
+    server.before_publish = read
+    catalog.version = 2
+    await gateway.cache.changed(ONE, 2)
+    assert (await gateway.event(ONE)).version == 2
+    assert await gateway.cursor() == "2"
+
+
+async def test_lists_are_right_without_redis_and_not_stored_there(
+    gateway: Gateway, other: Gateway, catalog: Catalog, server: Any, clock: Any, broken: Exception
+) -> None:
+    server.error = broken
+    assert await gateway.cursor() == "1"
+    assert server.round_trips == 1
+    catalog.version = 2
+    await gateway.cache.changed(ONE, 2)
+    assert await gateway.cursor() == "2"
+    assert server.round_trips == 1
+    # Redis may have lost the generation that this list would have been stored with.
+    catalog.open.clear()
+    late = asyncio.create_task(other.cursor())
+    while len(catalog.actors) < 3:
+        await asyncio.sleep(0)
+    server.error = None
+    clock.now += 1
+    catalog.open.set()
+    assert await late == "2"
+    assert not server.entries
+
+
+@pytest.mark.parametrize("text", ["", "none", "none nonsense!", "none //8=", "other CgA="])
+async def test_an_invalid_list_entry_is_replaced(
+    gateway: Gateway, catalog: Catalog, server: Any, clock: Any, text: str
+) -> None:
+    await gateway.cursor()
+    (key,) = server.entries
+    server.entries[key] = text
+    assert await Gateway(catalog, server, clock).cursor() == "1"
+    assert await Gateway(catalog, server, clock).cursor() == "1"
+    assert len(catalog.actors) == 2, "the valid entry took its place"
+
+
+async def test_an_error_goes_to_every_waiting_request_and_is_not_cached(
+    gateway: Gateway, catalog: Catalog
+) -> None:
+    catalog.draft = True
+    for _ in range(2):
+        reads = [gateway.event(ONE) for _ in range(3)]
+        results = await asyncio.gather(*reads, return_exceptions=True)
+        assert [type(result) for result in results] == [RemoteError] * 3
+    catalog.draft = False
+    assert (await gateway.event(ONE)).version == 1
+
+
+async def test_a_redis_that_failed_is_skipped_for_a_moment(
+    gateway: Gateway, server: Any, clock: Any, broken: Exception
+) -> None:
+    server.error = broken
+    for number in range(5):
+        await gateway.event(f"event-{number}")
+    assert server.round_trips == 1
+    server.error = None
+    clock.now += 1
+    await gateway.event("event-6")
+    assert server.round_trips == 3
+
+
+@pytest.mark.parametrize("text", ["nonsense!", "//8="])
+async def test_an_invalid_event_entry_is_ignored(gateway: Gateway, server: Any, text: str) -> None:
+    server.entries[event_key(ONE)] = text
+    assert (await gateway.event(ONE)).version == 1

@@ -1,0 +1,41 @@
+"""Whether a caller is still there, without waiting for them."""
+
+import asyncio
+
+from gateway.http.disconnect import is_disconnected
+from starlette.types import Message
+
+
+class Connection:
+    """ASGI's `receive` as servers write it."""
+
+    def __init__(self) -> None:
+        self.closed = asyncio.Event()
+
+    async def receive(self) -> Message:
+        await self.closed.wait()
+        return {"type": "http.disconnect"}
+
+
+async def test_who_waits_is_there_and_can_be_asked_again() -> None:
+    connection = Connection()
+    assert not is_disconnected(connection.receive)
+    assert not is_disconnected(connection.receive)
+    connection.closed.set()
+    assert is_disconnected(connection.receive)
+
+
+async def test_asking_leaves_nothing_waiting() -> None:
+    connection = Connection()
+    for _ in range(3):
+        is_disconnected(connection.receive)
+    assert not connection.closed._waiters
+
+
+async def test_somebody_who_waits_for_the_end_still_hears_of_it() -> None:
+    connection = Connection()
+    waiting = asyncio.create_task(connection.receive())
+    await asyncio.sleep(0)
+    assert not is_disconnected(connection.receive)
+    connection.closed.set()
+    assert (await waiting)["type"] == "http.disconnect"
