@@ -212,7 +212,9 @@ async def test_replicas_with_the_same_events_neither_deadlock_nor_oversell(
 ) -> None:
     events = [await system.open_event(10, 10) for _ in range(6)]
     submitters = [
-        batched_submitter(system.new_context((await open_replica(4))[0]), solo_threshold=solo_threshold)
+        batched_submitter(
+            system.new_context((await open_replica(4))[0]), solo_threshold=solo_threshold
+        )
         for _ in range(3)
     ]
     barrier = asyncio.Barrier(60)

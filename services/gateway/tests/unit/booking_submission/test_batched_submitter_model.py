@@ -86,8 +86,6 @@ class GatewaySubject:
         return [
             pb.CreateBookingResponse(booking=pb.Booking(id=outcome or "")) for outcome in outcomes
         ]
-            pb.CreateBookingResponse(booking=pb.Booking(id=outcome or "")) for outcome in outcomes
-        ]
 
 
 USES = [
