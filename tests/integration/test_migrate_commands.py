@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from goticket_local.stack.services import SERVICES_WITH_TABLES
+from goticket_testing.databases import ROLES
 
 
-@pytest.mark.parametrize("service", SERVICES_WITH_TABLES)
+@pytest.mark.parametrize("service", sorted(ROLES))
 def test_an_unreachable_database_is_one_line_of_error_and_exit_code_1(service: str) -> None:
     unreachable = {f"{service.upper()}_DATABASE_URL": "postgresql://127.0.0.1:1/nothing"}
     process = subprocess.run(

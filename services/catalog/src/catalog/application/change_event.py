@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -45,14 +46,11 @@ async def change_event(
         EventBusy: no version was expected, and other changes came first in every attempt.
         CapacityBelowTaken, BookingUnavailable: the booking service did not shrink the capacity.
     """
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        try:
+    if command.expected_version is not None:
+        return await _change_once(command, decide, events, inventory)
+    for _ in range(MAX_ATTEMPTS):
+        with suppress(StaleVersion):
             return await _change_once(command, decide, events, inventory)
-        except StaleVersion as error:
-            if command.expected_version is not None:
-                raise
-            if attempt == MAX_ATTEMPTS:
-                raise EventBusy from error
         await asyncio.sleep(random.uniform(0, MAX_RETRY_DELAY_SECONDS))  # noqa: S311 - jitter
     raise EventBusy
 
