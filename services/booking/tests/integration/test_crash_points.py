@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -13,14 +12,14 @@ import pytest
 from booking.adapters.availability import NoAvailability
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import PostgresTransaction
-from booking.application.desk import GroupCommit
-from booking.application.lanes import Lanes
+from booking.application.booking_submitter import BatchedSubmitter, open_batcher
 from booking.application.order import Order
 from booking.application.place_orders import BoxOffice, Outcome, Placed, place_orders
 from booking.application.ports import BookingOfEvent, RequestKey
 from booking.domain.errors import SoldOut
 from booking.domain.placing import BookingRequest
 from booking.domain.stock import EventStock
+from goticket_platform.batching import Batcher
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.postgres import is_transient
 
@@ -112,14 +111,13 @@ class LosesAnswers:
         return await self._bookings.look(event_ids, keys)
 
 
-def group_commit(office: BoxOffice) -> GroupCommit:
-    lanes: Lanes[Order, Outcome] = Lanes(
+def submitter_of(office: BoxOffice) -> BatchedSubmitter:
+    batcher: Batcher[UUID, Order, Outcome] = open_batcher(
         partial(place_orders, office=office),
-        event_of=attrgetter("event_id"),
         is_transient=is_transient,
-        retry_seconds=(0, 0),
+        retry_delays=(0, 0),
     )
-    return GroupCommit(office, lanes)
+    return BatchedSubmitter(office, batcher)
 
 
 async def test_a_commit_whose_answer_was_lost_is_recognised_and_not_repeated(
@@ -127,9 +125,9 @@ async def test_a_commit_whose_answer_was_lost_is_recognised_and_not_repeated(
 ) -> None:
     event = await hall.open_event(10)
     bookings = LosesAnswers(hall.bookings, times=2)
-    desk = group_commit(replace(hall.office, bookings=bookings))
+    submitter = submitter_of(replace(hall.office, bookings=bookings))
     wishes = [wish(2), wish(3, key="k"), wish(6), wish(1, hold=True)]
-    answers = await desk.ask([(event.event.id, one) for one in wishes], float("inf"))
+    answers = await submitter.submit([(event.event.id, one) for one in wishes], float("inf"))
     assert bookings.times == 0
     made = [answer for answer in answers if isinstance(answer, Placed)]
     assert [placed.replayed for placed in made] == [False, False, False]
@@ -144,7 +142,7 @@ async def test_a_commit_whose_answer_was_lost_is_recognised_and_not_repeated(
 
 
 @pytest.mark.parametrize("survived", range(5))
-async def test_a_lane_gets_over_a_lost_connection(
+async def test_a_batch_is_retried_after_a_lost_connection(
     survived: int, hall: "Hall", wish: Wishes
 ) -> None:
     event = await hall.open_event(10)
@@ -157,7 +155,7 @@ async def test_a_lane_gets_over_a_lost_connection(
     FragileConnection.statements_left, FragileConnection.cuts = survived, 0
     wishes = [wish(2), wish(3, key="k"), wish(3, key="k")]
     asked = [(event.event.id, one) for one in wishes]
-    answers = await group_commit(office).ask(asked, float("inf"))
+    answers = await submitter_of(office).submit(asked, float("inf"))
     assert FragileConnection.cuts == 1
     assert [isinstance(answer, Placed) and answer.replayed for answer in answers] == [
         False,

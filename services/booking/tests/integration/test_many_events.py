@@ -5,14 +5,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from booking.application.boarding import LaneLimits
-from booking.application.desk import GroupCommit
-from booking.application.lanes import Lanes
+from booking.application.booking_submitter import (
+    BatchedSubmitter,
+    batching_limits,
+    open_batcher,
+)
 from booking.application.order import Order, prepare
 from booking.application.place_bookings import Answered
 from booking.application.place_orders import BoxOffice, Outcome, Placed, place_orders
@@ -20,6 +21,7 @@ from booking.domain.actor import Actor
 from booking.domain.errors import DomainError
 from booking.domain.event import CatalogEvent
 from booking.domain.placing import BookingRequest
+from goticket_platform.batching import Batcher
 from goticket_platform.ids import new_id
 from goticket_platform.postgres import is_transient
 
@@ -49,14 +51,13 @@ def told(outcomes: Sequence[Outcome | Exception | None]) -> list[str]:
     ]
 
 
-def group_commit(office: BoxOffice, **limits: int) -> GroupCommit:
-    lanes: Lanes[Order, Outcome] = Lanes(
+def submitter_of(office: BoxOffice, **limits: int) -> BatchedSubmitter:
+    batcher: Batcher[UUID, Order, Outcome] = open_batcher(
         partial(place_orders, office=office),
-        event_of=attrgetter("event_id"),
         is_transient=is_transient,
-        limits=LaneLimits(**limits),
+        limits=batching_limits(**limits),
     )
-    return GroupCommit(office, lanes)
+    return BatchedSubmitter(office, batcher)
 
 
 async def test_each_order_is_decided_against_the_stock_of_its_own_event(
@@ -140,7 +141,7 @@ async def test_keys_are_of_one_event_each(hall: "Hall", wish: Wishes, person: Pe
 
 async def test_an_event_locked_elsewhere_holds_up_nobody_else(hall: "Hall", wish: Wishes) -> None:
     free, locked = await hall.open_event(10), await hall.open_event(10)
-    desk = group_commit(hall.office)
+    submitter = submitter_of(hall.office)
     ids = [locked.event.id, free.event.id]
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(hall.pool.acquire())
@@ -150,7 +151,9 @@ async def test_an_event_locked_elsewhere_holds_up_nobody_else(hall: "Hall", wish
         )
         orders = orders_of(hall.office, (locked, wish()), (free, wish()))
         assert told(await place_orders(orders, hall.office)) == ["None", "confirmed"]
-        calls = [asyncio.create_task(desk.ask([(event_id, wish())], FOREVER)) for event_id in ids]
+        calls = [
+            asyncio.create_task(submitter.submit([(event_id, wish())], FOREVER)) for event_id in ids
+        ]
         assert told(await calls[1]) == ["confirmed"]
         assert not calls[0].done()
     assert told(await calls[0]) == ["confirmed"]
@@ -173,7 +176,7 @@ async def test_a_key_that_is_stuck_in_one_event_holds_up_no_other(
             new_id(),
         )
         asked = [(one.event.id, wish(key="stuck")), (other.event.id, wish(key="mine"))]
-        answers = await group_commit(office).ask(asked, FOREVER)
+        answers = await submitter_of(office).submit(asked, FOREVER)
         assert told(answers) == ["request_in_progress", "confirmed"]
     assert (await hall.counts(one), await hall.counts(other)) == ([(0, 0)], [(0, 1)])
 
@@ -184,8 +187,8 @@ async def test_events_new_here_are_fetched_and_a_dead_catalog_fails_no_neighbour
     known = await hall.open_event(10)
     new, newer = hall.announce(10), hall.announce(1)
     asked = [(event.event.id, wish()) for event in (new, known, newer, newer)]
-    desk = group_commit(hall.office)
-    answers: list[Answered] = await desk.ask([*asked, (new_id(), wish())], FOREVER)
+    submitter = submitter_of(hall.office)
+    answers: list[Answered] = await submitter.submit([*asked, (new_id(), wish())], FOREVER)
     assert told(answers) == ["confirmed"] * 3 + ["sold_out", "event_not_found"]
     assert hall.catalog.asked == 3
     await hall.must_add_up()
@@ -196,8 +199,8 @@ async def test_replicas_that_sell_the_same_events_never_wait_in_a_circle_nor_ove
     crowd: int, hall: "Hall", wish: Wishes, person: People, open_replica: "OpenReplica"
 ) -> None:
     events = [await hall.open_event(10, 10) for _ in range(6)]
-    desks = [
-        group_commit(hall.another_office((await open_replica(4))[0]), crowd=crowd) for _ in range(3)
+    submitters = [
+        submitter_of(hall.another_office((await open_replica(4))[0]), crowd=crowd) for _ in range(3)
     ]
     barrier = asyncio.Barrier(60)
 
@@ -215,7 +218,7 @@ async def test_replicas_that_sell_the_same_events_never_wait_in_a_circle_nor_ove
             )
             for place, event in enumerate(turned)
         ]
-        return told(await desks[number % 3].ask(asked, FOREVER))
+        return told(await submitters[number % 3].submit(asked, FOREVER))
 
     results = await asyncio.gather(*(buy(number) for number in range(1, 61)))
     answers = [answer for result in results for answer in result]

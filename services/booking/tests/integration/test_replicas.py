@@ -38,14 +38,14 @@ def settings_of(dsn: str, redis_url: str, **more: object) -> ServeSettings:
     )
 
 
-@pytest.fixture(params=[True, False], ids=["lanes", "no lanes"])
+@pytest.fixture(params=[True, False], ids=["batched", "unbatched"])
 async def replicas(
     request: pytest.FixtureRequest, dsn: str, redis_url: str
 ) -> AsyncIterator[list["Booking"]]:
     async with AsyncExitStack() as stack:
         stubs: list[Booking] = []
         for _ in range(2):
-            settings = settings_of(dsn, redis_url, lanes=request.param)
+            settings = settings_of(dsn, redis_url, batching=request.param)
             port = await stack.enter_async_context(server(settings))
             channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}"))
             stubs.append(BookingServiceStub(channel))
@@ -182,7 +182,7 @@ async def test_a_hold_is_lengthened_once_through_the_door(
 
 
 async def test_a_full_queue_is_a_prompt_busy_while_reads_go_on(dsn: str, redis_url: str) -> None:
-    settings = settings_of(dsn, redis_url, lane_queue=5, lane_batch=1)
+    settings = settings_of(dsn, redis_url, queue_per_event=5, batch_size=1)
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(server(settings))
         channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}"))

@@ -24,15 +24,15 @@ EVENT = Event(
 )
 
 
-class ScriptedDesk:
-    """Answers by quantity: 1 is granted, 2 sold out, 3 a lost connection, 4 a bug."""
+class ScriptedSubmitter:
+    """Decides by quantity: 1 is granted, 2 sold out, 3 a lost connection, 4 a bug."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[UUID, int]] = []
+        self.submitted: list[tuple[UUID, int]] = []
 
-    async def ask(self, asked: Sequence[Asked], deadline: float) -> list[Answered]:
-        self.asked += [(event_id, request.lines[0].quantity) for event_id, request in asked]
-        return [self._answer(event_id, request) for event_id, request in asked]
+    async def submit(self, requests: Sequence[Asked], deadline: float) -> list[Answered]:
+        self.submitted += [(event_id, request.lines[0].quantity) for event_id, request in requests]
+        return [self._answer(event_id, request) for event_id, request in requests]
 
     def _answer(self, event_id: UUID, request: BookingRequest) -> Answered:
         match request.lines[0].quantity:
@@ -60,9 +60,9 @@ def wish(event_id: object, quantity: int, buyer: int = 1) -> pb.CreateBookingReq
 
 
 async def test_results_come_in_the_order_of_the_requests_and_events_keep_theirs() -> None:
-    desk = ScriptedDesk()
+    submitter = ScriptedSubmitter()
     wishes = [wish(ONE, 2), wish(OTHER, 1, 7), wish(ONE, 1, 8), wish(OTHER, 2), wish(ONE, 1, 9)]
-    results = (await create_bookings(wishes, desk, 0)).results
+    results = (await create_bookings(wishes, submitter, 0)).results
     assert [result.WhichOneof("outcome") for result in results] == [
         "error",
         "created",
@@ -72,7 +72,7 @@ async def test_results_come_in_the_order_of_the_requests_and_events_keep_theirs(
     ]
     buyers = [result.created.booking.user_id for result in results if result.HasField("created")]
     assert buyers == [str(UUID(int=number)) for number in (7, 8, 9)]
-    assert desk.asked == [(ONE, 2), (OTHER, 1), (ONE, 1), (OTHER, 2), (ONE, 1)]
+    assert submitter.submitted == [(ONE, 2), (OTHER, 1), (ONE, 1), (OTHER, 2), (ONE, 1)]
 
 
 async def test_what_cannot_be_read_or_fails_fails_no_neighbour(
@@ -81,7 +81,9 @@ async def test_what_cannot_be_read_or_fails_fails_no_neighbour(
     nobody = wish(ONE, 1)
     nobody.actor.user_id = "nobody"
     wishes = [wish(UNKNOWN_TO_ALL, 1), nobody, wish(ONE, 3), wish(ONE, 4), wish(ONE, 2)]
-    *failed, granted = (await create_bookings([*wishes, wish(ONE, 1)], ScriptedDesk(), 0)).results
+    *failed, granted = (
+        await create_bookings([*wishes, wish(ONE, 1)], ScriptedSubmitter(), 0)
+    ).results
     told = [(result.error.status, result.error.reason) for result in failed]
     status = grpc.StatusCode
     assert told == [
@@ -99,13 +101,13 @@ async def test_what_cannot_be_read_or_fails_fails_no_neighbour(
 
 async def test_a_call_of_its_own_raises_what_a_batch_tells() -> None:
     with pytest.raises(SoldOut):
-        await create_booking(wish(ONE, 2), ScriptedDesk(), 0)
+        await create_booking(wish(ONE, 2), ScriptedSubmitter(), 0)
     with pytest.raises(ConnectionResetError):
-        await create_booking(wish(ONE, 3), ScriptedDesk(), 0)
-    assert (await create_booking(wish(ONE, 1), ScriptedDesk(), 0)).booking.event_id == str(ONE)
+        await create_booking(wish(ONE, 3), ScriptedSubmitter(), 0)
+    assert (await create_booking(wish(ONE, 1), ScriptedSubmitter(), 0)).booking.event_id == str(ONE)
 
 
 async def test_a_batch_has_a_limit_and_may_be_empty() -> None:
     with pytest.raises(InvalidBooking):
-        await create_bookings([wish(ONE, 1)] * (MAX_REQUESTS + 1), ScriptedDesk(), 0)
-    assert not (await create_bookings([], ScriptedDesk(), 0)).results
+        await create_bookings([wish(ONE, 1)] * (MAX_REQUESTS + 1), ScriptedSubmitter(), 0)
+    assert not (await create_bookings([], ScriptedSubmitter(), 0)).results

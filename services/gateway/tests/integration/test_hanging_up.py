@@ -12,8 +12,8 @@ import httpx
 import pytest
 from gateway import problems
 from gateway.app import Gateway, create_app
+from gateway.booking_submission.batched_submitter import BatchedSubmitter
 from gateway.bootstrap import open_parts
-from gateway.coalescer import Coalescer, Limits
 from gateway.config import GatewaySettings
 from gateway.hang_up import has_hung_up
 from gateway.patience import HELD
@@ -61,7 +61,7 @@ class Door:
     """A gateway behind a real port, and what a test can see of it; `now` is the queue's clock."""
 
     app: Gateway
-    carrier: Coalescer
+    submitter: BatchedSubmitter
     url: str = ""
     now: float = 0.0
     stop: Stop = field(default_factory=Stop)
@@ -79,16 +79,16 @@ async def open_door(settings: GatewaySettings) -> AsyncIterator[Door]:
     bound = bind(settings.listen, share=False)
     async with open_parts(settings) as parts:
         booking = parts.backends.booking
-        carrier = Coalescer(
-            booking.create, booking.create_many, Limits(deadline=PATIENCE), lambda: door.now
+        submitter = BatchedSubmitter(
+            booking.create, booking.create_many, deadline=PATIENCE, clock=lambda: door.now
         )
-        desk = BookingDesk(carrier, SoldOut(time.monotonic))
+        desk = BookingDesk(submitter, SoldOut(time.monotonic))
         app = create_app(
             replace(parts, desk=desk),
             max_body_bytes=settings.max_body_bytes,
         )
         assert isinstance(app, Gateway)
-        door = Door(app, carrier)
+        door = Door(app, submitter)
         serving = asyncio.create_task(
             serve(door, bound, parts.health, door.stop, app.patience.close)
         )
@@ -97,7 +97,7 @@ async def open_door(settings: GatewaySettings) -> AsyncIterator[Door]:
             door.url = f"http://{address(bound)}"
             yield door
         finally:
-            await carrier.aclose()
+            await submitter.close()
             door.stop.set()
             await serving
 
@@ -116,11 +116,11 @@ async def test_who_hangs_up_in_the_queue_is_not_booked_and_the_others_are(
         first = book("first")
         await until(lambda: not backends.never_asked("CreateBooking"))
         before = book("before")
-        await until(lambda: door.carrier.waiting == 1)
+        await until(lambda: door.submitter.waiting == 1)
         _, writer = await _send_by_hand(door.url, bearer() | {"Idempotency-Key": "leaves"})
-        await until(lambda: door.carrier.waiting == 2)
+        await until(lambda: door.submitter.waiting == 2)
         after = book("after")
-        await until(lambda: door.carrier.waiting == 3)
+        await until(lambda: door.submitter.waiting == 3)
 
         writer.close()
         await until(lambda: has_hung_up(door.connections["leaves"]))
@@ -136,7 +136,7 @@ async def test_who_hangs_up_in_the_queue_is_not_booked_and_the_others_are(
 
 @dataclass
 class Room:
-    """Whether the queue has room, in place of the coalescer's own word; and who asked."""
+    """Whether the queue has room, instead of the submitter's answer; and how often it was asked."""
 
     free: bool = False
     asked: int = 0

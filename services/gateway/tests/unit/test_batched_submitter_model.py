@@ -83,7 +83,9 @@ class GatewaySubject:
             outcomes = await self._commit(batch)
         except Exception as error:
             raise RemoteError(grpc.StatusCode.UNAVAILABLE, "unavailable", "failed") from error
-        return [pb.CreateBookingResponse(booking=pb.Booking(id=outcome or "")) for outcome in outcomes]
+        return [
+            pb.CreateBookingResponse(booking=pb.Booking(id=outcome or "")) for outcome in outcomes
+        ]
 
 
 USES = [

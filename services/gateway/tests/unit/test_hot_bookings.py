@@ -11,8 +11,8 @@ import pytest
 import structlog
 from gateway.access_lines import AccessLine, AccessLines
 from gateway.app import Gateway, create_app
+from gateway.booking_submission.batched_submitter import REJECTED
 from gateway.bootstrap import open_parts
-from gateway.coalescer import REFUSED
 from gateway.config import GatewaySettings
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.errors import RemoteError
@@ -175,7 +175,7 @@ async def test_a_full_queue_turns_away_before_anything_is_read(
     assert app.hot_bookings
     excess = {EVENT: "full"}.get
     monkeypatch.setattr(app.hot_bookings._desk, "excess", excess)
-    refused = REFUSED.labels("full")._value.get()
+    refused = REJECTED.labels("full")._value.get()
     answer = await client.post(
         URL, content=b"no JSON", headers={"X-Request-ID": "req-2", "Origin": SHOP}
     )
@@ -184,7 +184,7 @@ async def test_a_full_queue_turns_away_before_anything_is_read(
     assert answer.headers["Retry-After"] in {"1", "2", "3"}
     assert answer.headers["Access-Control-Allow-Origin"] == SHOP
     assert "CreateBooking" not in backends.requests
-    assert REFUSED.labels("full")._value.get() == refused + 1
+    assert REJECTED.labels("full")._value.get() == refused + 1
     other = URL.replace("e1/", "e2/")
     assert (await client.post(other, content=b"no JSON", headers=bearer())).status_code != 503
 
