@@ -222,6 +222,22 @@ async def test_the_rejection_reason_is_the_one_of_the_next_submission(
     assert batcher.rejection_reason("a", FOREVER) is Rejection.CLOSED
 
 
+async def test_few_waiting_requests_are_not_rejected_because_of_the_estimate(
+    backend: Backend,
+) -> None:
+    limits = BatchingLimits(max_batch_size=4, max_in_flight=2, min_waiting_for_estimate=4)
+    callers = Callers(batcher_of(backend, limits))
+    await callers.submit("a-0")
+    await callers.submit("b-0")
+    backend.now = 9.0
+    await callers.submit(*(f"a-{number}" for number in range(1, 6)), deadline=10.0)
+    await callers.submit("b-1", "b-2", "b-3", "c-1", "d-1", deadline=10.0)
+    rejected = {"a-5", "d-1"}  # behind four requests of the key, and behind eight in total
+    assert {name for name, task in callers.tasks.items() if task.done()} == rejected
+    assert {callers.outcome(name) for name in rejected} == {"late"}
+    await backend.complete_all()
+
+
 async def test_a_batch_that_ends_without_an_outcome_aborts_its_requests(
     backend: Backend, callers: Callers
 ) -> None:
@@ -292,6 +308,20 @@ async def test_cancelling_a_group_removes_what_waits_and_cancels_what_is_in_flig
     await backend.complete_all()
     assert callers.outcome("a-3") == "a-3"
     assert (callers.batcher.waiting, len(callers.batcher)) == (0, 0)
+
+
+async def test_a_cancelled_request_makes_room_in_the_queue(
+    backend: Backend, callers: Callers
+) -> None:
+    await callers.submit("a-0")
+    await callers.submit(*(f"a-{number}" for number in range(1, 7)))
+    callers.tasks["a-3"].cancel()
+    await settle()
+    assert callers.batcher.waiting == 5
+    await callers.submit("a-7", "a-8")
+    assert callers.outcome("a-8") == "full"
+    await backend.complete_all()
+    assert callers.outcome("a-7") == "a-7"
 
 
 async def test_closing_completes_waiting_requests_within_its_timeout(
