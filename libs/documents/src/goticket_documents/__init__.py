@@ -1,1 +1,1 @@
-"""What GoTicket hands to people on paper, and the words, sums and times on it."""
+"""Tickets as PDF and QR code, and the text form of amounts, times and names."""

@@ -1,9 +1,8 @@
-"""Which font a line on a ticket is set in, and how little of it is embedded.
+"""Selects the font of a line on a ticket, and embeds a small subset if it needs one.
 
-Text that Windows-1252 can write is set in Helvetica, which every PDF reader
-has: nothing is embedded, a ticket takes less than a millisecond. All other text is set in
-DejaVu Sans. Read whole, that font makes it 90 ms; so the blocks of it that a
-text needs are cut out once per process and remembered, which makes it 25 ms.
+Text in Windows-1252 uses Helvetica, which every PDF reader has. Other text uses DejaVu Sans.
+fpdf2 takes 90 ms to read that font. A subset with the blocks that a text needs is made once per
+process and cached; reading it takes 25 ms.
 """
 
 import io
@@ -21,28 +20,27 @@ from fpdf.fonts import TTFFont
 
 Weight = Literal["", "B"]
 
-# Stands for a character the font has no picture of.
+# Replaces a character for which the font has no glyph.
 PLACEHOLDER = "\N{WHITE SQUARE}"
-# Enough for the scripts of any one programme; a text in a new mix of blocks
-# only costs time.
-_REMEMBERED_CUTS = 64
-# Basic Latin, Latin-1, Latin Extended-A and General Punctuation come with every
-# cut, so that the lines of one ticket mostly share one.
+# A text with a combination of blocks that is not cached only costs time.
+_CACHED_SUBSETS = 64
+# Basic Latin, Latin-1, Latin Extended-A and General Punctuation are in every subset, so that the
+# lines of one ticket usually share one.
 _ALWAYS = frozenset({0x0000, 0x0080, 0x0100, 0x2000})
 _FILES: dict[Weight, str] = {"": "DejaVuSans.ttf", "B": "DejaVuSans-Bold.ttf"}
 
 
 def set_font(pdf: FPDF, text: str, weight: Weight, size: float) -> str:
-    """Select a font for text, size in points, and return what to print with it.
+    """Select a font for text, size in points, and return the text to print with it.
 
-    Invisible characters are dropped, missing pictures replaced by PLACEHOLDER,
-    and right-to-left runs put in the order in which they are drawn.
+    Invisible characters are removed, characters without a glyph become PLACEHOLDER, and
+    right-to-left runs are put in drawing order.
     """
     if _in_windows_1252(text):
         pdf.set_font("helvetica", weight, size)
         return text
     shown = _printable(text, weight)
-    family = _add_cut(pdf, weight, shown)
+    family = _add_subset(pdf, weight, shown)
     pdf.set_font(family, "", size)
     return _in_drawing_order(shown)
 
@@ -72,28 +70,28 @@ def _in_drawing_order(text: str) -> str:
     return BidiParagraph(text=text).get_reordered_string()
 
 
-def _add_cut(pdf: FPDF, weight: Weight, text: str) -> str:
-    """Give the document the font for text, once, and return its family name."""
+def _add_subset(pdf: FPDF, weight: Weight, text: str) -> str:
+    """Add the subset for text to the document, once, and return its family name."""
     blocks = _ALWAYS | {_block(ord(character)) for character in text if character != PLACEHOLDER}
-    family = "cut" + weight.lower() + "-".join(f"{block:x}" for block in sorted(blocks))
+    family = "subset" + weight.lower() + "-".join(f"{block:x}" for block in sorted(blocks))
     if family not in pdf.fonts:
         # fontTools reads any binary file; fpdf2's annotation knows only paths.
-        source = cast("Path", io.BytesIO(_cut(weight, blocks)))
+        source = cast("Path", io.BytesIO(_subset(weight, blocks)))
         pdf.fonts[family] = TTFFont(pdf, source, family, "")
     return family
 
 
 def _block(code: int) -> int:
-    """First code point of the block of 128 that code is in."""
+    """Return the first code point of the block of 128 that contains `code`."""
     return code & ~0x7F
 
 
-@lru_cache(maxsize=_REMEMBERED_CUTS)
-def _cut(weight: Weight, blocks: frozenset[int]) -> bytes:
-    """The font reduced to some blocks of 128 code points, layout tables left out."""
+@lru_cache(maxsize=_CACHED_SUBSETS)
+def _subset(weight: Weight, blocks: frozenset[int]) -> bytes:
+    """Return the font with only some blocks of 128 code points and no layout tables."""
     options = subset.Options(layout_features=[], hinting=False, glyph_names=False)
     options.drop_tables += ["GSUB", "GPOS", "GDEF", "FFTM", "MATH", "kern", "gasp"]
-    # Boxes are as right as in the whole font, and finding them anew takes as long as the rest.
+    # The boxes of the whole font remain valid; recomputing them would double the time.
     font = TTFont(io.BytesIO(_file(weight)), lazy=True, recalcBBoxes=False, recalcTimestamp=False)
     subsetter = subset.Subsetter(options)
     wanted = [code for code in _glyphs(weight) if _block(code) in blocks]
@@ -106,7 +104,7 @@ def _cut(weight: Weight, blocks: frozenset[int]) -> bytes:
 
 @lru_cache
 def _glyphs(weight: Weight) -> frozenset[int]:
-    """Code points the font has pictures of."""
+    """Return the code points for which the font has glyphs."""
     with TTFont(io.BytesIO(_file(weight)), lazy=True) as font:
         return frozenset(font.getBestCmap())
 

@@ -1,4 +1,4 @@
-"""Money as it is written in letters and on tickets."""
+"""Amounts of money, and their text in e-mails and on tickets."""
 
 from dataclasses import dataclass
 
@@ -22,11 +22,11 @@ class Money:
     currency: str
 
     def times(self, quantity: int) -> "Money":
-        """The price of so many."""
+        """Return the price of a quantity."""
         return Money(self.amount * quantity, self.currency)
 
     def __str__(self) -> str:
-        """Currency code, grouped whole units, as many decimals as the currency has."""
+        """Return currency code and amount, such as "EUR 1,250.00"."""
         decimals = _DECIMALS.get(self.currency, 2)
         sign = "-" if self.amount < 0 else ""
         whole, fraction = divmod(abs(self.amount), 10**decimals)
@@ -35,5 +35,5 @@ class Money:
 
 
 def price_text(price: Money) -> str:
-    """How a price reads to a buyer: nothing to pay is "Free"."""
+    """Return the price as text; zero is "Free"."""
     return str(price) if price.amount else "Free"

@@ -1,21 +1,19 @@
-"""Text from outside made fit for one line of a header, a page or a letter."""
+"""Makes untrusted text safe for one line of a header, a page or an e-mail."""
 
 import unicodedata
 
-# Characters that reorder or hide what stands around them, and with it could
-# make a name look like something else.
+# Characters that reorder or hide the characters around them: a name could imitate another.
 _BIDI_CONTROLS = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
 _BREAKS = {"Cc", "Zl", "Zp"}
 _INVISIBLE = {"Cs", "Cn"}
 
 
 def sanitize_text(text: str) -> str:
-    """One line without control characters, composed (NFC), blanks collapsed.
+    """Return one line without control characters, in NFC, with runs of blanks collapsed.
 
-    Line breaks become blanks, so that nothing written by a user can end a
-    header line and begin another.
+    Line breaks become blanks, so that a user's text cannot start a new header.
     """
-    if text.isascii() and text.isprintable():  # most are, and have nothing to take out
+    if text.isascii() and text.isprintable():  # the usual case
         return " ".join(text.split())
     kept = []
     for character in unicodedata.normalize("NFC", text):

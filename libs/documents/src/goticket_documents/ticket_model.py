@@ -1,4 +1,4 @@
-"""What a printed ticket says."""
+"""The data of a printed ticket."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,9 +9,9 @@ from goticket_documents.money import Money
 
 @dataclass(frozen=True)
 class PrintableTicket:
-    """One admission. Texts are one line each (see sanitize.sanitize_text); the place may be empty.
+    """One admission. Texts are sanitized to one line each; the place may be empty.
 
-    Times carry their zone; zone is the one they are printed in.
+    Times are aware; they are printed in `zone`.
     """
 
     id: str
@@ -25,8 +25,8 @@ class PrintableTicket:
     holder: str
     ticket_type: str
     price: Money | None = None
-    """None when whoever prints does not know it: it is left out then."""
+    """None if unknown; it is not printed then."""
     numbered: tuple[int, int] | None = None
-    """Number n of m in its booking; None when unknown: it is left out then."""
+    """Number n of m in its booking; None if unknown, and not printed then."""
     void: bool = False
-    """Whether it admits nobody any more: it is stamped, and has no code to scan."""
+    """A void ticket is stamped and has no QR code."""

@@ -1,4 +1,4 @@
-"""Moments as people read them: at the event's place, the zone named, free of locales."""
+"""Dates, times and zones as text, independent of the process's locale."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -21,7 +21,7 @@ _MONTHS = (
 
 
 def known_zone(name: str) -> ZoneInfo | None:
-    """The IANA time zone of that name; None if this machine's data does not know it."""
+    """Return the IANA time zone, or None if this machine's time zone data lacks it."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -29,32 +29,32 @@ def known_zone(name: str) -> ZoneInfo | None:
 
 
 def date_text(moment: datetime) -> str:
-    """For example "Saturday, 12 June 2027", in the zone the moment is in."""
+    """Return a date such as "Saturday, 12 June 2027", in the moment's own zone."""
     month = _MONTHS[moment.month - 1]
     return f"{_DAYS[moment.weekday()]}, {moment.day} {month} {moment.year}"
 
 
 def clock_text(moment: datetime) -> str:
-    """For example "19:30"."""
+    """Return a time such as "19:30"."""
     return f"{moment.hour:02d}:{moment.minute:02d}"
 
 
 def zone_text(moment: datetime, zone: ZoneInfo) -> str:
-    """For example "Europe/Berlin, CEST, UTC+02:00" for a moment in that zone."""
+    """Return zone and offset at the moment, such as "Europe/Berlin, CEST, UTC+02:00"."""
     local = moment.astimezone(zone)
     minutes = int((local.utcoffset() or local - local).total_seconds() // 60)
     sign = "-" if minutes < 0 else "+"
     offset = f"UTC{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
-    # Zones without a customary abbreviation call themselves "-03" or "+0545".
+    # The abbreviation of some zones is only an offset, such as "-03" or "+0545".
     name = local.tzname() or ""
     parts = [zone.key, name if name.isalpha() else "", offset if name != "UTC" else ""]
     return ", ".join(dict.fromkeys(part for part in parts if part))
 
 
 def clock_span_text(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> str:
-    """From when to when: the end names its day only if that is another one.
+    """Return start and end with an en dash between; the end has a date only on another day.
 
-    "19:30" and "23:00", or "22:00" and "Sunday, 13 June 2027, 04:00", with an en dash between.
+    Examples of an end are "23:00" and "Sunday, 13 June 2027, 04:00".
     """
     start, end = starts_at.astimezone(zone), ends_at.astimezone(zone)
     until = clock_text(end)

@@ -1,4 +1,4 @@
-"""How money is written."""
+"""The text of amounts."""
 
 import pytest
 from goticket_documents.money import Money, price_text
@@ -23,7 +23,7 @@ def test_an_amount_has_as_many_decimals_as_its_currency(
     assert str(Money(amount, currency)) == text
 
 
-def test_nothing_to_pay_is_free() -> None:
+def test_a_price_of_zero_is_free() -> None:
     assert price_text(Money(0, "EUR")) == "Free"
     assert price_text(Money(1, "EUR")) == "EUR 0.01"
 

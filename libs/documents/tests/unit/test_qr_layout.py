@@ -1,8 +1,8 @@
-"""Symbols drawn from layouts, beside those of the library."""
+"""Symbols drawn from layouts, compared with segno's."""
 
 import segno
+from goticket_documents.fast.qr_layout import Layout, has_layout
 from goticket_documents.qr import qr_modules
-from goticket_documents.qr_layout import Layout, has_layout
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,24 +10,24 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 TICKET_CODE_LENGTH = 167
 
 
-def library_rows(code: str) -> list[bytes]:
+def segno_rows(code: str) -> list[bytes]:
     return [bytes(row) for row in segno.make_qr(code, error="m", mask=2).matrix]
 
 
 @given(code=st.text(ALPHABET, min_size=TICKET_CODE_LENGTH, max_size=TICKET_CODE_LENGTH))
-def test_a_ticket_codes_symbol_is_the_librarys(code: str) -> None:
-    assert qr_modules(code) == library_rows(code)
+def test_a_ticket_codes_symbol_equals_segnos(code: str) -> None:
+    assert qr_modules(code) == segno_rows(code)
 
 
-# Up to version 28 and back: every length of the character count, qr_layout with and without
-# version information, with blocks of one and of two sizes, with modules left over.
+# Up to version 28: every length of the character count, symbols with and without version
+# information, with blocks of one and of two sizes, with remainder bits.
 @settings(max_examples=30, deadline=None)
 @given(code=st.text(ALPHABET, min_size=1, max_size=1700).filter(has_layout))
-def test_codes_of_any_length_have_the_librarys_symbol(code: str) -> None:
-    assert Layout(len(code), "m", 2).rows(code) == library_rows(code)
+def test_symbols_of_codes_of_any_length_equal_segnos(code: str) -> None:
+    assert Layout(len(code), "m", 2).rows(code) == segno_rows(code)
 
 
-def test_every_size_of_symbol_has_its_layout() -> None:
+def test_symbols_of_every_size_equal_segnos() -> None:
     code = "GT1.A:$%*+-./" + ALPHABET * 75
     for length in (
         1,
@@ -50,10 +50,10 @@ def test_every_size_of_symbol_has_its_layout() -> None:
         3380,
     ):
         shown = code[:length]
-        assert qr_modules(shown) == library_rows(shown)
+        assert qr_modules(shown) == segno_rows(shown)
 
 
-def test_codes_beyond_the_alphanumeric_mode_are_left_to_the_library() -> None:
+def test_codes_beyond_the_alphanumeric_mode_are_encoded_by_segno() -> None:
     for code in ("gt1.lower", "0123456789", "Ä", "日本"):
         assert not has_layout(code)
-        assert qr_modules(code) == library_rows(code)
+        assert qr_modules(code) == segno_rows(code)

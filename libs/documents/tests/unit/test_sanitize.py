@@ -1,4 +1,4 @@
-"""Text from outside becomes one harmless line."""
+"""Untrusted text becomes one safe line."""
 
 import unicodedata
 

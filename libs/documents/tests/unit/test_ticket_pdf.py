@@ -1,4 +1,4 @@
-"""The PDF ticket, looked at the way a scanner and a reader do."""
+"""The PDF ticket, read by a scanner and a PDF reader."""
 # ruff: noqa: RUF001 - the en dashes are meant
 
 import io
@@ -16,7 +16,7 @@ from goticket_documents.ticket_model import PrintableTicket
 from goticket_documents.ticket_pdf import PAGE, render_ticket
 from PIL import Image, ImageChops
 
-MADE_AT = datetime(2027, 1, 1, tzinfo=UTC)
+CREATED_AT = datetime(2027, 1, 1, tzinfo=UTC)
 QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 START = datetime(2027, 6, 12, 17, 30, tzinfo=UTC)
 TICKET = PrintableTicket(
@@ -37,7 +37,7 @@ TICKET = PrintableTicket(
 
 
 def printed(**changes: Any) -> bytes:
-    return render_ticket(replace(TICKET, **changes), MADE_AT)
+    return render_ticket(replace(TICKET, **changes), CREATED_AT)
 
 
 def picture_of(content: bytes, scale: float = 2.2) -> Image.Image:
@@ -63,12 +63,12 @@ def codes_in(image: Image.Image) -> list[str]:
     return [found.text for found in zxingcpp.read_barcodes(image, QR)]
 
 
-def test_the_code_scans_to_exactly_the_tickets_code() -> None:
+def test_the_qr_code_scans_to_the_tickets_code() -> None:
     for code in (TICKET.code, TICKET.code[:-1] + "2", "GT1.short.code"):
         assert codes_in(picture_of(printed(code=code))) == [code]
 
 
-def test_the_code_scans_from_a_small_screen_and_from_a_skewed_photograph() -> None:
+def test_the_qr_code_scans_when_it_is_small_or_rotated() -> None:
     content = printed()
 
     small = picture_of(content, scale=1.3)
@@ -78,7 +78,7 @@ def test_the_code_scans_from_a_small_screen_and_from_a_skewed_photograph() -> No
     assert codes_in(tilted.convert("RGB")) == [TICKET.code]
 
 
-def test_the_code_survives_damage_as_error_correction_m_promises() -> None:
+def test_the_qr_code_scans_despite_damage() -> None:
     image = picture_of(printed(), scale=3)
     (symbol,) = zxingcpp.read_barcodes(image, QR)
     middle = symbol.position.top_left.x + symbol.position.bottom_right.x
@@ -108,7 +108,7 @@ def test_the_quiet_zone_is_four_modules_wide() -> None:
         assert image.crop(box).getextrema() == ((255, 255),) * 3
 
 
-def test_everything_a_holder_needs_is_printed() -> None:
+def test_all_fields_are_printed() -> None:
     text = text_of(
         printed(
             ticket_type="Balcony",
@@ -154,7 +154,7 @@ def test_scripts_beyond_latin_1_are_printed_as_they_are(name: str) -> None:
     assert len(codes_in(picture_of(content))) == 1
 
 
-def test_characters_without_a_picture_become_visible_placeholders() -> None:
+def test_characters_without_a_glyph_become_placeholders() -> None:
     text = text_of(printed(event_name="Rock 🤘 in 東京", holder="👨\u200d👩\u200d👧"))
 
     assert f"Rock {PLACEHOLDER} in {PLACEHOLDER * 2}" in text
@@ -169,7 +169,7 @@ def test_right_to_left_text_is_drawn_in_reading_order() -> None:
 
 
 @pytest.mark.parametrize("text", ["{nb}", "(\\)", "%PDF", "<< /JS (x) >>", "**bold** __x__", "~"])
-def test_text_that_means_something_to_a_pdf_is_printed_as_it_is(text: str) -> None:
+def test_pdf_syntax_in_text_is_printed_literally(text: str) -> None:
     content = printed(event_name=text, holder=text, place=text)
 
     assert text_of(content).count(text) == 3
@@ -178,7 +178,7 @@ def test_text_that_means_something_to_a_pdf_is_printed_as_it_is(text: str) -> No
 @pytest.mark.parametrize(
     ("letter", "word"), [("W", 200), ("i", 200), ("Ж", 200), ("Word ", 40), ("東", 200)]
 )
-def test_no_long_text_leaves_its_place(letter: str, word: int) -> None:
+def test_long_text_stays_inside_its_box(letter: str, word: int) -> None:
     long = (letter * word).strip()[:200]
     usual = picture_of(printed())
     content = printed(
@@ -203,11 +203,11 @@ def test_no_long_text_leaves_its_place(letter: str, word: int) -> None:
     assert min(rule) > 150, "the line above the holder is not written over"
 
 
-def test_a_ticket_without_a_place_leaves_it_out() -> None:
+def test_an_empty_place_is_left_out() -> None:
     assert "Olympiastadion" not in text_of(printed(place=""))
 
 
-def test_what_is_unknown_is_left_out_and_the_rest_takes_its_room() -> None:
+def test_unknown_fields_are_left_out() -> None:
     content = printed(price=None, numbered=None)
 
     text = text_of(content)
@@ -220,17 +220,17 @@ def test_what_is_unknown_is_left_out_and_the_rest_takes_its_room() -> None:
         assert document.get_metadata_dict()["Title"] == "Ticket: Metallica Live"
 
 
-def test_a_free_ticket_says_so() -> None:
+def test_a_price_of_zero_is_printed_as_free() -> None:
     assert "Free" in text_of(printed(price=Money(0, "EUR")))
 
 
-def test_a_void_ticket_is_stamped_and_has_no_code_to_scan() -> None:
+def test_a_void_ticket_is_stamped_and_has_no_qr_code() -> None:
     content = printed(void=True)
 
     text = text_of(content)
 
     assert "VOID" in text
-    assert "It admits nobody any more." in text
+    assert "It is no longer valid for entry." in text
     assert "ADMIT ONE" not in text
     assert "Show this code" not in text
     assert codes_in(picture_of(content, scale=3)) == []
@@ -261,7 +261,7 @@ def test_the_page_is_the_size_of_a_ticket() -> None:
     assert (round(width * 25.4 / 72), round(height * 25.4 / 72)) == PAGE
 
 
-def test_the_document_names_itself_and_says_nothing_about_its_maker() -> None:
+def test_the_metadata_has_the_title_and_no_library_name() -> None:
     document = pypdfium2.PdfDocument(printed())
     try:
         about = document.get_metadata_dict()

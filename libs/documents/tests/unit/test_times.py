@@ -32,14 +32,14 @@ def test_the_zone_is_named_with_its_offset_at_that_moment(
     assert zone_text(moment, ZoneInfo(zone)) == text
 
 
-def test_the_same_wall_clock_hour_before_and_after_the_change_to_summer_time() -> None:
+def test_local_times_are_the_same_before_and_after_the_start_of_summer_time() -> None:
     before, after = utc(2027, 3, 27, 18, 30), utc(2027, 3, 28, 17, 30)
 
     assert clock_span_text(before, before + timedelta(hours=2), BERLIN) == "19:30 – 21:30"
     assert clock_span_text(after, after + timedelta(hours=2), BERLIN) == "19:30 – 21:30"
 
 
-def test_a_night_in_which_the_clocks_go_back_is_told_by_the_clock_on_the_wall() -> None:
+def test_a_span_over_the_end_of_summer_time_has_local_times() -> None:
     start = utc(2027, 10, 30, 22)
 
     text = clock_span_text(start, start + timedelta(hours=4), BERLIN)
@@ -47,7 +47,7 @@ def test_a_night_in_which_the_clocks_go_back_is_told_by_the_clock_on_the_wall() 
     assert text == "00:00 – 03:00"
 
 
-def test_an_end_on_another_day_names_that_day() -> None:
+def test_an_end_on_another_day_has_its_date() -> None:
     start = utc(2027, 6, 12, 20)
 
     text = clock_span_text(start, start + timedelta(hours=6), BERLIN)
@@ -55,7 +55,7 @@ def test_an_end_on_another_day_names_that_day() -> None:
     assert text == "22:00 – Sunday, 13 June 2027, 04:00"
 
 
-def test_the_day_is_the_one_at_the_place_of_the_event() -> None:
+def test_the_date_is_that_of_the_events_zone() -> None:
     late = utc(2027, 12, 31, 23, 30)
 
     assert date_text(late.astimezone(BERLIN)) == "Saturday, 1 January 2028"
@@ -75,7 +75,7 @@ def test_the_locale_of_the_process_changes_nothing(monkeypatch: pytest.MonkeyPat
         locale.setlocale(locale.LC_TIME, before)
 
 
-def test_a_zone_that_is_not_known_is_none() -> None:
+def test_an_unknown_zone_is_none() -> None:
     assert known_zone("Europe/Berlin") == BERLIN
     for name in ("Mars/Olympus", "", "../etc/passwd", "Europe", "a\0b"):
         assert known_zone(name) is None

@@ -1,10 +1,10 @@
-"""Lines of text put on a page: broken, shrunk and cut until they fit their place."""
+"""Writes text on a PDF page: wrapped, shrunk and truncated to fit its box."""
 
 from fpdf import FPDF
 
 from goticket_documents.fonts import Weight, set_font
 
-# All lengths are in millimetres, all type sizes in points.
+# Lengths are in millimetres, type sizes in points.
 POINT = 25.4 / 72
 _LEADING = 1.18
 
@@ -22,7 +22,7 @@ def write(
     *,
     spacing: float = 0,
 ) -> None:
-    """Print one line with its baseline at y."""
+    """Write one line with its baseline at y."""
     shown = set_font(pdf, text, weight, size)
     pdf.set_text_color(*colour)
     pdf.set_char_spacing(spacing)
@@ -41,11 +41,12 @@ def write_centred(
     *,
     spacing: float = 0,
 ) -> None:
+    """Write one line with its baseline at y, centred on x = middle."""
     width = _width(pdf, text, weight, size) + spacing * POINT * (len(text) - 1)
     write(pdf, middle - width / 2, y, text, weight, size, colour, spacing=spacing)
 
 
-def fitted(
+def write_block(
     pdf: FPDF,
     x: float,
     y: float,
@@ -56,7 +57,10 @@ def fitted(
     height: float,
     colour: Colour,
 ) -> float:
-    """Print text in the largest size whose lines fit, cut with an ellipsis if none does."""
+    """Write text in the largest size that fits the box; return the y of its end.
+
+    Text that does not fit in the smallest size is truncated with an ellipsis.
+    """
     lines, size = [text], sizes[-1]
     for candidate in sizes:
         size = candidate
@@ -74,7 +78,7 @@ def fitted(
 
 
 def _wrap(pdf: FPDF, text: str, weight: Weight, size: float, width: float) -> list[str]:
-    """Break text into lines no wider than width, inside words where they are wider."""
+    """Wrap text at spaces, and inside words that are wider than `width`."""
     lines = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}".lstrip()
@@ -83,15 +87,15 @@ def _wrap(pdf: FPDF, text: str, weight: Weight, size: float, width: float) -> li
             continue
         rest = word
         while _width(pdf, rest, weight, size) > width:
-            head = _longest_head(pdf, rest, weight, size, width)
+            head = _longest_prefix(pdf, rest, weight, size, width)
             lines.append(head)
             rest = rest[len(head) :]
         lines.append(rest)
     return [line for line in lines if line]
 
 
-def _longest_head(pdf: FPDF, text: str, weight: Weight, size: float, width: float) -> str:
-    """The longest beginning of text that fits, at least one character."""
+def _longest_prefix(pdf: FPDF, text: str, weight: Weight, size: float, width: float) -> str:
+    """Return the longest prefix of text that fits, at least one character."""
     low, high = 1, len(text)
     while low < high:
         middle = (low + high + 1) // 2
@@ -105,7 +109,7 @@ def _longest_head(pdf: FPDF, text: str, weight: Weight, size: float, width: floa
 def _ellipsis(pdf: FPDF, text: str, weight: Weight, size: float, width: float) -> str:
     mark = "\N{HORIZONTAL ELLIPSIS}"
     room = width - _width(pdf, mark, weight, size)
-    return _longest_head(pdf, text, weight, size, room).rstrip() + mark
+    return _longest_prefix(pdf, text, weight, size, room).rstrip() + mark
 
 
 def _width(pdf: FPDF, text: str, weight: Weight, size: float) -> float:

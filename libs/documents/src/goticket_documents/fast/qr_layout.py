@@ -1,8 +1,8 @@
-"""QR qr_layout of ticket codes at a tenth of the usual cost, for letters by the thousand.
+"""QR symbols of alphanumeric codes of one length, at a tenth of segno's CPU time.
 
-Codes of one length make qr_layout of one size, in which every module is a bit of the code's
-data, a bit of its error correction, or the same for all of them. `Layout` finds out once
-which is which, with the library's own parts; a symbol is then a few table look-ups.
+All symbols of one size have the same layout: each module shows a bit of the data, a bit of the
+error correction, or a constant. `Layout` computes this once with segno's own functions. A
+symbol then takes a few table look-ups.
 """
 
 from functools import reduce
@@ -14,7 +14,7 @@ import segno
 import segno.consts
 import segno.encoder
 
-# The library says types only of what makes whole qr_layout.
+# segno's internal modules have no type annotations.
 _PARTS: Any = segno.encoder
 _TABLES: Any = segno.consts
 _ALPHABET: str = _TABLES.ALPHANUMERIC_CHARS.decode("ascii")
@@ -30,19 +30,19 @@ _PAIRS = {
 }
 _DIGITS_TO_MODULES = bytes.maketrans(b"01", b"\x00\x01")
 _FREE = 2
-"""How the library marks modules that belong to the message."""
+"""segno's mark of modules that belong to the message."""
 
 
 def has_layout(code: str) -> bool:
-    """Whether the code is one that a `Layout` draws: of the alphanumeric mode's characters."""
+    """Whether a `Layout` can draw the code: it has the characters of the alphanumeric mode."""
     return _VALUES.keys() >= set(code) and not code.isdigit()
 
 
 class Layout:
-    """What all qr_layout of alphanumeric codes of one length have in common.
+    """The layout of the symbols of alphanumeric codes of one length.
 
-    Found out from the library's symbol for one of them, of error correction `level` or
-    better. Rules and their numbers are those of ISO/IEC 18004:2015, section 7.
+    It is derived from segno's symbol for a sample code, of error correction `level` or better.
+    Section numbers in this module refer to ISO/IEC 18004:2015.
     """
 
     def __init__(self, length: int, level: str, mask: int) -> None:
@@ -65,35 +65,35 @@ class Layout:
         self._message_bits = (self._data_bytes + error_bytes * len(self._blocks)) * 8
         self._digits = f"0{self._message_bits + 2}b"
         codewords = _interleaved(self._blocks, error_bytes)
-        self._learn(sample, symbol, _places(version, codewords))
+        self._analyse(sample, symbol, _places(version, codewords))
 
-    def _learn(self, sample: str, symbol: segno.QRCode, places: list[int | None]) -> None:
-        """Tell the modules that depend on the code from the others, and find the mask."""
+    def _analyse(self, sample: str, symbol: segno.QRCode, places: list[int | None]) -> None:
+        """Separate the modules that depend on the code from the constant ones; find the mask."""
         modules = bytes(chain.from_iterable(symbol.matrix))
-        # Two bits behind the message stand for what is always light and always dark.
+        # Two bits after the message stand for modules that are always light or always dark.
         order = [
             self._message_bits + module if place is None else place
             for place, module in zip(places, modules, strict=True)
         ]
         self._modules = itemgetter(*order)
         self._mask = _LIGHT_AND_DARK
-        unmasked = self._drawn(self._message(sample) << 2 | _LIGHT_AND_DARK)
+        unmasked = self._draw(self._message(sample) << 2 | _LIGHT_AND_DARK)
         for place, module, bit in zip(order, modules, unmasked, strict=True):
             if module != bit:
                 self._mask |= 1 << (self._message_bits + 1 - place)
 
     def rows(self, code: str) -> list[bytes]:
-        """Rows of modules of the symbol for a code, 1 where dark, without the quiet zone."""
-        modules = self._drawn(self._message(code) << 2 ^ self._mask)
+        """Return the symbol's rows of modules, 1 where dark, without the quiet zone."""
+        modules = self._draw(self._message(code) << 2 ^ self._mask)
         return [modules[start : start + self._size] for start in range(0, len(modules), self._size)]
 
-    def _drawn(self, bits: int) -> bytes:
-        """All modules: the message's bits and the two behind it, each where it belongs."""
+    def _draw(self, bits: int) -> bytes:
+        """Place the message's bits and the two after it; return all modules."""
         digits = format(bits, self._digits).encode()
         return bytes(self._modules(digits)).translate(_DIGITS_TO_MODULES)
 
     def _message(self, code: str) -> int:
-        """The data, then the error correction of block after block."""
+        """Return the data, followed by the error correction of each block."""
         value: int = self._head
         for start in range(0, len(code) - 1, 2):
             value = value << _PAIR_BITS | _PAIRS[code[start : start + 2]]
@@ -115,15 +115,15 @@ def _code_bits(length: int) -> int:
 
 
 def _tail(bits: int) -> int:
-    """Terminator, zeros up to a whole codeword, then padding (7.4.9 and 7.4.10)."""
+    """Return terminator, zeros up to a whole codeword, and padding (7.4.9 and 7.4.10)."""
     padding = max(0, bits - _TERMINATOR_BITS) // 8
     return int.from_bytes(bytes(_PADDING[number % 2] for number in range(padding)), "big")
 
 
 def _parity_tables(error_bytes: int, most: int) -> list[list[int]]:
-    """For each place in a block of `most` codewords, what each codeword adds to its parity.
+    """Return, for each place in a block of `most` codewords, each codeword's parity.
 
-    Reed-Solomon codes are linear: the parity of a block is the sum of its codewords'.
+    Reed-Solomon codes are linear: the parity of a block is the sum of its codewords' parities.
     """
     exponents, logarithms = _TABLES.GALIOS_EXP, _TABLES.GALIOS_LOG
     generator = _TABLES.GEN_POLY[error_bytes]
@@ -134,13 +134,13 @@ def _parity_tables(error_bytes: int, most: int) -> list[list[int]]:
     tables, top = [last], (error_bytes - 1) * 8
     rest = (1 << top) - 1
     while len(tables) < most:
-        # One place further from the end is a multiplication by x.
+        # A place one further from the end multiplies the parity by x.
         tables.append([(each & rest) << 8 ^ last[each >> top] for each in tables[-1]])
     return tables[::-1]
 
 
 def _interleaved(blocks: list[int], error_bytes: int) -> list[int]:
-    """Places of the message's codewords in the order in which they are drawn (7.6)."""
+    """Return the places of the message's codewords in drawing order (7.6)."""
     places = iter(range(sum(blocks) + error_bytes * len(blocks)))
     data = [[next(places) for _ in range(length)] for length in blocks]
     errors = [[next(places) for _ in range(error_bytes)] for _ in blocks]
@@ -151,7 +151,7 @@ def _interleaved(blocks: list[int], error_bytes: int) -> list[int]:
 
 
 def _places(version: int, codewords: list[int]) -> list[int | None]:
-    """Which bit of the message each module shows, row by row; None for the other modules."""
+    """Return which bit of the message each module shows, row by row; None for other modules."""
     size = _PARTS.calc_matrix_size(version)
     matrix = _PARTS.make_matrix(size, size)
     _PARTS.add_finder_patterns(matrix, size, size)
@@ -159,7 +159,7 @@ def _places(version: int, codewords: list[int]) -> list[int | None]:
     grid = [list(row) for row in matrix]
     taken = _FREE + 1
     bits = [taken + place * 8 + bit for place in codewords for bit in range(8)]
-    # A few modules may be left over (7.6); they are the same for all codes.
+    # Remainder bits (7.6) are the same for all codes.
     bits += [0] * (sum(row.count(_FREE) for row in grid) - len(bits))
     _PARTS.add_codewords(grid, bits, version)
     return [each - taken if each >= taken else None for row in grid for each in row]

@@ -1,0 +1,1 @@
+"""Shortcuts around fpdf2 and segno."""
