@@ -27,6 +27,7 @@ from booking.application.commands.apply_event import apply_event
 from booking.bootstrap import booking_context, open_bookings, open_submitter
 from booking.config import ServeSettings
 from booking.domain.event import CatalogEvent, Event, EventStatus, TicketTypeOffer
+from booking.entrypoints.create_bookings import batch_create_bookings
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket.common.v1.common_pb2 import Actor
 from goticket_platform.ids import new_id
@@ -151,7 +152,7 @@ async def _call(
     batch: list[pb.CreateBookingRequest], submitter: BookingSubmitter
 ) -> pb.BatchCreateBookingsResponse:
     deadline = asyncio.get_running_loop().time() + 10
-    response = await create_bookings(batch, desk, deadline)
+    response = await batch_create_bookings(batch, submitter, deadline)
     response.SerializeToString()
     return response
 
@@ -168,7 +169,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def check_outcomes(response: pb.BatchCreateBookingsResponse, outcome: str) -> None:
-    """End the run when a request is not responses as the shape expects."""
+    """Exit if a result is not the one that the shape expects."""
     for result in response.results:
         if result.WhichOneof("outcome") != outcome:
             raise SystemExit(f"not {outcome}: {result}")
