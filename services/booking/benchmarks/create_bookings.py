@@ -1,10 +1,10 @@
-"""What a booking costs: CPU time of booking and of PostgreSQL, by the shape of a batch.
+"""The cost of a booking: CPU time of booking and of PostgreSQL, by the shape of a batch.
 
-    BOOKING_DATABASE_URL=… BOOKING_REDIS_URL=… python services/booking/benchmarks/place.py
+    BOOKING_DATABASE_URL=… BOOKING_REDIS_URL=… python services/booking/benchmarks/create_bookings.py
 
-The database is migrated and may be thrown away; PostgreSQL runs on this machine. Calls
-go through everything but gRPC's transport: protobuf in, protobuf out. CPU time is what
-other load on the machine leaves alone; compare bookings/s of one run only.
+The database is migrated and may be dropped afterwards; PostgreSQL runs on this machine.
+Calls go through all layers but gRPC's transport: protobuf in, protobuf out. Other load on
+the machine hardly changes CPU time. Compare bookings/s within one run only.
 """
 
 import asyncio
@@ -22,21 +22,22 @@ import asyncpg
 import uvloop
 from booking.adapters.availability import RedisAvailability
 from booking.adapters.ticket_codes import TicketSigner
-from booking.application.apply_event import apply_event
 from booking.application.booking_submitter import BookingSubmitter
-from booking.bootstrap import box_office, open_bookings, open_submitter
+from booking.application.commands.apply_event import apply_event
+from booking.bootstrap import booking_context, open_bookings, open_submitter
 from booking.config import ServeSettings
 from booking.domain.event import CatalogEvent, Event, EventStatus, TicketTypeOffer
-from booking.entrypoints.batch import create_bookings
+from booking.entrypoints.create_bookings import batch_create_bookings
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket.common.v1.common_pb2 import Actor
 from goticket_platform.ids import new_id
 from goticket_platform.telemetry import configure_tracing
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 SECONDS = 2.0
 ROUNDS = 2
-PLENTY = 10**9
+LARGE_CAPACITY = 10**9
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -56,18 +57,18 @@ SHAPES = (
     Shape("one event", 1, 16),
     Shape("one event", 1, 64),
     Shape("one event", 1, 256),
-    Shape("an event each", 1_000, 64),
-    Shape("an event each", 1_000, 16, calls=4),
-    Shape("an event each", 1_000, 256),
+    Shape("many events", 1_000, 64),
+    Shape("many events", 1_000, 16, calls=4),
+    Shape("many events", 1_000, 256),
     Shape("sold out", 1, 64, sold_out=True),
 )
 
 
 class NoCatalog:
-    """Knows nothing: the events are on sale already."""
+    """Has no events: booking knows them already."""
 
     async def get_events(self, event_ids: object) -> list[CatalogEvent]:
-        """Find nothing."""
+        """Return no event."""
         return []
 
 
@@ -89,8 +90,8 @@ def event_on_sale(capacity: int) -> CatalogEvent:
     return CatalogEvent(event, (TicketTypeOffer(new_id(), "Floor", 2500, capacity, 10),))
 
 
-def wish(number: int, event_id: str) -> pb.CreateBookingRequest:
-    """Ask for one ticket, with a key."""
+def request(number: int, event_id: str) -> pb.CreateBookingRequest:
+    """Return a request for one ticket, with a key."""
     return pb.CreateBookingRequest(
         actor=Actor(
             user_id=str(UUID(int=number % 10_000)), email="buyer@example.com", name="A Buyer"
@@ -103,46 +104,46 @@ def wish(number: int, event_id: str) -> pb.CreateBookingRequest:
 
 @dataclass
 class Cost:
-    """What a number of answers took; times in seconds."""
+    """Times in seconds for a number of results."""
 
-    answers: int
+    results: int
     wall: float
     booking: float
     postgres: float
 
     def __str__(self) -> str:
         return (
-            f"{self.answers / self.wall:8.0f}/s"
-            f" {self.booking / self.answers * 1e6:7.0f} us booking"
-            f" {self.postgres / self.answers * 1e6:7.0f} us PostgreSQL"
+            f"{self.results / self.wall:8.0f}/s"
+            f" {self.booking / self.results * 1e6:7.0f} us booking"
+            f" {self.postgres / self.results * 1e6:7.0f} us PostgreSQL"
         )
 
 
 async def measure(
     shape: Shape, submitter: BookingSubmitter, event_ids: Sequence[str], admin: asyncpg.Pool
 ) -> Cost:
-    """Ask for SECONDS; requests are made before and not counted."""
+    """Send batches for SECONDS; the time to make requests is not counted."""
     events = cycle(event_ids)
     numbers = iter(range(10**9))
-    end, answers, wall, cpu = time.perf_counter() + SECONDS, 0, 0.0, 0.0
+    end, results, wall, cpu = time.perf_counter() + SECONDS, 0, 0.0, 0.0
     postgres = await _postgres_seconds(admin)
     while time.perf_counter() < end:
         batches = [_batch(shape, numbers, events) for _ in range(shape.calls)]
         began, spent = time.perf_counter(), time.process_time()
-        answered = await asyncio.gather(*(_call(batch, submitter) for batch in batches))
+        responses = await asyncio.gather(*(_call(batch, submitter) for batch in batches))
         cpu += time.process_time() - spent
         wall += time.perf_counter() - began
-        for answer in answered:
-            must_be_told(answer, "error" if shape.sold_out else "created")
-            answers += len(answer.results)
-    return Cost(answers, wall, cpu, await _postgres_seconds(admin) - postgres)
+        for response in responses:
+            check_outcomes(response, "error" if shape.sold_out else "created")
+            results += len(response.results)
+    return Cost(results, wall, cpu, await _postgres_seconds(admin) - postgres)
 
 
 def _batch(
     shape: Shape, numbers: Iterator[int], events: Iterator[str]
 ) -> list[pb.CreateBookingRequest]:
     return [
-        wish(number, event)
+        request(number, event)
         for number, event in zip(islice(numbers, shape.size), events, strict=False)
     ]
 
@@ -151,7 +152,7 @@ async def _call(
     batch: list[pb.CreateBookingRequest], submitter: BookingSubmitter
 ) -> pb.BatchCreateBookingsResponse:
     deadline = asyncio.get_running_loop().time() + 10
-    response = await create_bookings(batch, submitter, deadline)
+    response = await batch_create_bookings(batch, submitter, deadline)
     response.SerializeToString()
     return response
 
@@ -167,15 +168,15 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def must_be_told(answer: pb.BatchCreateBookingsResponse, outcome: str) -> None:
-    """End the run when a request is not answered as the shape expects."""
-    for result in answer.results:
+def check_outcomes(response: pb.BatchCreateBookingsResponse, outcome: str) -> None:
+    """Exit if a result is not the one that the shape expects."""
+    for result in response.results:
         if result.WhichOneof("outcome") != outcome:
             raise SystemExit(f"not {outcome}: {result}")
 
 
 async def main(dsn: str, redis_url: str, wanted: str) -> None:
-    """Measure each shape a few times; the cheapest round counts."""
+    """Measure each shape a few times; report the cheapest round."""
     configure_tracing("booking", None, 1.0)
     settings = ServeSettings(
         database_url=dsn,
@@ -183,26 +184,27 @@ async def main(dsn: str, redis_url: str, wanted: str) -> None:
         grpc_listen="127.0.0.1:0",
         catalog_target="127.0.0.1:1",
         ticket_key=bytes(32),
+        notification_token=SecretStr("benchmark" * 4),
     )
     signer = TicketSigner(bytes(32))
     async with (
         Redis.from_url(redis_url) as redis,
         open_bookings(dsn, RedisAvailability(redis), 10) as (bookings, pool),
     ):
-        office = box_office(bookings, NoCatalog(), signer, timedelta(minutes=10))
-        async with open_submitter(settings, office, RedisAvailability(redis)) as submitter:
+        context = booking_context(bookings, NoCatalog(), signer, timedelta(minutes=10))
+        async with open_submitter(settings, context, RedisAvailability(redis)) as submitter:
             for shape in SHAPES:
                 label = f"{shape.name}, {shape.calls} x {shape.size}"
                 if wanted not in label:
                     continue
-                events = [event_on_sale(0 if shape.sold_out else PLENTY)] * shape.events
+                events = [event_on_sale(0 if shape.sold_out else LARGE_CAPACITY)] * shape.events
                 if shape.events > 1:
-                    events = [event_on_sale(PLENTY) for _ in events]
+                    events = [event_on_sale(LARGE_CAPACITY) for _ in events]
                 for event in dict.fromkeys(events):
                     await apply_event(event, bookings=bookings)
                 ids = [str(event.event.id) for event in events]
                 rounds = [await measure(shape, submitter, ids, pool) for _ in range(ROUNDS)]
-                best = min(rounds, key=lambda cost: cost.booking / cost.answers)
+                best = min(rounds, key=lambda cost: cost.booking / cost.results)
                 say(f"{label:26} {best}")
 
 
