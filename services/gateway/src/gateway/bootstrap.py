@@ -18,8 +18,9 @@ from gateway.booking_submission.pipeline import BookingPipeline
 from gateway.booking_submission.sold_out_cache import SoldOutCache
 from gateway.booking_submission.submitter import BookingSubmitter
 from gateway.booking_submission.unbatched_submitter import UnbatchedSubmitter
+from gateway.cache.availability_reader import KEY_PREFIX as AVAILABILITY_KEYS
 from gateway.cache.availability_reader import AvailabilityReader
-from gateway.cache.cache_invalidation import consume_catalog, subscribe
+from gateway.cache.cache_invalidation import KeyTracking, consume_catalog, subscribe
 from gateway.cache.event_cache import EventCache
 from gateway.clients import Backends
 from gateway.clients.booking import BookingClient
@@ -56,12 +57,13 @@ async def open_components(settings: GatewaySettings) -> AsyncIterator[Components
         shared = SharedCache(client)
         sold_out = SoldOutCache(time.monotonic)
         events = EventCache(catalog, shared)
-        _invalidate_caches(resources, settings, sold_out, events)
+        availability = AvailabilityReader(shared, booking.availability)
+        _invalidate_caches(resources, settings, sold_out, events, availability)
         keys = KeyRing(identity.jwks_json, time.monotonic)
         yield Components(
             backends=Backends(identity=identity, catalog=catalog, booking=booking),
             booking_pipeline=BookingPipeline(submitter, sold_out),
-            public_reads=PublicReads(events, AvailabilityReader(shared, booking.availability)),
+            public_reads=PublicReads(events, availability),
             keys=keys,
             verifier=TokenVerifier(keys, issuer=settings.issuer, audience=settings.audience),
             health=Health(),
@@ -85,13 +87,15 @@ def _invalidate_caches(
     settings: GatewaySettings,
     sold_out: SoldOutCache,
     events: EventCache,
+    availability: AvailabilityReader,
 ) -> None:
     """Start to receive the messages that invalidate caches."""
     handlers = {
         SOLD_OUT_CHANNEL: sold_out.on_message,
         EVENT_CHANGED_CHANNEL: events.on_message,
     }
-    _run(resources, subscribe(settings.redis_url, handlers, events.clear))
+    tracking = KeyTracking(AVAILABILITY_KEYS, availability.on_write, availability.set_tracking)
+    _run(resources, subscribe(settings.redis_url, handlers, events.clear, tracking))
     consumer = consume_catalog(settings.amqp_url, events.on_catalog_change, events.clear, Stop())
     _run(resources, consumer)
 

@@ -1,62 +1,139 @@
-"""Notices over a real Redis."""
+"""Messages of a real Redis and a real RabbitMQ invalidate the caches of every gateway."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.booking_submission.sold_out_cache import SoldOutCache
-from gateway.cache.cache_invalidation import SOLD_OUT_CHANNEL, follow
+from gateway.cache.availability_reader import KEY_PREFIX, AvailabilityReader
+from gateway.cache.cache_invalidation import KeyTracking, subscribe
 from goticket.booking.v1 import booking_pb2 as pb
+from goticket_contracts.redis_names import SOLD_OUT_CHANNEL, availability_key
+from goticket_platform.caching import SharedCache
 from redis.asyncio import Redis
 
 DEADLINE = 20.0
-WISH = pb.CreateBookingRequest(event_id="e", lines=[pb.BookingLine(ticket_type_id="t", quantity=1)])
+REQUEST = pb.CreateBookingRequest(
+    event_id="e", lines=[pb.BookingLine(ticket_type_id="t", quantity=1)]
+)
 
 
 @asynccontextmanager
-async def following(url: str, memory: SoldOutCache, heard: list[str]) -> AsyncIterator[None]:
-    subscribed = asyncio.Event()
+async def subscribed(url: str, cache: SoldOutCache, received: list[str]) -> AsyncIterator[None]:
+    ready = asyncio.Event()
 
-    def hear(notice: Mapping[str, Any]) -> None:
-        memory.on_notice(notice)
-        heard.append("notice")
+    def on_message(message: Mapping[str, Any]) -> None:
+        cache.on_message(message)
+        received.append("message")
 
-    task = asyncio.create_task(follow(url, {SOLD_OUT_CHANNEL: hear}, subscribed.set))
+    task = asyncio.create_task(subscribe(url, {SOLD_OUT_CHANNEL: on_message}, ready.set))
     try:
-        await asyncio.wait_for(subscribed.wait(), DEADLINE)
+        await asyncio.wait_for(ready.wait(), DEADLINE)
         yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_notice_opens_and_closes_in_every_gateway(redis_url: str) -> None:
-    memories = [SoldOutCache(lambda: 0.0), SoldOutCache(lambda: 0.0)]
-    heard: list[str] = []
+async def test_a_message_opens_and_closes_in_every_gateway(redis_url: str) -> None:
+    caches = [SoldOutCache(lambda: 0.0), SoldOutCache(lambda: 0.0)]
+    received: list[str] = []
     async with (
         Redis.from_url(redis_url) as booking,
-        following(redis_url, memories[0], heard),
-        following(redis_url, memories[1], heard),
+        subscribed(redis_url, caches[0], received),
+        subscribed(redis_url, caches[1], received),
     ):
         for number, available in enumerate((0, 3, 0)):
-            notice = {"eventId": "e", "ticketTypeId": "t", "available": available}
+            message = {"eventId": "e", "ticketTypeId": "t", "available": available}
             await booking.publish(SOLD_OUT_CHANNEL, "nonsense")
-            await booking.publish(SOLD_OUT_CHANNEL, json.dumps(notice | {"version": number}))
+            await booking.publish(SOLD_OUT_CHANNEL, json.dumps(message | {"version": number}))
             async with asyncio.timeout(DEADLINE):
-                while len(heard) < 2 * number + 2:
+                while len(received) < 2 * number + 2:
                     await asyncio.sleep(0.01)
-            assert [one.refuses(WISH) for one in memories] == [available == 0] * 2
+            assert [cache.rejects(REQUEST) for cache in caches] == [available == 0] * 2
 
 
 async def test_a_lost_connection_is_made_again(redis_url: str) -> None:
-    memory, heard = SoldOutCache(lambda: 0.0), list[str]()
-    async with Redis.from_url(redis_url) as booking, following(redis_url, memory, heard):
-        notice = {"eventId": "e", "ticketTypeId": "t", "available": 0, "version": 1}
+    cache, received = SoldOutCache(lambda: 0.0), list[str]()
+    async with Redis.from_url(redis_url) as booking, subscribed(redis_url, cache, received):
+        message = {"eventId": "e", "ticketTypeId": "t", "available": 0, "version": 1}
         await booking.client_kill_filter(_type="pubsub")
         async with asyncio.timeout(DEADLINE):
-            while not heard:
-                await booking.publish(SOLD_OUT_CHANNEL, json.dumps(notice))
+            while not received:
+                await booking.publish(SOLD_OUT_CHANNEL, json.dumps(message))
                 await asyncio.sleep(0.05)
-    assert memory.refuses(WISH)
+    assert cache.rejects(REQUEST)
+
+
+class Tracked:
+    """An availability reader whose time stands still, and when Redis reports to it."""
+
+    def __init__(self, client: Redis) -> None:
+        self.reader = AvailabilityReader(SharedCache(client), self._no_booking, lambda: 0.0)
+        self.active: list[bool] = []
+
+    async def _no_booking(self, _event_ids: Sequence[str]) -> Sequence[pb.EventAvailability]:
+        raise AssertionError("Redis has every event of the test")
+
+    def set_active(self, active: bool) -> None:
+        self.reader.set_tracking(active)
+        self.active.append(active)
+
+    async def available(self) -> int:
+        return (await self.reader.load("e")).value.total
+
+    async def until(self, available: int) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while await self.available() != available:
+                await asyncio.sleep(0.01)
+
+    async def until_active(self, times: int) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while self.active.count(True) < times:
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def tracked(url: str) -> AsyncIterator[tuple[Tracked, Redis]]:
+    async with Redis.from_url(url, decode_responses=True) as client:
+        one = Tracked(client)
+        tracking = KeyTracking(KEY_PREFIX, one.reader.on_write, one.set_active)
+        handlers = {SOLD_OUT_CHANNEL: lambda _message: None}
+        task = asyncio.create_task(subscribe(url, handlers, None, tracking))
+        try:
+            await one.until_active(1)
+            yield one, client
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_redis_reports_the_writes_of_booking_and_nothing_else_is_read(redis_url: str) -> None:
+    async with tracked(redis_url) as (one, client):
+        await client.hset(availability_key("e"), mapping={"order": "t", "t": "1:5"})
+        await one.until(5)
+        commands = (await client.info("commandstats")).get("cmdstat_hgetall", {}).get("calls")
+        for _ in range(100):
+            assert await one.available() == 5
+        after = (await client.info("commandstats")).get("cmdstat_hgetall", {}).get("calls")
+        assert after - commands <= 1, "a write may have been reported late"
+        await client.hset(availability_key("e"), mapping={"order": "t", "t": "2:4"})
+        await one.until(4)
+        await client.flushdb()
+        await client.hset(availability_key("e"), mapping={"order": "t", "t": "3:3"})
+        await one.until(3)
+
+
+async def test_a_lost_connection_ends_caching_until_redis_reports_again(redis_url: str) -> None:
+    async with tracked(redis_url) as (one, client):
+        await client.hset(availability_key("e"), mapping={"order": "t", "t": "1:5"})
+        await one.until(5)
+        await client.client_kill_filter(_type="pubsub")
+        await client.hset(availability_key("e"), mapping={"order": "t", "t": "2:4"})
+        await one.until(4)
+        await one.until_active(2)
+        assert False in one.active
+        await client.hset(availability_key("e"), mapping={"order": "t", "t": "3:3"})
+        await one.until(3)

@@ -1,15 +1,29 @@
-"""Availability of events: from Redis when it answers at once, else from booking."""
+"""Availability of events: from this process, else from Redis, else from booking.
 
+Booking writes availability to Redis after each change. Redis reports each of these writes to
+every gateway (`cache_invalidation.KeyTracking`), so an entry in this process is valid until
+its key was written, and for TTL_SECONDS at most. While Redis does not report, nothing is
+cached here, and concurrent reads share one round trip that begins after each of them arrived.
+So a buyer reads the effect of a booking at once, through any gateway.
+"""
+
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from goticket.booking.v1 import booking_pb2
 from goticket_contracts.redis_names import availability_key
-from goticket_platform.caching import BatchLoader, SharedCache
+from goticket_platform.caching import BatchLoader, Entry, SharedCache, TTLCache
 from goticket_platform.logs import get_logger
 from goticket_platform.rpc.errors import RemoteError
 from prometheus_client import Counter
+
+TTL_SECONDS = 1.0
+CACHE_BYTES = 16 * 1024 * 1024
+_TYPE_BYTES = 128
+"""What a ticket type's availability takes, roughly."""
+KEY_PREFIX, _KEY_SUFFIX = availability_key("\n").split("\n")
 
 READS = Counter("goticket_availability_reads", "Events whose availability was read", ["source"])
 
@@ -35,33 +49,61 @@ UNPROVISIONED = Availability({})
 
 
 class AvailabilityReader:
-    """Reads availability.
+    """Reads availability; `clock` returns monotonic seconds."""
 
-    Concurrent reads share one round trip that begins after each of them arrived, so an answer
-    is never older than its request. It needs no cache of its own, and a buyer reads the
-    effect of a booking at once.
-    """
-
-    def __init__(self, shared: SharedCache, get_from_booking: GetFromBooking) -> None:
+    def __init__(
+        self,
+        shared: SharedCache,
+        get_from_booking: GetFromBooking,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._shared = shared
         self._get_from_booking = get_from_booking
+        self._clock = clock
         self._loader: BatchLoader[str, Availability] = BatchLoader(self.of)
+        self._cache: TTLCache[Availability] = TTLCache(
+            max_bytes=CACHE_BYTES,
+            size_of=lambda found: _TYPE_BYTES * (1 + len(found.ticket_types)),
+            clock=clock,
+        )
+        self._tracking = False
 
-    async def load(self, event_id: str) -> Availability:
+    def set_tracking(self, active: bool) -> None:
+        """Cache only while Redis reports writes; changes may have been missed before."""
+        self._tracking = active
+        self._cache.clear()
+
+    def on_write(self, key: str | None) -> None:
+        """Delete the entry whose key was written; None stands for every key."""
+        if key is None:
+            self._cache.clear()
+        else:
+            self._cache.delete(key.removeprefix(KEY_PREFIX).removesuffix(_KEY_SUFFIX))
+
+    async def load(self, event_id: str) -> Entry[Availability]:
         """Return an event's availability; UNPROVISIONED when booking does not know it.
 
         Raises:
             RemoteError: Redis does not have it and booking is unavailable.
         """
-        return await self._loader.load(event_id) or UNPROVISIONED
+        if not self._tracking:
+            return await self._load(event_id)
+        if entry := self._cache.get(event_id):
+            return entry
+        return await self._cache.get_or_load(event_id, lambda: self._load(event_id))
 
-    async def load_if_known(self, event_id: str) -> Availability | None:
+    async def load_if_known(self, event_id: str) -> Entry[Availability] | None:
         """Return what `load` returns, or None when neither source answers."""
         try:
             return await self.load(event_id)
         except RemoteError as error:
             logger.warning("availability unknown", code=error.code)
             return None
+
+    async def _load(self, event_id: str) -> Entry[Availability]:
+        started = self._clock()
+        found = await self._loader.load(event_id) or UNPROVISIONED
+        return Entry(found, started, started + TTL_SECONDS)
 
     async def of(self, event_ids: Sequence[str]) -> Mapping[str, Availability]:
         """Return each event's availability; UNPROVISIONED for those booking does not know.

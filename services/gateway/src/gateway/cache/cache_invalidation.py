@@ -7,6 +7,7 @@ Redis nor RabbitMQ is needed for readiness.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import redis.asyncio as redis
@@ -15,7 +16,10 @@ from goticket_platform.lifecycle import Stop
 from goticket_platform.logs import get_logger
 from goticket_platform.messaging.broadcast import consume_broadcast
 from goticket_platform.messaging.cloudevents import ReceivedMessage
+from redis.asyncio.client import PubSub
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 CATALOG_TYPES = (EVENT_PUBLISHED, EVENT_UPDATED, EVENT_CANCELLED)
 
@@ -28,9 +32,28 @@ logger = get_logger(__name__)
 
 OnMessage = Callable[[Mapping[str, Any]], None]
 
+_INVALIDATIONS = "__redis__:invalidate"
+
+
+@dataclass(frozen=True)
+class KeyTracking:
+    """Redis reports every write to keys with this prefix.
+
+    Source: https://redis.io/docs/latest/develop/reference/client-side-caching/ (broadcasting).
+    """
+
+    prefix: str
+    on_write: Callable[[str | None], None]
+    """Called with the key that was written; None means every key."""
+    set_active: Callable[[bool], None]
+    """Called when the reports start and when they are lost."""
+
 
 async def subscribe(
-    url: str, handlers: Mapping[str, OnMessage], on_subscribed: Callable[[], None] | None = None
+    url: str,
+    handlers: Mapping[str, OnMessage],
+    on_subscribed: Callable[[], None] | None = None,
+    tracking: KeyTracking | None = None,
 ) -> None:
     """Pass every message of a Redis channel to its handler, until cancelled.
 
@@ -44,12 +67,19 @@ async def subscribe(
                 decode_responses=True,
                 socket_connect_timeout=CONNECT_SECONDS,
                 health_check_interval=HEALTH_CHECK_SECONDS,
+                # A connection that the client restored by itself would track nothing.
+                retry=Retry(NoBackoff(), 0),
+                # RESP2, in which reports of writes come as messages of a channel.
+                protocol=2,
             ) as client:
-                await _receive(client, handlers, on_subscribed)
+                await _receive(client, handlers, on_subscribed, tracking)
         except (RedisError, OSError, TimeoutError) as error:
             if not lost:
                 logger.warning("redis subscription lost", error=type(error).__name__)
             lost = True
+        finally:
+            if tracking:
+                tracking.set_active(False)
         await asyncio.sleep(RETRY_SECONDS)
 
 
@@ -78,18 +108,44 @@ async def _receive(
     client: redis.Redis,
     handlers: Mapping[str, OnMessage],
     on_subscribed: Callable[[], None] | None,
+    tracking: KeyTracking | None,
 ) -> None:
     async with client.pubsub() as channels:
+        if tracking:
+            await _track(channels, tracking)
         await channels.subscribe(*handlers)
         if on_subscribed:
             on_subscribed()
         while True:
             # The timeout lets the health check run.
-            message = await channels.get_message(
-                ignore_subscribe_messages=True, timeout=HEALTH_CHECK_SECONDS
-            )
+            message = await channels.get_message(timeout=HEALTH_CHECK_SECONDS)
             if message:
-                _handle(handlers, message)
+                _dispatch(handlers, tracking, message)
+
+
+async def _track(channels: PubSub, tracking: KeyTracking) -> None:
+    """Let this connection receive the reports, before it becomes a subscriber's."""
+    await channels.execute_command("CLIENT", "ID")
+    client_id = await channels.parse_response()
+    await channels.execute_command(
+        *("CLIENT", "TRACKING", "ON", "REDIRECT", client_id, "BCAST", "PREFIX", tracking.prefix)
+    )
+    await channels.parse_response()
+    await channels.subscribe(_INVALIDATIONS)
+
+
+def _dispatch(
+    handlers: Mapping[str, OnMessage], tracking: KeyTracking | None, message: Mapping[str, Any]
+) -> None:
+    is_report = message["channel"] == _INVALIDATIONS and tracking is not None
+    if message["type"] == "subscribe":
+        if is_report and tracking:
+            tracking.set_active(True)
+    elif is_report and tracking:
+        for key in message["data"] or (None,):
+            tracking.on_write(key)
+    elif message["type"] == "message":
+        _handle(handlers, message)
 
 
 def _handle(handlers: Mapping[str, OnMessage], message: Mapping[str, Any]) -> None:

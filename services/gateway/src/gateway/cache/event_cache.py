@@ -1,7 +1,8 @@
 """Public events and event lists, cached for a second in this process and in Redis.
 
 - An entry lives for TTL_SECONDS from the start of its loading, whichever layers it passes.
-  Redis stores it for the rest of that time, and tells this process how much is left.
+  Redis stores it with the time of its loading, by the clock of Redis, for the rest of that
+  time.
 - Concurrent requests for what is not cached make one call (single flight), and requests for
   different events share calls (batches).
 - A change that this gateway served, or that a message reports, deletes the entries at once.
@@ -20,6 +21,7 @@ import binascii
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -44,6 +46,8 @@ from gateway.security.authentication import Caller
 TTL_SECONDS = 1.0
 EVENTS_BYTES = 32 * 1024 * 1024
 LISTS_BYTES = 32 * 1024 * 1024
+_EVENT = "event"
+"""Stands for the generation in entries of single events, which have none."""
 INITIAL_GENERATION = "none"
 """The generation of lists while Redis has none."""
 
@@ -182,17 +186,18 @@ class EventCache:
     ) -> Entry[pb.ListEventsResponse]:
         key, started = event_list_key(name), self._clock()
         answers = await self._shared.run(
-            lambda commands: commands.get(EVENT_LISTS_GENERATION_KEY).get(key).pttl(key)
+            lambda commands: commands.time().mget(EVENT_LISTS_GENERATION_KEY, key)
         )
-        stored, text, lifetime = answers or (None, None, None)
+        now, (stored, text) = _read(answers, 2)
         generation = stored or INITIAL_GENERATION
-        if (page := _page(text, generation)) and (left := _seconds(lifetime)):
+        found = _parse(text, generation)
+        if found and (entry := self._entry_from(pb.ListEventsResponse, found, now, started)):
             READS.labels("redis").inc()
-            return Entry(page, started + left - TTL_SECONDS, started + left)
+            return entry
         READS.labels("catalog").inc()
         entry = self._entry(await self._catalog.list_page(request), started)
-        if answers and (milliseconds := self._rest(entry)):
-            value = f"{generation} {_text(entry.value)}"
+        if now and (milliseconds := self._rest(entry)):
+            value = _text(generation, now, entry.value)
             await self._shared.run(lambda commands: commands.set(key, value, px=milliseconds))
         return entry
 
@@ -207,13 +212,20 @@ class EventCache:
     async def _load_events(self, event_ids: Sequence[str]) -> Mapping[str, Entry[pb.Event]]:
         """Load events: one round trip to Redis, and one to the catalog for the missing ones."""
         started = self._clock()
-        found = await self._from_redis(event_ids, started)
-        missing = [event_id for event_id in event_ids if event_id not in found]
+        keys = list(map(event_key, event_ids))
+        answers = await self._shared.run(lambda commands: commands.time().mget(keys))
+        now, texts = _read(answers, len(keys))
+        found: dict[str, Entry[pb.Event]] = {}
+        for event_id, text in zip(event_ids, texts, strict=True):
+            stored = _parse(text, _EVENT)
+            if stored and (entry := self._entry_from(pb.Event, stored, now, started)):
+                found[event_id] = entry
         READS.labels("redis").inc(len(found))
+        missing = [event_id for event_id in event_ids if event_id not in found]
         if missing:
             READS.labels("catalog").inc(len(missing))
             loaded = [self._entry(event, started) for event in await self._from_catalog(missing)]
-            await self._store(loaded)
+            await self._store(loaded, now)
             found |= {entry.value.id: entry for entry in loaded}
         return found
 
@@ -223,31 +235,29 @@ class EventCache:
         events = await self._catalog.get_many(event_ids)
         return [event for event in events if event.status != pb.EVENT_STATUS_DRAFT]
 
-    async def _from_redis(
-        self, event_ids: Sequence[str], started: float
-    ) -> dict[str, Entry[pb.Event]]:
-        def queue(commands: Any) -> None:
-            for event_id in event_ids:
-                commands.get(event_key(event_id)).pttl(event_key(event_id))
-
-        answers = await self._shared.run(queue) or ()
-        found: dict[str, Entry[pb.Event]] = {}
-        for event_id, text, lifetime in zip(event_ids, answers[::2], answers[1::2], strict=False):
-            if (event := _message(pb.Event, text)) and (left := _seconds(lifetime)):
-                found[event_id] = Entry(event, started + left - TTL_SECONDS, started + left)
-        return found
-
-    async def _store(self, entries: Sequence[Entry[pb.Event]]) -> None:
+    async def _store(self, entries: Sequence[Entry[pb.Event]], now: int) -> None:
+        """Store events in Redis for the rest of their lifetime; `now` as of their loading."""
         lasting = [(entry.value, self._rest(entry)) for entry in entries]
 
         def queue(commands: Any) -> None:
             for event, milliseconds in lasting:
                 if milliseconds:
                     # nx: a slow reader must not overwrite a newer version with its old one.
-                    commands.set(event_key(event.id), _text(event), px=milliseconds, nx=True)
+                    text = _text(_EVENT, now, event)
+                    commands.set(event_key(event.id), text, px=milliseconds, nx=True)
 
-        if any(milliseconds for _, milliseconds in lasting):
+        if now and any(milliseconds for _, milliseconds in lasting):
             await self._shared.run(queue)
+
+    def _entry_from(
+        self, kind: type[MessageT], stored: "_Stored", now: int, started: float
+    ) -> Entry[MessageT] | None:
+        """Return an entry of Redis with the age it has; None when it is too old or invalid."""
+        age = max(now - stored.loaded_at, 0) / 1e6
+        message = _message(kind, stored.text)
+        if message is None or age >= TTL_SECONDS:
+            return None
+        return Entry(message, started - age, started - age + TTL_SECONDS)
 
     def _rest(self, entry: Entry[Any]) -> int:
         """Return how many milliseconds the entry still lives, 0 when it has expired."""
@@ -270,27 +280,41 @@ def list_name(request: pb.ListEventsRequest) -> str:
     return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
 
 
-def _seconds(lifetime: Any) -> float:
-    """Return a lifetime that Redis gave in milliseconds; 0 for none."""
-    return min(lifetime / 1000, TTL_SECONDS) if isinstance(lifetime, int) and lifetime > 0 else 0.0
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """An entry of Redis: a message in base64, and when it was loaded by the clock of Redis."""
+
+    loaded_at: int
+    """Microseconds since the epoch."""
+    text: str
 
 
-def _text(message: Message) -> str:
-    return base64.b64encode(message.SerializeToString()).decode()
+def _read(answers: list[Any] | None, keys: int) -> tuple[int, Sequence[Any]]:
+    """Return the time of Redis in microseconds and the values of so many keys.
+
+    0 and no values when Redis did not answer.
+    """
+    if answers is None or answers[0] is None or answers[1] is None:
+        return 0, [None] * keys
+    seconds, microseconds = answers[0]
+    return seconds * 1_000_000 + microseconds, answers[1]
 
 
-def _page(text: Any, generation: str) -> pb.ListEventsResponse | None:
-    """Parse a list's entry; None when it is of another generation, or not one."""
-    prefix = f"{generation} "
-    if not isinstance(text, str) or not text.startswith(prefix):
+def _text(generation: str, loaded_at: int, message: Message) -> str:
+    body = base64.b64encode(message.SerializeToString()).decode()
+    return f"{generation} {loaded_at} {body}"
+
+
+def _parse(text: Any, generation: str) -> _Stored | None:
+    """Parse an entry; None when it is of another generation, or not one."""
+    parts = text.split(" ") if isinstance(text, str) else ()
+    if len(parts) != 3 or parts[0] != generation or not parts[1].isdecimal():  # noqa: PLR2004
         return None
-    return _message(pb.ListEventsResponse, text.removeprefix(prefix))
+    return _Stored(int(parts[1]), parts[2])
 
 
-def _message(kind: type[MessageT], text: Any) -> MessageT | None:
-    """Parse an entry of Redis; None when there is none or it is of another kind."""
-    if not isinstance(text, str):
-        return None
+def _message(kind: type[MessageT], text: str) -> MessageT | None:
+    """Decode a message; None when the text is of another kind."""
     try:
         return kind.FromString(base64.b64decode(text, validate=True))
     except (binascii.Error, DecodeError):

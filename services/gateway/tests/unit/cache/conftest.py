@@ -54,14 +54,17 @@ class FakePipeline:
         self._commands.append(command)
         return self
 
-    def get(self, key: str) -> Self:
-        return self._queue(lambda: self._server.live(key))
+    def time(self) -> Self:
+        return self._queue(
+            lambda: (int(self._server.clock.now), round(self._server.clock.now % 1 * 1e6))
+        )
+
+    def mget(self, *keys: Any) -> Self:
+        names = keys[0] if isinstance(keys[0], list) else keys
+        return self._queue(lambda: [self._server.live(name) for name in names])
 
     def hgetall(self, key: str) -> Self:
         return self._queue(lambda: self._server.live(key) or {})
-
-    def pttl(self, key: str) -> Self:
-        return self._queue(lambda: self._pttl(key))
 
     def delete(self, key: str) -> Self:
         return self._queue(lambda: self._server.entries.pop(key, None))
@@ -81,12 +84,6 @@ class FakePipeline:
         if self._server.error:
             raise self._server.error
         return [command() for command in self._commands]
-
-    def _pttl(self, key: str) -> int:
-        if self._server.live(key) is None:
-            return -2
-        left = self._server.expires.get(key, 0.0) - self._server.clock.now
-        return round(left * 1000) if left > 0 else -1
 
     def _set(self, key: str, value: str, px: int | None, nx: bool) -> bool | None:
         if nx and self._server.live(key) is not None:

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 import redis.asyncio as redis
-from gateway.cache.availability_reader import UNPROVISIONED, Availability, AvailabilityReader
+from gateway.cache.availability_reader import (
+    TTL_SECONDS,
+    UNPROVISIONED,
+    Availability,
+    AvailabilityReader,
+)
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_contracts.redis_names import availability_key
 from goticket_platform.caching import RESET_SECONDS, CircuitBreaker, SharedCache
@@ -38,7 +43,7 @@ def booking() -> Booking:
 
 @pytest.fixture
 def reader(server: Any, booking: Booking, clock: Any) -> AvailabilityReader:
-    return AvailabilityReader(SharedCache(server, CircuitBreaker(clock)), booking)
+    return AvailabilityReader(SharedCache(server, CircuitBreaker(clock)), booking, clock)
 
 
 async def test_a_page_is_one_round_trip_and_no_call_to_booking(
@@ -61,7 +66,7 @@ async def test_concurrent_reads_share_a_round_trip_that_begins_after_them(
     reads = [asyncio.create_task(reader.load(event_id)) for event_id in [A, B] * 10]
     await asyncio.sleep(0)
     server.entries[availability_key(A)] = {"order": T1, T1: "2:4"}
-    totals = [found.total for found in await asyncio.gather(*reads)]
+    totals = [found.value.total for found in await asyncio.gather(*reads)]
     assert totals == [4, 5] * 10
     assert server.round_trips == 1
 
@@ -86,7 +91,7 @@ async def test_a_redis_that_failed_is_skipped_for_a_moment(
 ) -> None:
     server.error = error
     for _ in range(5):
-        assert (await reader.load(A)).total == 3
+        assert (await reader.load(A)).value.total == 3
     assert server.round_trips == 1
     clock.now += RESET_SECONDS
     await reader.load(A)
@@ -110,3 +115,44 @@ async def test_no_events_need_no_call(
 ) -> None:
     assert await reader.of([]) == {}
     assert (server.round_trips, booking.requests) == (0, [])
+
+
+async def test_while_redis_reports_writes_an_entry_is_cached_until_its_key_is_written(
+    reader: AvailabilityReader, server: Any
+) -> None:
+    reader.set_tracking(True)
+    server.entries[availability_key(A)] = {"order": T1, T1: "1:5"}
+    for _ in range(3):
+        assert (await reader.load(A)).value.total == 5
+    assert server.round_trips == 1
+    server.entries[availability_key(A)] = {"order": T1, T1: "2:4"}
+    reader.on_write(availability_key(B))
+    assert (await reader.load(A)).value.total == 5
+    reader.on_write(availability_key(A))
+    assert (await reader.load(A)).value.total == 4
+    server.entries[availability_key(A)] = {"order": T1, T1: "3:3"}
+    reader.on_write(None)
+    assert (await reader.load(A)).value.total == 3
+
+
+async def test_an_entry_is_cached_for_a_second_at_most(
+    reader: AvailabilityReader, server: Any, clock: Any
+) -> None:
+    reader.set_tracking(True)
+    server.entries[availability_key(A)] = {"order": T1, T1: "1:5"}
+    assert (await reader.load(A)).value.total == 5
+    server.entries[availability_key(A)] = {"order": T1, T1: "2:4"}
+    clock.now += TTL_SECONDS
+    assert (await reader.load(A)).value.total == 4
+
+
+async def test_nothing_is_cached_once_the_reports_are_lost(
+    reader: AvailabilityReader, server: Any
+) -> None:
+    reader.set_tracking(True)
+    server.entries[availability_key(A)] = {"order": T1, T1: "1:5"}
+    await reader.load(A)
+    reader.set_tracking(False)
+    for available in (4, 3):
+        server.entries[availability_key(A)] = {"order": T1, T1: f"2:{available}"}
+        assert (await reader.load(A)).value.total == available

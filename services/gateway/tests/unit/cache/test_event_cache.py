@@ -306,7 +306,10 @@ async def test_lists_are_right_without_redis_and_not_stored_there(
     assert not server.entries
 
 
-@pytest.mark.parametrize("text", ["", "none", "none nonsense!", "none //8=", "other CgA="])
+@pytest.mark.parametrize(
+    "text",
+    ["", "none", "none x CgA=", "none 1 nonsense!", "none 99999999999 //8=", "other 100 CgA="],
+)
 async def test_an_invalid_list_entry_is_replaced(
     gateway: Gateway, catalog: Catalog, server: Any, clock: Any, text: str
 ) -> None:
@@ -343,7 +346,7 @@ async def test_a_redis_that_failed_is_skipped_for_a_moment(
     assert server.round_trips == 3
 
 
-@pytest.mark.parametrize("text", ["nonsense!", "//8="])
+@pytest.mark.parametrize("text", ["nonsense!", "event 100 //8=", "event CgA="])
 async def test_an_invalid_event_entry_is_ignored(gateway: Gateway, server: Any, text: str) -> None:
     server.entries[event_key(ONE)] = text
     assert (await gateway.event(ONE)).version == 1

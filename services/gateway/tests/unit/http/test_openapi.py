@@ -93,12 +93,17 @@ def test_every_operation_documents_its_problems(document: dict[str, Any]) -> Non
             assert "404" in answers, name
 
 
-@pytest.mark.parametrize("path", ["/api/v1/events", "/api/v1/events/{event_id}"])
-def test_reads_of_events_document_their_condition(document: dict[str, Any], path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    ["/api/v1/events", "/api/v1/events/{event_id}", "/api/v1/events/{event_id}/availability"],
+)
+def test_public_reads_document_their_condition_and_caching(
+    document: dict[str, Any], path: str
+) -> None:
     read = document["paths"][path]["get"]
     assert "If-None-Match" in {one["name"] for one in read["parameters"]}
     for status in ("200", "304"):
-        assert {"ETag", "Cache-Control"} == read["responses"][status]["headers"].keys()
+        assert {"ETag", "Cache-Control", "Age"} == read["responses"][status]["headers"].keys()
     assert "content" not in read["responses"]["304"]
     assert "$ref" in read["responses"]["200"]["content"]["application/json"]["schema"]
 

@@ -204,12 +204,12 @@ def test_an_unknown_code_falls_back_by_its_status_and_keeps_its_fields(
     assert problem.errors[0].field == "name"
 
 
-def test_facts_that_the_contract_names_are_passed_on_and_no_others() -> None:
+def test_extensions_of_the_contract_are_passed_on_and_no_others() -> None:
     told = {"ticketTypeId": "t", "available": "0", "limit": "x", "taken": "", "host": "db-7"}
     refused = RemoteError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "No.", (), told)
-    assert from_remote(refused).facts == {"ticketTypeId": "t", "available": 0}
+    assert from_remote(refused).extensions == {"ticketTypeId": "t", "available": 0}
     failed = RemoteError(grpc.StatusCode.INTERNAL, "internal", "No.", (), told)
-    assert from_remote(failed).facts == {}
+    assert from_remote(failed).extensions == {}
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNIMPLEMENTED])
@@ -243,9 +243,9 @@ async def test_a_stack_trace_never_leaves(
 ) -> None:
     # An answer the gateway cannot translate is its own bug, and looks like any other.
     backends.answers["GetEvent"] = pb.GetEventResponse(
-        event=pb.Event(id="x", status=pb.EVENT_STATUS_UNSPECIFIED)
+        event=pb.Event(id=EVENT, status=pb.EVENT_STATUS_UNSPECIFIED)
     )
-    answer = await client.get(f"{EVENTS}/0197c0de-7a11-7b00-8a00-0000000000e1")
+    answer = await client.get(f"{EVENTS}/{EVENT}")
     assert (answer.status_code, answer.json()["error"]) == (500, "internal")
     assert "Traceback" not in answer.text
     assert "KeyError" not in answer.text

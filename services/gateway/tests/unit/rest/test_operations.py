@@ -21,7 +21,7 @@ async def test_health_asks_nobody(client: httpx.AsyncClient, backends: ScriptedB
 async def test_a_gateway_that_stops_is_not_ready_and_still_alive(
     app: FastAPI, client: httpx.AsyncClient
 ) -> None:
-    app.state.health.ready = False
+    app.state.components.health.ready = False
     answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
     assert (await client.get("/livez")).status_code == 200

@@ -1,7 +1,7 @@
 """Public reads as rendered bytes: an event, a page of events, an event's availability.
 
 An answer is rendered once for all requests that would get the same. Its age is that of the
-catalog's data in it; availability is never older than the request, except in lists.
+oldest data in it, which is a second at most.
 """
 
 import math
@@ -97,7 +97,8 @@ class PublicReads:
             RemoteError: there is none, or the catalog is unavailable.
         """
         entry = await self.events.event(event_id, caller, context)
-        availability = await self.availability.load_if_known(event_id)
+        known = await self.availability.load_if_known(event_id)
+        availability = known.value if known else None
         rendered = self._rendered_events.get(event_id)
         if (
             rendered is None
@@ -113,7 +114,8 @@ class PublicReads:
             )
             if caller is None or not may_have_drafts(caller):
                 self._rendered_events[event_id] = rendered
-        return Answer(rendered.body, rendered.etag, entry.loaded_at)
+        loaded_at = min(entry.loaded_at, known.loaded_at) if known else entry.loaded_at
+        return Answer(rendered.body, rendered.etag, loaded_at)
 
     async def page(
         self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
@@ -140,20 +142,20 @@ class PublicReads:
         Raises:
             RemoteError: there is no such event, or no backend that knows answers.
         """
-        started = self.clock()
-        availability = await self.availability.load(event_id)
+        known = await self.availability.load(event_id)
+        availability, loaded_at = known.value, known.loaded_at
         if availability is UNPROVISIONED:
             entry = await self.events.event(event_id, caller, context)
             availability = Availability(
                 {kind.id: kind.capacity for kind in entry.value.ticket_types}
             )
-            started = entry.loaded_at
+            loaded_at = min(loaded_at, entry.loaded_at)
         rendered = self._rendered_availability.get(event_id)
         if rendered is None or rendered.availability != availability:
             body = availability_json(event_id, availability)
             rendered = _RenderedAvailability(availability, body, content_etag(body))
             self._rendered_availability[event_id] = rendered
-        return Answer(rendered.body, rendered.etag, started)
+        return Answer(rendered.body, rendered.etag, loaded_at)
 
     async def _load_page(
         self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
