@@ -6,34 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 import pytest_asyncio
+from goticket_platform.migrations import migrate_up
 from goticket_platform.postgres import open_pool
 from goticket_testing.backend import RabbitBackend, ServerSource, running
 from goticket_testing.databases import Postgres
 from goticket_testing.messaging import SCHEMA
-
-TABLES = """
-CREATE TABLE booking.outbox (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    message_id uuid NOT NULL,
-    type text NOT NULL,
-    aggregate_id uuid NOT NULL,
-    aggregate_version bigint NOT NULL,
-    partition_id uuid NOT NULL,
-    payload json NOT NULL,
-    headers json NOT NULL DEFAULT '{}',
-    occurred_at timestamptz NOT NULL,
-    attempts int NOT NULL DEFAULT 0,
-    available_at timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX outbox_aggregate_idx ON booking.outbox (aggregate_id, id);
-CREATE TABLE booking.inbox (
-    consumer text,
-    message_id uuid,
-    received_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (consumer, message_id)
-);
-CREATE INDEX inbox_received_at_idx ON booking.inbox (received_at);
-"""
 
 _numbers = itertools.count(1)
 
@@ -44,9 +21,7 @@ async def dsn(postgres_server: Postgres) -> AsyncIterator[str]:
     name = f"messaging_{next(_numbers)}"
     postgres_server.create_database(name)
     url = postgres_server.dsn(SCHEMA, name)
-    connection = await asyncpg.connect(url)
-    await connection.execute(TABLES)
-    await connection.close()
+    await migrate_up(url, f"{SCHEMA}.migrations")
     yield url
     await postgres_server.drop(name)
 

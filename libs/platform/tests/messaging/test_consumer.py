@@ -12,15 +12,12 @@ import pytest
 from aio_pika import Message, connect
 from aio_pika.exceptions import ChannelNotFoundEntity
 from aio_pika.queue import Queue
+from goticket_platform.cli import dead_letters_command
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging import consumer
 from goticket_platform.messaging.broker import open_channel
 from goticket_platform.messaging.consumer import NonRetryableError, ReceivedMessage, RetryableError
-from goticket_platform.messaging.dead_letters import (
-    dead_letters_command,
-    list_dead_letters,
-    replay_dead_letters,
-)
+from goticket_platform.messaging.dead_letters import list_dead_letters, replay_dead_letters
 from goticket_platform.messaging.inbox import record_once
 from goticket_platform.telemetry import tracer
 from goticket_testing.backend import RabbitBackend
@@ -161,12 +158,12 @@ async def test_the_command_lists_and_replays(
 ) -> None:
     message_id = await publish(amqp_url, b"{}", {}, to=QUEUE.dead_letters)
 
-    def command(*argv: str) -> int:
-        return dead_letters_command(argv, amqp_url, QUEUE, topology=SMALL)
+    def command(action: str, limit: int | None) -> int:
+        return dead_letters_command(action, limit, amqp_url, QUEUE, topology=SMALL)
 
-    assert await asyncio.to_thread(command, "list") == 0
+    assert await asyncio.to_thread(command, "list", None) == 0
     assert str(message_id) in capsys.readouterr().out
-    assert await asyncio.to_thread(command, "replay", "--limit", "5") == 0
+    assert await asyncio.to_thread(command, "replay", 5) == 0
     assert capsys.readouterr().out == "replayed 1\n"
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import asyncpg
 from booking.adapters.postgres.transaction import CONSUMER, QUERIES
 from booking.application.forget_keys import BATCH, KEPT_FOR, forget_keys
 from booking.application.place_orders import Placed
@@ -14,9 +13,6 @@ from booking.config import WorkerSettings
 from booking.domain.placing import BookingRequest
 from booking.entrypoints.sweeper import Sweeper
 from goticket_platform.lifecycle import Stop
-from goticket_platform.messaging.inbox import record_once
-from goticket_platform.migrations import migrate_down, migrate_up
-from goticket_testing.databases import DatabaseFactory
 from goticket_testing.messaging import eventually, running
 
 if TYPE_CHECKING:
@@ -119,16 +115,3 @@ async def test_the_worker_forgets_old_messages_and_remembers_young_ones(
 
     async with running(lambda stop: run_worker(settings, stop)):
         await eventually(one_is_left)
-
-
-async def test_what_was_there_survives_the_step_down_and_up(database: DatabaseFactory) -> None:
-    dsn = await database("booking")
-    connection = await asyncpg.connect(dsn)
-    message = await connection.fetchval("SELECT gen_random_uuid()")
-    assert await record_once(connection, "booking", CONSUMER, message)
-    steps = ["0003_forgetting", "0004_plain_json"]
-    assert await migrate_down(dsn, "booking.migrations") == steps[1:]
-    for migrate, done in ((migrate_down, steps[:1]), (migrate_up, steps)):
-        assert await migrate(dsn, "booking.migrations") == done
-        assert not await record_once(connection, "booking", CONSUMER, message)
-    await connection.close()

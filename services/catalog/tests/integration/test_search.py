@@ -24,10 +24,6 @@ from catalog.domain.event import (
 from catalog.domain.listing import EventFilter, EventListing, EventSort
 from goticket_platform.cursors import encode_cursor
 from goticket_platform.ids import new_id
-from goticket_platform.messaging.outbox import Outbox, OutboxNotifier
-from goticket_platform.migrations import migrate_down, migrate_up
-from goticket_platform.postgres import open_pool
-from goticket_testing.databases import DatabaseFactory
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -253,24 +249,6 @@ async def test_a_dash_excludes_nothing(events: PostgresEvents, dash: str) -> Non
     query = EventFilter(query=f"beyonce {dash} renaissance")
     assert await names_of(events, listing(query)) == ["Tour"]
     assert await names_of(events, listing(EventFilter(query="beyonce -renaissance"))) == []
-
-
-async def test_events_of_before_are_searched_without_accents_after_the_migration(
-    database: DatabaseFactory,
-) -> None:
-    dsn = await database("catalog")
-    pool = await open_pool(dsn)
-    notifier = OutboxNotifier(pool, "catalog")
-    events = PostgresEvents(pool, Outbox("catalog"), notifier)
-    await publish(events, make_event("Beyoncé", description="crème"))
-    steps = ["0003_accents", "0004_plain_json"]
-    assert await migrate_down(dsn, "catalog.migrations") == steps[1:]
-    assert await migrate_down(dsn, "catalog.migrations") == steps[:1]
-    assert await migrate_up(dsn, "catalog.migrations") == steps
-    for query in ("beyonce", "creme"):
-        assert await names_of(events, listing(EventFilter(query=query))) == ["Beyoncé"]
-    await notifier.close()
-    await pool.close()
 
 
 async def test_a_name_outranks_a_place_and_a_place_outranks_a_description(

@@ -34,4 +34,4 @@ async def test_migrations_go_down_and_up_again(database: DatabaseFactory) -> Non
     applied = await migrate_up(dsn, "notification.migrations")
 
     assert taken_back[::-1] == applied
-    assert applied == ["0001_inbox_and_deliveries", "0002_inbox_received_at"]
+    assert applied == ["inbox/0001_create_table", "0001_deliveries"]

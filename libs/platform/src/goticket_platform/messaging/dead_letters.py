@@ -1,11 +1,7 @@
 """Looks at a queue's dead letters and sends them to it again."""
 
-import argparse
-import asyncio
-import json
-import sys
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from goticket_contracts.topology import TOPOLOGY, QueueSpec, Topology
@@ -14,8 +10,8 @@ from goticket_platform.messaging.broker import open_channel
 from goticket_platform.messaging.cloudevents import ATTEMPT, FAILED_AT, REASON, copy_message
 
 PUBLISH_SECONDS = 10.0
-LISTED = 100
-"""How many are shown unless told otherwise."""
+LIST_LIMIT = 100
+"""How many dead letters a list has by default."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,7 @@ class DeadLetter:
 
 
 async def list_dead_letters(
-    amqp_url: str, queue: QueueSpec, limit: int = LISTED, *, topology: Topology = TOPOLOGY
+    amqp_url: str, queue: QueueSpec, limit: int = LIST_LIMIT, *, topology: Topology = TOPOLOGY
 ) -> list[DeadLetter]:
     """Return up to `limit` dead letters of `queue`, oldest first; they stay where they are."""
     name = f"{queue.name} dead letters"
@@ -84,28 +80,3 @@ def _describe(message: AbstractIncomingMessage) -> DeadLetter:
         time=str(headers.get(FAILED_AT, "")),
         attempts=attempt if isinstance(attempt, int) else 0,
     )
-
-
-def dead_letters_command(
-    argv: Sequence[str], amqp_url: str, queue: QueueSpec, *, topology: Topology = TOPOLOGY
-) -> int:
-    """Run `dead-letters list | replay [--limit N]` for a command line; return the exit code.
-
-    `list` prints one JSON object a line.
-    """
-    parser = argparse.ArgumentParser(
-        prog="dead-letters", description=f"Dead letters of {queue.name}."
-    )
-    parser.add_argument("action", choices=["list", "replay"])
-    parser.add_argument("--limit", type=int, help="how many at most")
-    arguments = parser.parse_args(argv)
-    if arguments.action == "list":
-        limit = LISTED if arguments.limit is None else arguments.limit
-        letters = asyncio.run(list_dead_letters(amqp_url, queue, limit, topology=topology))
-        sys.stdout.writelines(f"{json.dumps(asdict(letter))}\n" for letter in letters)
-    else:
-        replayed = asyncio.run(
-            replay_dead_letters(amqp_url, queue, arguments.limit, topology=topology)
-        )
-        sys.stdout.write(f"replayed {replayed}\n")
-    return 0

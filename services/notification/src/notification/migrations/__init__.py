@@ -1,1 +1,5 @@
-"""Numbered SQL files of the notification schema."""
+"""SQL migrations of the schema `notification`."""
+
+from goticket_platform.messaging.migrations import INBOX
+
+INCLUDES = (INBOX,)

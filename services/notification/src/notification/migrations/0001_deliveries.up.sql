@@ -1,11 +1,3 @@
--- Events already told, written in the transaction that sends the letter.
-CREATE TABLE notification.inbox (
-    consumer text NOT NULL,
-    message_id uuid NOT NULL,
-    received_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (consumer, message_id)
-);
-
 -- What became of each letter.
 CREATE TABLE notification.deliveries (
     message_id uuid PRIMARY KEY,

@@ -1,2 +1,1 @@
 DROP TABLE notification.deliveries;
-DROP TABLE notification.inbox;

@@ -1,1 +1,0 @@
-DROP INDEX notification.inbox_received_at_idx;
