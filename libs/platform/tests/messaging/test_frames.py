@@ -10,7 +10,7 @@ from goticket_platform.messaging.cloudevents import (
     PublishedMessage,
     build_amqp_message,
 )
-from goticket_platform.messaging.frames import EventFrames
+from goticket_platform.messaging.frames import MessageFrames
 from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import commands, frame
@@ -77,7 +77,7 @@ def through_the_library(message: Message) -> commands.Basic.Properties:
 def test_a_message_reads_the_same_as_one_of_the_client_library(
     event: PublishedMessage, headers: dict[str, str]
 ) -> None:
-    frames = EventFrames(7, EXCHANGE, FRAME_MAX).encode(event, headers)
+    frames = MessageFrames(7, EXCHANGE, FRAME_MAX).encode(event, headers)
     publish, header, body = unpacked(frames)
 
     assert (publish.exchange, publish.routing_key) == (EXCHANGE, event.type)
@@ -87,7 +87,7 @@ def test_a_message_reads_the_same_as_one_of_the_client_library(
 
 
 def test_what_the_broker_would_close_the_channel_for_is_not_encoded() -> None:
-    frames = EventFrames(7, EXCHANGE, FRAME_MAX)
+    frames = MessageFrames(7, EXCHANGE, FRAME_MAX)
     with pytest.raises(ValueError, match="too large"):
         frames.encode(make_event(payload="x" * (MAX_PAYLOAD_BYTES + 1)), {})
     with pytest.raises(ValueError, match="longer than 255"):

@@ -8,12 +8,13 @@ import pytest
 from goticket_contracts.event_types import PAYLOADS
 from goticket_contracts.topology import RETRY_SECONDS, TOPOLOGY, QueueSpec
 from goticket_platform.lifecycle import Stop
-from goticket_platform.messaging.broker import Backoff, BrokerLost, keep_connected
+from goticket_platform.messaging.broker import keep_connected
 from goticket_platform.messaging.cloudevents import NonRetryableError
-from goticket_platform.messaging.consumer import HandlerTooSlow
+from goticket_platform.messaging.consumer import HandlerTimeout
 from goticket_platform.messaging.keyed_locks import KeyedLocks
 from goticket_platform.messaging.retry_decision import RetryableError, decide_retry, describe
 from goticket_platform.messaging.statements import statements
+from goticket_platform.retry import Outage
 
 QUEUE = QueueSpec("q", (), retry_seconds=(1, 5, 30))
 
@@ -53,7 +54,7 @@ def test_an_outage_is_waited_out_on_the_last_rung(error: Exception) -> None:
 
 
 def test_a_handler_that_never_ends_is_no_outage() -> None:
-    assert decide_retry(QUEUE, 4, HandlerTooSlow("no end after 60 s")).final is True
+    assert decide_retry(QUEUE, 4, HandlerTimeout("no end after 60 s")).final is True
 
 
 def test_a_queue_without_retries_dead_letters_at_once() -> None:
@@ -69,32 +70,11 @@ def test_a_reason_names_the_error_and_no_address() -> None:
     assert len(describe(RuntimeError("x" * 5000))) == 300
 
 
-def test_back_off_grows_to_its_bound_and_begins_anew_after_a_success() -> None:
-    backoff = Backoff()
-    waits = [backoff.next_wait() for _ in range(10)]
-    assert waits[0] <= 0.2
-    assert 2.5 <= waits[-1] <= 5
-    backoff.reset()
-    assert backoff.next_wait() <= 0.2
-
-
-async def test_a_stop_interrupts_the_back_off() -> None:
-    stop = Stop()
-
-    async def session(backoff: Backoff) -> None:
-        for _ in range(20):
-            backoff.next_wait()
-        asyncio.get_running_loop().call_soon(stop.set)
-        raise BrokerLost
-
-    await asyncio.wait_for(keep_connected(stop, session), 2)
-
-
 async def test_a_cancelled_future_of_the_client_is_a_loss_not_an_end() -> None:
     stop = Stop()
     calls = 0
 
-    async def session(_: Backoff) -> None:
+    async def session(_: Outage) -> None:
         nonlocal calls
         calls += 1
         if calls == 2:
@@ -104,12 +84,14 @@ async def test_a_cancelled_future_of_the_client_is_a_loss_not_an_end() -> None:
         future.cancel()
         await future
 
-    await keep_connected(stop, session)
+    await keep_connected(stop, session, name="example")
     assert calls == 2
 
 
 async def test_cancelling_the_loop_ends_it() -> None:
-    task = asyncio.create_task(keep_connected(Stop(), lambda _: asyncio.Event().wait()))
+    task = asyncio.create_task(
+        keep_connected(Stop(), lambda _: asyncio.Event().wait(), name="example")
+    )
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -128,7 +110,7 @@ async def test_keyed_locks_serve_in_order_and_leave_nothing_behind() -> None:
     await asyncio.gather(*(work(number) for number in range(5)))
     assert order == list(range(5))
     assert not locks._locks
-    assert not locks._interested
+    assert not locks._users
 
 
 @pytest.mark.parametrize("schema", ["", "Booking", "a-b", 'x"; DROP TABLE y', "a.b"])

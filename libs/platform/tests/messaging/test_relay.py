@@ -15,7 +15,7 @@ from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.broker import NotConnected
 from goticket_platform.messaging.cloudevents import PublishedMessage, build_amqp_message
 from goticket_platform.messaging.outbox import OutboxNotifier
-from goticket_platform.messaging.relay import INDEXES_ONLY, Relay
+from goticket_platform.messaging.relay import RELAY_SETTINGS, Relay
 from goticket_platform.messaging.relay_process import run_relay
 from goticket_platform.messaging.statements import statements
 from goticket_platform.postgres import open_pool
@@ -314,7 +314,7 @@ async def test_claiming_does_so_too_when_the_statistics_are_of_a_nearly_empty_ou
 ) -> None:
     await append(pool, *(make_message() for _ in range(1000)))
     await pool.execute("ANALYZE booking.outbox")
-    relays = await open_pool(dsn, settings=INDEXES_ONLY)
+    relays = await open_pool(dsn, settings=RELAY_SETTINGS)
     lines = await relays.fetch(f"EXPLAIN {statements('booking')['claim_heads']}", 500)
     await relays.close()
     plan = "\n".join(line[0] for line in lines)
