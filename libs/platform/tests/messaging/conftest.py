@@ -1,4 +1,4 @@
-"""A database with an outbox and an inbox, and a broker of a test's own."""
+"""A database with outbox and inbox, and a broker, for one test."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +17,7 @@ _numbers = itertools.count(1)
 
 @pytest_asyncio.fixture
 async def dsn(postgres_server: Postgres) -> AsyncIterator[str]:
-    """The URL of a database of this test's own, with an outbox and an inbox."""
+    """The URL of a new database with outbox and inbox."""
     name = f"messaging_{next(_numbers)}"
     postgres_server.create_database(name)
     url = postgres_server.dsn(SCHEMA, name)
@@ -30,8 +30,8 @@ async def dsn(postgres_server: Postgres) -> AsyncIterator[str]:
 def own_broker(server_source: ServerSource) -> Iterator[RabbitBackend]:
     """A broker for a test that stops it.
 
-    RabbitMQ 3.10 that stops soon after its first declarations was seen to come back
-    with every later declaration failing; that must not reach other tests.
+    A RabbitMQ 3.10 that stops soon after its first declarations can fail every declaration
+    after its restart. Other tests must not share such a broker.
     """
     with running(server_source.rabbitmq()) as broker:
         yield broker
