@@ -1,12 +1,12 @@
-"""How fast one relay process empties an outbox, with few and with very many rows pending.
+"""Throughput of one relay process, with small and with very large backlogs.
 
     .venv/bin/python -m libs.platform.benchmarks.bench_relay --source before=DIR
 
-A small outbox is kept at its size while the relay runs, so that the rate is that of a
-standing backlog; a large one is its own supply. A measurement ends after so many seconds
-or events, whichever is first. `--source before=DIR` measures another checkout's platform in
-the same run, on the same servers, in turns with this one. One booking's payload with two
-tickets goes to a quorum queue and to the event log, as in the running system.
+A small outbox is refilled while the relay runs, so that its size stays constant; a large one
+is only emptied. A measurement ends after `--seconds` or `--events`, whichever is first.
+`--source before=DIR` measures the platform of another checkout in the same run, on the same
+servers, alternating with this one. The payload of a booking with two tickets goes to a quorum
+queue and to the event log, as in the running system.
 """
 
 import argparse
@@ -23,6 +23,8 @@ from pathlib import Path
 from statistics import median
 
 import asyncpg
+from google.protobuf.json_format import MessageToJson
+from goticket.booking.v1 import events_pb2
 from goticket_local.ports import free_port
 from goticket_platform.migrations import migrate_up
 
@@ -31,11 +33,11 @@ from libs.platform.benchmarks.servers import Servers, private_servers
 SCHEMA = "booking"
 METRIC = 'goticket_outbox_published_total{schema="booking"} '
 WARM_UP_SECONDS = 2.0
-TOP_UP_SECONDS = 0.02
-TOPPED_UP = 100_000
-"""Up to here what has left is replaced."""
-COUNTED = 10_000
-"""Up to here an outbox is counted when it is topped up; beyond, that would disturb."""
+REFILL_SECONDS = 0.02
+REFILL_LIMIT = 100_000
+"""Outboxes up to this size are refilled."""
+COUNT_LIMIT = 10_000
+"""Outboxes up to this size are counted for that; counting larger ones would slow the relay."""
 
 FILL = """
 INSERT INTO booking.outbox
@@ -61,7 +63,7 @@ run(lambda stop: run_relay(
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured: whose code, over how many rows, traced or not."""
+    """One measured case: the platform's source, the backlog's size, and whether it is traced."""
 
     source: str
     path: str
@@ -71,47 +73,46 @@ class Setting:
 
 @dataclass(frozen=True)
 class Result:
-    """Events confirmed a second, and microseconds of the relay's processor time for each."""
+    """Messages confirmed per second, and CPU time of the relay per message (µs)."""
 
     rate: float
     cpu: float
 
 
 def payload() -> str:
-    """A confirmed booking as protobuf-JSON, about as long as a real one."""
-    ticket = {
-        "id": "0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d5f",
-        "code": "GT1.7f3a9c." + "AbCdEfGhIjKlMnOpQrStUvWxYz012345" * 5,
-        "ticketTypeId": "0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d60",
-        "ticketTypeName": "General Admission",
-        "holderName": "Ada Lovelace",
-    }
-    booking = {
-        "id": "0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d61",
-        "eventId": "0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d62",
-        "buyerEmail": "ada@buyers.example",
-        "buyerName": "Ada Lovelace",
-        "status": "BOOKING_STATUS_CONFIRMED",
-        "total": "50000",
-        "currency": "EUR",
-        "tickets": [ticket, ticket],
-        "version": "1",
-    }
-    event = {"id": booking["eventId"], "name": "Metallica Live", "timezone": "Europe/Berlin"}
-    return json.dumps({"booking": booking, "event": event})
+    """Return the payload of a confirmed booking with two tickets."""
+    booking = events_pb2.BookingState(
+        id="0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d61",
+        event_id="0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d62",
+        organizer_id="0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d63",
+        user_id="0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d64",
+        lines=[
+            events_pb2.BookedLine(
+                ticket_type_id="0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d60", quantity=2, unit_price=25000
+            )
+        ],
+        total=50000,
+        currency="EUR",
+        ticket_ids=[
+            "0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d5e",
+            "0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d5f",
+        ],
+        version=1,
+    )
+    return MessageToJson(events_pb2.BookingConfirmed(booking=booking), indent=None)
 
 
 def published(port: int) -> int:
-    """What the relay's counter says."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        for line in answer.read().decode().splitlines():
+    """Return the relay's counter of published messages."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+        for line in response.read().decode().splitlines():
             if line.startswith(METRIC):
                 return int(float(line.removeprefix(METRIC)))
     return 0
 
 
 async def fill(connection: asyncpg.Connection, rows: int, sampled: bool) -> None:
-    """Append `rows` events of as many bookings."""
+    """Append `rows` messages, each of another aggregate."""
     partition = await connection.fetchval("SELECT gen_random_uuid()")
     flags = "01" if sampled else "00"
     headers = json.dumps({"traceparent": f"00-{'4b' * 16}-{'0a' * 8}-{flags}"})
@@ -125,7 +126,7 @@ async def fill(connection: asyncpg.Connection, rows: int, sampled: bool) -> None
 async def relay_process(
     dsn: str, amqp_url: str, path: str, log: Path
 ) -> AsyncIterator[tuple[int, int]]:
-    """A relay of the platform in `path` (empty: the installed one); yields ops port and pid."""
+    """Run a relay of the platform in `path` (empty: installed); yield its ops port and pid."""
     port = free_port()
     env = {**os.environ, "DSN": dsn, "AMQP": amqp_url, "LISTEN": f"127.0.0.1:{port}"}
     if path:
@@ -142,13 +143,13 @@ async def relay_process(
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process has used of the processors."""
+    """Return the CPU time of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def counter(port: int) -> int:
-    """The relay's counter; waits until the relay answers."""
+    """Return the relay's counter once the relay answers."""
     async with asyncio.timeout(30):
         while True:
             try:
@@ -157,13 +158,13 @@ async def counter(port: int) -> int:
                 await asyncio.sleep(0.1)
 
 
-async def top_up(connection: asyncpg.Connection, port: int, setting: Setting, done: int) -> int:
-    """Replace what has left the outbox; return how many events have left by now."""
+async def refill(connection: asyncpg.Connection, port: int, setting: Setting, done: int) -> int:
+    """Replace the published messages; return how many have been published."""
     now = await counter(port)
-    if setting.pending <= COUNTED:
+    if setting.pending <= COUNT_LIMIT:
         waiting = await connection.fetchval("SELECT count(*) FROM booking.outbox")
         await fill(connection, setting.pending - waiting, setting.sampled)
-    elif setting.pending <= TOPPED_UP:
+    elif setting.pending <= REFILL_LIMIT:
         await fill(connection, now - done, setting.sampled)
     return now
 
@@ -171,7 +172,7 @@ async def top_up(connection: asyncpg.Connection, port: int, setting: Setting, do
 async def measure(
     servers: Servers, dsn: str, setting: Setting, arguments: argparse.Namespace
 ) -> Result:
-    """Relay for a while."""
+    """Measure one case."""
     connection = await asyncpg.connect(dsn)
     waiting: int = await connection.fetchval("SELECT count(*) FROM booking.outbox", timeout=60)
     if waiting > setting.pending:
@@ -189,8 +190,8 @@ async def measure(
             while began == 0.0 or (
                 time.monotonic() - began < arguments.seconds and done - first < arguments.events
             ):
-                await asyncio.sleep(TOP_UP_SECONDS)
-                done = await top_up(connection, port, setting, done)
+                await asyncio.sleep(REFILL_SECONDS)
+                done = await refill(connection, port, setting, done)
                 if began == 0.0 and done:
                     await asyncio.sleep(WARM_UP_SECONDS)
                     first, began, cpu = await counter(port), time.monotonic(), cpu_seconds(pid)
@@ -205,7 +206,7 @@ async def measure(
 
 
 async def bench(arguments: argparse.Namespace) -> None:
-    """Measure every setting in turns and print a line for each."""
+    """Measure the cases alternately and print a line for each."""
     paths = {"now": ""} | dict(pair.split("=", 1) for pair in arguments.source)
     with private_servers() as servers:
         servers.postgres.create_database("bench")
@@ -223,20 +224,24 @@ async def bench(arguments: argparse.Namespace) -> None:
 
 
 def show(pending: int, name: str, results: Sequence[Result]) -> None:
-    """Print the median of some results."""
+    """Print the median of results."""
     rate, cpu = median(each.rate for each in results), median(each.cpu for each in results)
-    sys.stdout.write(f"{pending:>9} pending  {name:<18} {rate:7.0f}/s  {cpu:5.0f} µs CPU each\n")
+    sys.stdout.write(
+        f"{pending:>9} pending  {name:<18} {rate:7.0f}/s  {cpu:5.0f} µs CPU per message\n"
+    )
     sys.stdout.flush()
 
 
 def main() -> None:
-    """Read the command line and measure."""
+    """Parse the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pending", type=int, nargs="+", default=[1_000, 20_000, 1_000_000])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--events", type=int, default=30_000)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--sampled", action="store_true", help="every event is part of a trace")
+    parser.add_argument(
+        "--sampled", action="store_true", help="every message is part of a sampled trace"
+    )
     parser.add_argument("--source", action="append", default=[], metavar="NAME=DIR")
     asyncio.run(bench(parser.parse_args()))
 

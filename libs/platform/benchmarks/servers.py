@@ -1,4 +1,4 @@
-"""Private servers with durable settings for one measurement, gone after it."""
+"""Temporary servers with durable settings for one measurement."""
 
 import secrets
 import tempfile
@@ -16,7 +16,7 @@ from goticket_testing.native import NativeSource
 
 @dataclass(frozen=True)
 class Servers:
-    """What a measurement runs on, and a folder for what else it starts."""
+    """The servers of a measurement, and a folder for logs."""
 
     postgres: Postgres
     rabbitmq: RabbitBackend
@@ -25,9 +25,9 @@ class Servers:
 
 @contextmanager
 def private_servers() -> Iterator[Servers]:
-    """PostgreSQL (fsync and synchronous_commit on) and RabbitMQ within the block."""
+    """Run PostgreSQL (fsync and synchronous_commit on) and RabbitMQ within the block."""
     folder = Path(tempfile.mkdtemp(prefix="goticket-bench-"))
-    folder.chmod(0o711)  # PostgreSQL may run as another account
+    folder.chmod(0o711)  # PostgreSQL may run as another user
     with ExitStack() as stack:
         stack.enter_context(reaper.attach(folder))
         source = NativeSource(folder)

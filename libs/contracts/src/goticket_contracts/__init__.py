@@ -1,1 +1,1 @@
-"""What services agree on beside the generated stubs."""
+"""Names and types that services share, beside the generated stubs."""

@@ -1,4 +1,4 @@
-"""The CloudEvents types GoTicket publishes and the payload that each one carries."""
+"""The CloudEvents types of GoTicket and the payload message of each."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -32,4 +32,4 @@ PAYLOADS: Final[Mapping[str, type[Message]]] = MappingProxyType(
         USER_REGISTERED: identity.UserRegistered,
     }
 )
-"""Event type (also the routing key) to the message its body is, as protobuf-JSON."""
+"""Maps each type, which is also the routing key, to the protobuf message of its JSON body."""

@@ -4,8 +4,8 @@ from typing import Final
 from uuid import UUID
 
 SOLD_OUT_CHANNEL: Final = "goticket:sold-out"
-"""JSON {"eventId", "ticketTypeId", "available", "version"}: a ticket type has sold out, or tickets
-of a sold-out one have come back. Published by booking, consumed by gateways."""
+"""JSON {"eventId", "ticketTypeId", "available", "version"}: a ticket type has sold out, or is
+available again. Published by booking, consumed by gateways."""
 
 EVENT_CHANGED_CHANNEL: Final = "goticket:event-changed"
 """JSON {"eventId", "version"}: the catalog has a newer version of the event."""

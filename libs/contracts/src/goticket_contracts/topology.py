@@ -1,23 +1,29 @@
-"""The broker's furniture every publisher and consumer agrees on; names and rules, no I/O."""
+"""Names and retry rules of the RabbitMQ exchange and queues. No I/O."""
 
 from dataclasses import dataclass
 from typing import Final
 
 EXCHANGE: Final = "goticket.events"
-"""Topic exchange every event goes through; the routing key is the CloudEvents type."""
+"""Topic exchange of all messages. The routing key is the CloudEvents type."""
 
 EVENT_LOG: Final = "goticket.events.log"
-"""Stream that keeps every event for a while, to be read again from any point."""
+"""Stream that keeps every message for a limited time. It can be read from any offset."""
+
+CATALOG_EVENTS: Final = "goticket.catalog.event.*.v1"
+"""Binding pattern of all messages about events."""
+
+BOOKING_EVENTS: Final = "goticket.booking.booking.*.v1"
+"""Binding pattern of all messages about bookings."""
 
 RETRY_SECONDS: Final = (1.0, 5.0, 30.0, 120.0, 600.0)
-"""How long a failed event waits before its second, third, … try."""
+"""Delays before the second, third, … attempt to handle a message."""
 
 
 @dataclass(frozen=True)
 class QueueSpec:
-    """One consumer's queue: what it receives and how it retries.
+    """The queue of one consumer: its bindings and its retry delays (seconds).
 
-    Beside the queue itself stand one retry queue a delay and one dead-letter queue.
+    Each queue has one retry queue per delay and one dead-letter queue.
     """
 
     name: str
@@ -26,16 +32,16 @@ class QueueSpec:
 
     @property
     def dead_letters(self) -> str:
-        """Name of the queue for what could not be handled."""
+        """Name of the dead-letter queue."""
         return f"{self.name}.dead"
 
     @property
     def retry_queues(self) -> dict[str, float]:
-        """Name and delay (seconds) of each retry queue, shortest first."""
+        """Name and delay (seconds) of each retry queue, shortest delay first."""
         return {self._retry_queue(delay): delay for delay in self.retry_seconds}
 
     def retry_queue(self, attempt: int) -> str | None:
-        """Return where to wait after the failed `attempt` (from 1); None when tries are used up."""
+        """Return the retry queue after the failed `attempt` (from 1); None after the last one."""
         if attempt > len(self.retry_seconds):
             return None
         return self._retry_queue(self.retry_seconds[max(attempt, 1) - 1])
@@ -46,24 +52,23 @@ class QueueSpec:
 
 @dataclass(frozen=True)
 class Topology:
-    """Everything that must stand before the first event is published."""
+    """The exchange and queues that must exist before the first message is published."""
 
     exchange: str
     event_log: str
     queues: tuple[QueueSpec, ...]
 
 
-BOOKING_CATALOG_EVENTS: Final = QueueSpec(
-    "booking.catalog-events", ("goticket.catalog.event.*.v1",)
-)
-NOTIFICATION_BOOKING_EVENTS: Final = QueueSpec(
-    "notification.booking-events", ("goticket.booking.booking.*.v1",)
-)
+BOOKING_CATALOG_EVENTS: Final = QueueSpec("booking.catalog-events", (CATALOG_EVENTS,))
+"""The booking service's queue of catalog messages."""
+
+NOTIFICATION_BOOKING_EVENTS: Final = QueueSpec("notification.booking-events", (BOOKING_EVENTS,))
+"""The notification service's queue of booking messages."""
 
 TOPOLOGY: Final = Topology(
     exchange=EXCHANGE,
     event_log=EVENT_LOG,
     queues=(BOOKING_CATALOG_EVENTS, NOTIFICATION_BOOKING_EVENTS),
 )
-"""The whole system's; relays and consumers declare all of it, so that no queue can
-miss an event that was published before its consumer first ran."""
+"""The topology of the whole system. Relays and consumers declare all of it, so that a queue gets
+messages that were published before its consumer started for the first time."""

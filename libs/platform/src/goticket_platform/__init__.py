@@ -1,1 +1,1 @@
-"""Plumbing that every service shares; no business in it."""
+"""Infrastructure that every service shares, without business rules."""

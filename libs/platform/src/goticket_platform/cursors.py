@@ -18,7 +18,7 @@ def decode_cursor(text: str, parts: int) -> tuple[str, ...]:
     """Unpack a cursor that has `parts` parts.
 
     Raises:
-        InvalidCursor: it is not one of ours.
+        InvalidCursor: `text` was not made by `encode_cursor`, or has another number of parts.
     """
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)

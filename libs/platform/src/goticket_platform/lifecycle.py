@@ -1,4 +1,4 @@
-"""One stop event a process: SIGTERM or SIGINT sets it, everything that waits listens to it."""
+"""The life of a process: one stop event, which SIGTERM or SIGINT sets and every wait obeys."""
 
 import asyncio
 import gc
@@ -13,32 +13,31 @@ from goticket_platform.logs import get_logger
 from goticket_platform.telemetry import shutdown_tracing
 
 GRACE_SECONDS = 20.0
-"""How long a process may take from the stop signal to its end."""
-GARBAGE = (50_000, 20, 20)
-"""How many more objects than at the last time make the garbage collector look at the young
-ones, and how many such looks at the older and at all. Two thousand requests that wait are a
-hundred thousand objects, none of them garbage: with Python's own (700, 10, 10) to look for
-some among them took a sixth of the gateway's time."""
+"""The grace period: how long a process may run after the stop signal."""
+GC_THRESHOLDS = (50_000, 20, 20)
+"""Thresholds of the three garbage collector generations (see `gc.set_threshold`). Two thousand
+waiting requests are a hundred thousand live objects. With Python's defaults (700, 10, 10) the
+collector took a sixth of the gateway's CPU time to traverse them."""
 
 logger = get_logger(__name__)
 
 
 class Stop:
-    """The one event that ends a process; every wait can be interrupted by it."""
+    """The event that ends a process. It can interrupt every wait."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
     def set(self) -> None:
-        """Begin to stop."""
+        """Request the stop."""
         self._event.set()
 
     def is_set(self) -> bool:
-        """Tell whether the process is stopping."""
+        """Return whether the stop was requested."""
         return self._event.is_set()
 
     async def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the stop, at most `timeout` seconds; tell whether it came."""
+        """Wait for the stop, at most `timeout` seconds; return whether it was requested."""
         try:
             await asyncio.wait_for(self._event.wait(), timeout)
         except TimeoutError:
@@ -49,19 +48,19 @@ class Stop:
 def run(main: Callable[[Stop], Awaitable[None]]) -> None:
     """Run `main` until it returns; after a stop signal it has GRACE_SECONDS to finish.
 
-    A second signal, or the end of the grace, ends the process at once with status 1:
-    a stuck drain must not outlive the orchestrator's patience.
+    A second signal, or the end of the grace period, ends the process at once with status 1,
+    before the orchestrator kills it.
     """
-    _settle()
+    _configure_garbage_collector()
     uvloop.run(_supervise(main))
     shutdown_tracing()
 
 
-def _settle() -> None:
-    """Keep the garbage collector from what was imported, which is there to stay."""
+def _configure_garbage_collector() -> None:
+    """Exclude imported objects from collection, since they stay until the end."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*GARBAGE)
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def _supervise(main: Callable[[Stop], Awaitable[None]]) -> None:
@@ -70,11 +69,11 @@ async def _supervise(main: Callable[[Stop], Awaitable[None]]) -> None:
 
     def on_signal(name: str) -> None:
         if stop.is_set():
-            _give_up("second signal")
+            _exit_now("second signal")
         logger.info("stopping", signal=name)
         stop.set()
-        # A thread, not a loop timer: it must also fire when the loop itself is stuck.
-        timer = threading.Timer(GRACE_SECONDS, _give_up, ["grace is over"])
+        # A thread, not a loop timer: it must also fire when the loop is blocked.
+        timer = threading.Timer(GRACE_SECONDS, _exit_now, ["grace period exceeded"])
         timer.daemon = True
         timer.start()
 
@@ -84,6 +83,6 @@ async def _supervise(main: Callable[[Stop], Awaitable[None]]) -> None:
     logger.info("stopped")
 
 
-def _give_up(reason: str) -> None:
-    logger.error("stopped hard", reason=reason)
+def _exit_now(reason: str) -> None:
+    logger.error("forced exit", reason=reason)
     os._exit(1)

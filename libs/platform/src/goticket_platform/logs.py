@@ -1,4 +1,4 @@
-"""JSON logs, one line an entry, that name the trace, the request and the user."""
+"""JSON logs, one line per entry, with the ids of trace, request and user."""
 
 import logging
 import os
@@ -13,11 +13,10 @@ from opentelemetry import trace
 def configure_logging(service: str, level: str = "INFO") -> None:
     """Send structlog and the standard library's logging to stderr as JSON lines.
 
-    `level` is the least severe level that is written. `request_id` and `user_id`
+    `level` is the least severe level that is logged. `request_id` and `user_id`
     come from `structlog.contextvars`, `trace_id` and `span_id` from the current span.
     """
-    # gRPC's core writes lines of its own to stderr, which are not JSON; what matters of them
-    # reaches us as errors of calls.
+    # gRPC's core writes to stderr in its own format. Its errors are also errors of calls.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -43,7 +42,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                # Without the local variables: they hold addresses, tokens and codes.
+                # Without local variables, which contain addresses, tokens and codes.
                 structlog.processors.ExceptionRenderer(
                     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
                 ),
@@ -54,9 +53,9 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for chatty in ("aio_pika", "asyncio", "fontTools", "grpc", "httpx", "opentelemetry"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
-    # Tells every lost connection as an error, beside the warning of whoever reconnects.
+    for verbose in ("aio_pika", "asyncio", "fontTools", "grpc", "httpx", "opentelemetry"):
+        logging.getLogger(verbose).setLevel(max(logging.WARNING, root.level))
+    # Logs each lost connection as an error; the code that reconnects logs it as well.
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 

@@ -1,191 +1,200 @@
-"""Numbered SQL migrations that a service ships inside its package.
+"""Numbered SQL migrations, applied to the schema of one service.
 
-Files are `NNNN_name.up.sql` with a `NNNN_name.down.sql`. Each runs in a
-transaction of its own together with its row in `<schema>.schema_migrations`,
-under an advisory lock, so that several replicas may start at once.
+A service ships its migrations as a package, such as `booking.migrations`; the part before the
+dot is the schema. Files are `NNNN_name.up.sql` and `NNNN_name.down.sql`, in which `{schema}`
+stands for the schema. The package's `INCLUDES` names packages of shared migrations, such as the
+outbox's, that are applied to the same schema before its own.
+
+Each migration runs in a transaction of its own together with its row in
+`<schema>.schema_migrations`. An advisory lock lets several replicas start at once.
 """
 
-import asyncio
+import importlib
 import re
-import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 
 import asyncpg
 
-from goticket_platform.postgres import is_transient
-
 CONNECT_SECONDS = 10.0
 LOCK_TIMEOUT = "5s"
-"""A migration that cannot get a lock gives up instead of queueing everybody behind it."""
+"""A migration that waits longer for a lock fails: other statements queue behind its request."""
 
 _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.up\.sql")
+_SCHEMA = re.compile(r"[a-z][a-z0-9_]{0,40}")
+
+_CREATE_VERSION_TABLE = """
+CREATE TABLE IF NOT EXISTS {schema}.schema_migrations (
+    position bigint GENERATED ALWAYS AS IDENTITY, -- order of application
+    component text NOT NULL,                      -- the service's schema, "outbox" or "inbox"
+    version int NOT NULL,
+    name text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (component, version)
+)"""
 
 
 class MigrationError(Exception):
-    """The migrations do not fit together, or the database does not let us in."""
+    """The migration files are inconsistent, or the database refuses the connection."""
 
 
 @dataclass(frozen=True)
 class Migration:
-    """One numbered step and its way back."""
+    """One numbered step and its reversal.
 
+    `component` is the package's own name: the schema for a service's migrations, "outbox" or
+    "inbox" for shared ones. `label` is the name that commands print.
+    """
+
+    component: str
     version: int
     name: str
+    label: str
     up: str
     down: str
 
     @property
-    def label(self) -> str:
-        """Number and name, as in the file's name."""
-        return f"{self.version:04d}_{self.name}"
+    def key(self) -> tuple[str, int]:
+        """Component and version, which identify the migration within a schema."""
+        return self.component, self.version
 
 
 def load_migrations(package: str) -> list[Migration]:
-    """Read the migrations of a package such as "booking.migrations", in order.
+    """Read the migrations of a service's package, in order, after those that it includes.
 
     Raises:
-        MigrationError: a number is missing or doubled, or a way back is missing.
+        MigrationError: a number is missing or used twice, a down file is missing, or the
+            package's first part is not a plain schema name.
     """
-    folder = resources.files(package)
-    found: list[Migration] = []
-    for file in folder.iterdir():
-        if match := _FILE.fullmatch(file.name):
-            down = folder.joinpath(file.name.replace(".up.sql", ".down.sql"))
-            if not down.is_file():
-                raise MigrationError(f"{file.name} has no way back")
-            version, name = int(match[1]), match[2]
-            found.append(Migration(version, name, file.read_text(), down.read_text()))
-    found.sort(key=lambda migration: migration.version)
-    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
-        raise MigrationError(f"{package}: numbers must be 1, 2, 3, … each once")
-    return found
+    schema = _schema(package)
+    included: tuple[str, ...] = getattr(importlib.import_module(package), "INCLUDES", ())
+    migrations: list[Migration] = []
+    for shared in included:
+        migrations += _read_package(shared, schema, shared.rpartition(".")[2], prefixed=True)
+    return migrations + _read_package(package, schema, schema, prefixed=False)
 
 
 async def migrate_up(dsn: str, package: str) -> list[str]:
-    """Apply what is missing; return the labels applied."""
+    """Apply the pending migrations; return their labels.
+
+    Raises:
+        MigrationError: see `load_migrations`, or the database refuses the connection.
+    """
     migrations = load_migrations(package)
-    async with _locked(dsn, package) as connection:
-        done = await _applied(connection, package)
-        missing = [migration for migration in migrations if migration.version not in done]
-        for migration in missing:
+    schema = _schema(package)
+    async with _locked(dsn, schema) as connection:
+        applied = set(await _applied(connection, schema))
+        pending = [migration for migration in migrations if migration.key not in applied]
+        for migration in pending:
             async with connection.transaction():
                 await connection.execute(migration.up)
                 await connection.execute(
-                    f"INSERT INTO {_table(package)} (version, name) VALUES ($1, $2)",  # noqa: S608 - the schema is a package name
+                    f"INSERT INTO {schema}.schema_migrations (component, version, name)"  # noqa: S608 - the schema is checked
+                    " VALUES ($1, $2, $3)",
+                    migration.component,
                     migration.version,
                     migration.name,
                 )
-        return [migration.label for migration in missing]
+        return [migration.label for migration in pending]
 
 
 async def migrate_down(dsn: str, package: str, steps: int = 1) -> list[str]:
-    """Take the newest `steps` migrations back; return their labels."""
-    migrations = load_migrations(package)
-    async with _locked(dsn, package) as connection:
-        done = await _applied(connection, package)
-        newest = [migration for migration in reversed(migrations) if migration.version in done]
+    """Revert the `steps` migrations that were applied last; return their labels.
+
+    Raises:
+        MigrationError: see `load_migrations`, or the database refuses the connection.
+    """
+    migrations = {migration.key: migration for migration in load_migrations(package)}
+    schema = _schema(package)
+    async with _locked(dsn, schema) as connection:
+        applied = await _applied(connection, schema)
+        newest = [migrations[key] for key in reversed(applied) if key in migrations]
         for migration in newest[:steps]:
             async with connection.transaction():
                 await connection.execute(migration.down)
                 await connection.execute(
-                    f"DELETE FROM {_table(package)} WHERE version = $1",  # noqa: S608 - see above
+                    f"DELETE FROM {schema}.schema_migrations"  # noqa: S608 - the schema is checked
+                    " WHERE component = $1 AND version = $2",
+                    migration.component,
                     migration.version,
                 )
         return [migration.label for migration in newest[:steps]]
 
 
 async def migration_status(dsn: str, package: str) -> list[tuple[str, bool]]:
-    """Return every migration's label and whether it is applied."""
-    migrations = load_migrations(package)
-    async with _locked(dsn, package) as connection:
-        done = await _applied(connection, package)
-        return [(migration.label, migration.version in done) for migration in migrations]
+    """Return each migration's label and whether it is applied.
 
-
-def migrate_command(argv: Sequence[str], dsn: str, package: str) -> int:
-    """Run `migrate up | down [STEPS] | status` for a command line; return the exit code.
-
-    It is 1, with a line that says why, when the database is away or busy: nothing that
-    a traceback would explain. A migration that is wrong itself still raises.
+    Raises:
+        MigrationError: see `load_migrations`, or the database refuses the connection.
     """
-    try:
-        return _run(list(argv), dsn, package)
-    except Exception as error:
-        if not isinstance(error, MigrationError) and not is_transient(error):
-            raise
-        sys.stderr.write(f"migrate: {_one_line(error)}\n")
-        return 1
+    migrations = load_migrations(package)
+    schema = _schema(package)
+    async with _locked(dsn, schema) as connection:
+        applied = set(await _applied(connection, schema))
+        return [(migration.label, migration.key in applied) for migration in migrations]
 
 
-def _run(argv: list[str], dsn: str, package: str) -> int:
-    match argv:
-        case ["up"]:
-            return _report("applied", asyncio.run(migrate_up(dsn, package)))
-        case ["down"]:
-            return _report("taken back", asyncio.run(migrate_down(dsn, package)))
-        case ["down", steps] if steps.isdecimal():
-            return _report("taken back", asyncio.run(migrate_down(dsn, package, int(steps))))
-        case ["status"]:
-            status = asyncio.run(migration_status(dsn, package))
-            lines = [f"{'applied' if done else 'pending'}  {label}" for label, done in status]
-            sys.stdout.write("\n".join(lines) + "\n")
-            return 0
-    sys.stderr.write("usage: migrate up | down [STEPS] | status\n")
-    return 2
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _report(what: str, labels: Sequence[str]) -> int:
-    sys.stdout.writelines(f"{what}  {label}\n" for label in labels or ["nothing"])
-    return 0
+def _read_package(package: str, schema: str, component: str, *, prefixed: bool) -> list[Migration]:
+    folder = resources.files(package)
+    found: list[Migration] = []
+    for file in folder.iterdir():
+        if match := _FILE.fullmatch(file.name):
+            down = folder.joinpath(file.name.replace(".up.sql", ".down.sql"))
+            if not down.is_file():
+                raise MigrationError(f"{file.name} has no down file")
+            step = f"{match[1]}_{match[2]}"
+            found.append(
+                Migration(
+                    component=component,
+                    version=int(match[1]),
+                    name=match[2],
+                    label=f"{component}/{step}" if prefixed else step,
+                    # Not str.format: SQL may contain other braces.
+                    up=file.read_text().replace("{schema}", schema),
+                    down=down.read_text().replace("{schema}", schema),
+                )
+            )
+    found.sort(key=lambda migration: migration.version)
+    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
+        raise MigrationError(f"{package}: versions must be 1, 2, 3, … without gaps")
+    return found
 
 
 def _schema(package: str) -> str:
-    return package.partition(".")[0]
-
-
-def _table(package: str) -> str:
-    return f"{_schema(package)}.schema_migrations"
+    schema = package.partition(".")[0]
+    if not _SCHEMA.fullmatch(schema):
+        raise MigrationError(f"{schema!r} is not a schema name")
+    return schema
 
 
 @asynccontextmanager
-async def _locked(dsn: str, package: str) -> AsyncIterator[asyncpg.Connection]:
+async def _locked(dsn: str, schema: str) -> AsyncIterator[asyncpg.Connection]:
     """Connect and hold the schema's advisory lock, so that one process migrates at a time."""
     connection = await _connect(dsn)
     try:
         await connection.execute(
-            "SELECT pg_advisory_lock(hashtext('goticket.migrations'), hashtext($1))",
-            _schema(package),
+            "SELECT pg_advisory_lock(hashtext('goticket.migrations'), hashtext($1))", schema
         )
         await connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
-        await connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {_table(package)} ("
-            " version int PRIMARY KEY, name text NOT NULL,"
-            " applied_at timestamptz NOT NULL DEFAULT now())"
-        )
+        await connection.execute(_CREATE_VERSION_TABLE.format(schema=schema))
         yield connection
     finally:
         await connection.close(timeout=5.0)
 
 
 async def _connect(dsn: str) -> asyncpg.Connection:
-    """Connect.
-
-    Raises:
-        MigrationError: nobody answers, or we are not let in.
-    """
     try:
         return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise MigrationError(f"cannot connect to the database: {_one_line(error)}") from error
+        reason = str(error) or type(error).__name__
+        raise MigrationError(f"cannot connect to the database: {reason}") from error
 
 
-async def _applied(connection: asyncpg.Connection, package: str) -> set[int]:
-    rows = await connection.fetch(f"SELECT version FROM {_table(package)}")  # noqa: S608 - see above
-    return {row["version"] for row in rows}
+async def _applied(connection: asyncpg.Connection, schema: str) -> list[tuple[str, int]]:
+    """Return the keys of the applied migrations in the order of their application."""
+    rows = await connection.fetch(
+        f"SELECT component, version FROM {schema}.schema_migrations ORDER BY position"  # noqa: S608 - the schema is checked
+    )
+    return [(row["component"], row["version"]) for row in rows]

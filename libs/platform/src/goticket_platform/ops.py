@@ -1,19 +1,28 @@
-"""The operations port of every process: /metrics, /livez, /readyz."""
+"""The operations port of every process: /metrics, /livez and /readyz."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import cast
 
+import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from goticket_platform.logs import get_logger
 from goticket_platform.settings import host_and_port
 
 CHECK_SECONDS = 2.0
 """How long one readiness check may take."""
-REQUEST_SECONDS = 5.0
-"""How long a probe may take to send its request."""
+CONNECTION_SECONDS = 10.0
+"""How long one connection may last: it carries one request, whose client may be slow."""
+SHUTDOWN_SECONDS = 1
+"""How long requests in flight may take when the port closes."""
 
 logger = get_logger(__name__)
 
@@ -21,7 +30,7 @@ Check = Callable[[], Awaitable[object]]
 
 
 class Health:
-    """Whether the process wants work (`ready`) and whether what it needs answers (checks)."""
+    """Whether the process accepts work (`ready`), and checks of what it depends on."""
 
     def __init__(self) -> None:
         self.ready = False
@@ -32,63 +41,103 @@ class Health:
         self._checks[name] = check
 
     async def failures(self) -> dict[str, str]:
-        """Run all checks at once; map each failing one's name to a short reason."""
+        """Run all checks concurrently; map the name of each failed one to its error's type."""
         results = await asyncio.gather(*(self._run(check) for check in self._checks.values()))
-        return {name: why for name, why in zip(self._checks, results, strict=True) if why}
+        return {name: error for name, error in zip(self._checks, results, strict=True) if error}
 
     async def _run(self, check: Check) -> str | None:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 await check()
-        except Exception as error:  # noqa: BLE001 - any failure means "not ready", told by its type
+        except Exception as error:  # noqa: BLE001 - any failure means "not ready"
             return type(error).__name__
         return None
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def serve_ops(listen: str, health: Health) -> AsyncIterator[int]:
     """Serve probes and metrics on `listen` ("host:port", port 0 for any); yield the port.
 
-    /livez answers 200 while the loop turns; /readyz 200 or 503 with the failing
-    checks; /metrics the Prometheus text format.
+    /livez answers 200 while the event loop runs. /readyz answers 200, or 503 with the failed
+    checks. /metrics answers in the Prometheus text format.
+
+    Raises:
+        OSError: the port cannot be bound.
     """
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(REQUEST_SECONDS):
-                request = await reader.readuntil(b"\r\n\r\n")
-            method, _, rest = request.partition(b" ")
-            path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
-            status, kind, body = await _respond(path, health)
-            writer.write(_response(status, kind, b"" if method == b"HEAD" else body))
-            await writer.drain()
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # the probe went away or spoke something else; nobody is left to answer
-        finally:
-            writer.close()
-
     host, port = host_and_port(listen)
-    server = await asyncio.start_server(answer, host, port)
-    async with server:
-        bound: int = server.sockets[0].getsockname()[1]
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family) as listener:
+        bound: int = listener.getsockname()[1]
+        server = _Server(_configuration(health))
+        serving = asyncio.create_task(server.serve([listener]))
         logger.info("listening", ops=f"{host}:{bound}")
-        yield bound
+        try:
+            yield bound
+        finally:
+            server.should_exit = True
+            await serving
 
 
-async def _respond(path: str, health: Health) -> tuple[str, str, bytes]:
-    if path == "/metrics":
-        return "200 OK", CONTENT_TYPE_LATEST, generate_latest()
-    if path == "/livez":
-        return "200 OK", "application/json", b'{"status":"ok"}'
-    if path == "/readyz":
+class _Server(uvicorn.Server):
+    """A server without signal handlers: `lifecycle.run` has installed the process's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture nothing."""
+        yield
+
+
+class _Protocol(H11Protocol):
+    """HTTP/1.1 with a limit on the whole connection, so that slow clients cannot collect."""
+
+    _deadline: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the connection's time."""
+        connection = cast("asyncio.Transport", transport)
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(CONNECTION_SECONDS, connection.abort)
+        super().connection_made(connection)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the connection's time."""
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+
+def _configuration(health: Health) -> uvicorn.Config:
+    return uvicorn.Config(
+        _application(health),
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        headers=[("connection", "close")],
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+def _application(health: Health) -> Starlette:
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    async def livez(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_: Request) -> Response:
         failures = await health.failures()
         ready = health.ready and not failures
         body = {"status": "ready" if ready else "not ready", "failing": failures}
-        status = "200 OK" if ready else "503 Service Unavailable"
-        return status, "application/json", json.dumps(body).encode()
-    return "404 Not Found", "text/plain", b"not found\n"
+        return JSONResponse(body, status_code=200 if ready else 503)
 
-
-def _response(status: str, kind: str, body: bytes) -> bytes:
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
-    return head.encode() + b"Connection: close\r\n\r\n" + body
+    return Starlette(
+        routes=[
+            Route("/metrics", metrics),
+            Route("/livez", livez),
+            Route("/readyz", readyz),
+        ]
+    )

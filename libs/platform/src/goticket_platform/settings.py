@@ -1,4 +1,4 @@
-"""Settings from the environment, frozen, failing by naming what is missing."""
+"""Frozen settings from the environment. An error names the missing variables."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ KEY_BYTES = 32
 
 
 def _key(text: object) -> object:
-    """Decode one key from base64; what is decoded already stays."""
+    """Decode one key from base64; return bytes unchanged."""
     if not isinstance(text, str):
         return text
     try:
@@ -39,11 +39,11 @@ Ed25519Keys = Annotated[tuple[bytes, ...], NoDecode, BeforeValidator(_keys)]
 
 
 class SettingsError(SystemExit):
-    """The environment lacks settings or holds wrong ones; ends the process with that text."""
+    """Settings are missing or invalid; ends the process with this text."""
 
 
 class ServiceSettings(BaseSettings):
-    """What every process can be told; a service adds its own and sets `env_prefix`."""
+    """Settings of every process. A service adds its own and sets `env_prefix`."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
@@ -57,8 +57,8 @@ def load(settings: type[SettingsT]) -> SettingsT:
     """Read `settings` from the environment.
 
     Raises:
-        SettingsError: naming every variable that is missing or wrong. Values are
-            not repeated: they may be secrets.
+        SettingsError: with the name of each missing or invalid variable, but not its value,
+            which may be a secret.
     """
     try:
         return settings()
@@ -73,14 +73,14 @@ def _explain(settings: type[ServiceSettings], error: ValidationError) -> str:
         + f": {'is not set' if problem['type'] == 'missing' else problem['msg']}"
         for problem in error.errors(include_input=False, include_url=False)
     ]
-    return "The environment is not complete:\n" + "\n".join(lines)
+    return "Settings are missing or invalid:\n" + "\n".join(lines)
 
 
 def host_and_port(listen: str) -> tuple[str, int]:
     """Split "host:port" (IPv6 hosts in brackets).
 
     Raises:
-        ValueError: no port, or not a number from 0 to 65535.
+        ValueError: the port is missing or not a number from 0 to 65535.
     """
     host, separator, port = listen.rpartition(":")
     if not separator or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the highest TCP port

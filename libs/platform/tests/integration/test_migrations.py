@@ -1,6 +1,7 @@
 """Migrations on a real PostgreSQL: in order, once, all or nothing, by one process at a time."""
 
 import asyncio
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -8,10 +9,11 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from goticket_platform.cli import migrate_command
+from goticket_platform.messaging.migrations import INBOX, OUTBOX
 from goticket_platform.migrations import (
     MigrationError,
     load_migrations,
-    migrate_command,
     migrate_down,
     migrate_up,
     migration_status,
@@ -20,151 +22,219 @@ from goticket_testing.databases import Postgres
 
 
 @dataclass(frozen=True)
-class Steps:
-    """A package of migration files whose first name is also the schema's."""
+class MigrationsPackage:
+    """A package of migration files; the first part of its name is the schema."""
 
     schema: str
     folder: Path
 
     @property
-    def package(self) -> str:
+    def name(self) -> str:
         return f"{self.schema}.migrations"
 
-    def add(self, number: int, table: str, *, up: str | None = None) -> None:
-        create = up or f"CREATE TABLE {self.schema}.{table} ();"
-        (self.folder / f"{number:04d}_{table}.up.sql").write_text(create)
-        (self.folder / f"{number:04d}_{table}.down.sql").write_text(
-            f"DROP TABLE {self.schema}.{table};"
-        )
+    def include(self, *packages: str) -> None:
+        (self.folder / "__init__.py").write_text(f"INCLUDES = {packages!r}\n")
+        sys.modules.pop(self.name, None)  # read the file again at the next import
+
+    def add(self, version: int, table: str, *, up: str | None = None) -> None:
+        step = f"{version:04d}_{table}"
+        create = up or f"CREATE TABLE {{schema}}.{table} ();"
+        (self.folder / f"{step}.up.sql").write_text(create)
+        (self.folder / f"{step}.down.sql").write_text(f"DROP TABLE {{schema}}.{table};")
 
 
-@pytest.fixture
-def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+def new_package(parent: Path) -> MigrationsPackage:
     schema = f"example_{uuid.uuid4().hex[:8]}"
-    folder = tmp_path / schema / "migrations"
+    folder = parent / schema / "migrations"
     folder.mkdir(parents=True)
-    (tmp_path / schema / "__init__.py").touch()
+    (parent / schema / "__init__.py").touch()
     (folder / "__init__.py").touch()
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return Steps(schema, folder)
+    return MigrationsPackage(schema, folder)
 
 
 @pytest.fixture
-async def dsn(postgres_server: Postgres, steps: Steps) -> AsyncIterator[str]:
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[MigrationsPackage]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return [new_package(tmp_path) for _ in range(2)]
+
+
+@pytest.fixture
+def package(packages: list[MigrationsPackage]) -> MigrationsPackage:
+    return packages[0]
+
+
+@pytest.fixture
+async def dsn(postgres_server: Postgres, packages: list[MigrationsPackage]) -> AsyncIterator[str]:
+    """The URL of a database with the packages' schemas."""
     dsn = postgres_server.superuser_dsn()
     connection = await asyncpg.connect(dsn)
-    await connection.execute(f"CREATE SCHEMA {steps.schema}")
+    for package in packages:
+        await connection.execute(f"CREATE SCHEMA {package.schema}")
     yield dsn
-    await connection.execute(f"DROP SCHEMA {steps.schema} CASCADE")
+    for package in packages:
+        await connection.execute(f"DROP SCHEMA {package.schema} CASCADE")
     await connection.close()
 
 
-async def tables(dsn: str, steps: Steps) -> set[str]:
+async def tables(dsn: str, package: MigrationsPackage) -> set[str]:
     connection = await asyncpg.connect(dsn)
     rows = await connection.fetch(
-        "SELECT tablename FROM pg_tables WHERE schemaname = $1", steps.schema
+        "SELECT tablename FROM pg_tables WHERE schemaname = $1", package.schema
     )
     await connection.close()
     return {row["tablename"] for row in rows} - {"schema_migrations"}
 
 
-async def test_up_applies_in_order_and_only_once(dsn: str, steps: Steps) -> None:
-    steps.add(1, "one")
-    assert await migrate_up(dsn, steps.package) == ["0001_one"]
-    steps.add(2, "two")
-    assert await migration_status(dsn, steps.package) == [("0001_one", True), ("0002_two", False)]
-    assert await migrate_up(dsn, steps.package) == ["0002_two"]
-    assert await migrate_up(dsn, steps.package) == []
-    assert await tables(dsn, steps) == {"one", "two"}
+async def test_up_applies_in_order_and_only_once(dsn: str, package: MigrationsPackage) -> None:
+    package.add(1, "one")
+    assert await migrate_up(dsn, package.name) == ["0001_one"]
+    package.add(2, "two")
+    assert await migration_status(dsn, package.name) == [("0001_one", True), ("0002_two", False)]
+    assert await migrate_up(dsn, package.name) == ["0002_two"]
+    assert await migrate_up(dsn, package.name) == []
+    assert await tables(dsn, package) == {"one", "two"}
 
 
-async def test_down_takes_the_newest_back(dsn: str, steps: Steps) -> None:
-    steps.add(1, "one")
-    steps.add(2, "two")
-    await migrate_up(dsn, steps.package)
-    assert await migrate_down(dsn, steps.package) == ["0002_two"]
-    assert await tables(dsn, steps) == {"one"}
-    assert await migrate_down(dsn, steps.package, 5) == ["0001_one"]
-    assert await tables(dsn, steps) == set()
-
-
-async def test_a_failing_migration_leaves_nothing_of_itself(dsn: str, steps: Steps) -> None:
-    steps.add(1, "one")
-    steps.add(2, "two", up=f"CREATE TABLE {steps.schema}.two (); SELECT 1/0;")
-    with pytest.raises(asyncpg.DivisionByZeroError):
-        await migrate_up(dsn, steps.package)
-    assert await tables(dsn, steps) == {"one"}
-    assert await migration_status(dsn, steps.package) == [("0001_one", True), ("0002_two", False)]
-
-
-async def test_replicas_that_start_together_migrate_once(dsn: str, steps: Steps) -> None:
-    steps.add(1, "one")
-    applied = await asyncio.gather(*(migrate_up(dsn, steps.package) for _ in range(8)))
-    assert sorted(applied, reverse=True) == [["0001_one"], *[[]] * 7]
-
-
-def test_a_gap_and_a_missing_way_back_are_refused(steps: Steps) -> None:
-    steps.add(1, "one")
-    steps.add(3, "three")
-    with pytest.raises(MigrationError, match="1, 2, 3"):
-        load_migrations(steps.package)
-    (steps.folder / "0003_three.down.sql").unlink()
-    with pytest.raises(MigrationError, match="no way back"):
-        load_migrations(steps.package)
-
-
-@pytest.mark.parametrize("command", ["up", "down", "status"])
-def test_a_database_that_is_away_is_one_line_and_exit_code_1(
-    steps: Steps, capsys: pytest.CaptureFixture[str], command: str
+async def test_down_reverts_the_migrations_applied_last(
+    dsn: str, package: MigrationsPackage
 ) -> None:
-    steps.add(1, "one")
-    away = "postgresql://me:secret@127.0.0.1:1/nothing"
-    assert migrate_command([command], away, steps.package) == 1
+    package.add(1, "one")
+    package.add(2, "two")
+    await migrate_up(dsn, package.name)
+    assert await migrate_down(dsn, package.name) == ["0002_two"]
+    assert await tables(dsn, package) == {"one"}
+    assert await migrate_down(dsn, package.name, 5) == ["0001_one"]
+    assert await tables(dsn, package) == set()
+
+
+async def test_included_tables_are_created_before_the_services_own(
+    dsn: str, package: MigrationsPackage
+) -> None:
+    package.include(OUTBOX, INBOX)
+    package.add(1, "one")
+    labels = ["outbox/0001_create_table", "inbox/0001_create_table", "0001_one"]
+
+    assert await migration_status(dsn, package.name) == [(label, False) for label in labels]
+    assert await migrate_up(dsn, package.name) == labels
+    assert await tables(dsn, package) == {"outbox", "inbox", "one"}
+    assert await migration_status(dsn, package.name) == [(label, True) for label in labels]
+
+    assert await migrate_down(dsn, package.name, 2) == labels[:0:-1]
+    assert await tables(dsn, package) == {"outbox"}
+    assert await migrate_up(dsn, package.name) == labels[1:]
+
+
+async def test_down_follows_the_order_of_application(dsn: str, package: MigrationsPackage) -> None:
+    package.add(1, "one")
+    await migrate_up(dsn, package.name)
+    package.include(INBOX)
+    assert await migrate_up(dsn, package.name) == ["inbox/0001_create_table"]
+    assert await migrate_down(dsn, package.name) == ["inbox/0001_create_table"]
+
+
+async def test_a_service_without_an_inbox_gets_none(dsn: str, package: MigrationsPackage) -> None:
+    package.include(OUTBOX)
+    assert await migrate_up(dsn, package.name) == ["outbox/0001_create_table"]
+    assert await tables(dsn, package) == {"outbox"}
+
+
+async def test_two_services_have_tables_of_their_own(
+    dsn: str, packages: list[MigrationsPackage]
+) -> None:
+    first, second = packages
+    first.include(OUTBOX, INBOX)
+    second.include(INBOX)
+    await asyncio.gather(*(migrate_up(dsn, package.name) for package in packages))
+    assert await tables(dsn, first) == {"outbox", "inbox"}
+    assert await tables(dsn, second) == {"inbox"}
+
+    await migrate_down(dsn, first.name, 2)
+    assert await tables(dsn, first) == set()
+    assert await tables(dsn, second) == {"inbox"}
+
+
+async def test_a_failing_migration_is_rolled_back(dsn: str, package: MigrationsPackage) -> None:
+    package.add(1, "one")
+    package.add(2, "two", up="CREATE TABLE {schema}.two (); SELECT 1/0;")
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate_up(dsn, package.name)
+    assert await tables(dsn, package) == {"one"}
+    assert await migration_status(dsn, package.name) == [("0001_one", True), ("0002_two", False)]
+
+
+async def test_concurrent_replicas_apply_each_migration_once(
+    dsn: str, package: MigrationsPackage
+) -> None:
+    package.include(OUTBOX, INBOX)
+    package.add(1, "one")
+    applied = await asyncio.gather(*(migrate_up(dsn, package.name) for _ in range(8)))
+    labels = ["outbox/0001_create_table", "inbox/0001_create_table", "0001_one"]
+    assert sorted(applied, reverse=True) == [labels, *[[]] * 7]
+
+
+def test_a_gap_and_a_missing_down_file_are_errors(package: MigrationsPackage) -> None:
+    package.add(1, "one")
+    package.add(3, "three")
+    with pytest.raises(MigrationError, match="1, 2, 3"):
+        load_migrations(package.name)
+    (package.folder / "0003_three.down.sql").unlink()
+    with pytest.raises(MigrationError, match="no down file"):
+        load_migrations(package.name)
+
+
+@pytest.mark.parametrize("action", ["up", "down", "status"])
+def test_an_unavailable_database_is_one_line_and_exit_code_1(
+    package: MigrationsPackage, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    package.add(1, "one")
+    unavailable = "postgresql://me:secret@127.0.0.1:1/nothing"
+    assert migrate_command(action, 1, unavailable, package.name) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("migrate: cannot connect to the database: ")
     assert "127.0.0.1" in line
     assert "secret" not in line
 
 
-async def test_a_database_that_does_not_let_us_in_is_one_line(
-    dsn: str, steps: Steps, capsys: pytest.CaptureFixture[str]
+async def test_a_refused_connection_is_one_line(
+    dsn: str, package: MigrationsPackage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nowhere = dsn.rpartition("/")[0] + "/nowhere"
-    assert await asyncio.to_thread(migrate_command, ["up"], nowhere, steps.package) == 1
+    assert await asyncio.to_thread(migrate_command, "up", 1, nowhere, package.name) == 1
     assert 'database "nowhere" does not exist' in capsys.readouterr().err
 
 
-async def test_a_table_in_use_is_one_line_and_nothing_is_half_done(
-    dsn: str, steps: Steps, capsys: pytest.CaptureFixture[str]
+async def test_a_locked_table_is_one_line_and_the_migration_is_rolled_back(
+    dsn: str, package: MigrationsPackage, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    steps.add(1, "one")
-    await migrate_up(dsn, steps.package)
-    one, two = f"{steps.schema}.one", f"{steps.schema}.two"
-    steps.add(2, "two", up=f"CREATE TABLE {two} (); SET lock_timeout = 50; DROP TABLE {one};")
+    package.add(1, "one")
+    await migrate_up(dsn, package.name)
+    drop = "CREATE TABLE {schema}.two (); SET lock_timeout = 50; DROP TABLE {schema}.one;"
+    package.add(2, "two", up=drop)
     connection = await asyncpg.connect(dsn)
     async with connection.transaction():
-        await connection.execute(f"LOCK TABLE {one}")
-        assert await asyncio.to_thread(migrate_command, ["up"], dsn, steps.package) == 1
+        await connection.execute(f"LOCK TABLE {package.schema}.one")
+        assert await asyncio.to_thread(migrate_command, "up", 1, dsn, package.name) == 1
     await connection.close()
     assert capsys.readouterr().err == "migrate: canceling statement due to lock timeout\n"
-    assert await tables(dsn, steps) == {"one"}
+    assert await tables(dsn, package) == {"one"}
 
 
-async def test_a_migration_that_is_wrong_still_explains_itself(dsn: str, steps: Steps) -> None:
-    steps.add(1, "one", up="SELECT 1/0;")
+async def test_an_error_in_a_migration_is_raised(dsn: str, package: MigrationsPackage) -> None:
+    package.add(1, "one", up="SELECT 1/0;")
     with pytest.raises(asyncpg.DivisionByZeroError):
-        await asyncio.to_thread(migrate_command, ["up"], dsn, steps.package)
+        await asyncio.to_thread(migrate_command, "up", 1, dsn, package.name)
 
 
-async def test_the_command_line_says_what_it_did(
-    dsn: str, steps: Steps, capsys: pytest.CaptureFixture[str]
+async def test_the_command_prints_what_it_did(
+    dsn: str, package: MigrationsPackage, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    steps.add(1, "one")
-    run = asyncio.to_thread
-    assert await run(migrate_command, ["up"], dsn, steps.package) == 0
-    assert await run(migrate_command, ["status"], dsn, steps.package) == 0
-    assert await run(migrate_command, ["down"], dsn, steps.package) == 0
-    assert await run(migrate_command, ["sideways"], dsn, steps.package) == 2
-    output = capsys.readouterr()
-    assert output.out.splitlines() == ["applied  0001_one"] * 2 + ["taken back  0001_one"]
-    assert output.err.startswith("usage: migrate")
+    package.add(1, "one")
+    for action in ("up", "up", "status", "down", "status"):
+        assert await asyncio.to_thread(migrate_command, action, 1, dsn, package.name) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "applied  0001_one",
+        "applied  nothing",
+        "applied  0001_one",
+        "reverted  0001_one",
+        "pending  0001_one",
+    ]

@@ -1,4 +1,4 @@
-"""A relay as a process of its own, to be killed; small batches, so that it dies amid many."""
+"""A relay in a process that a test kills. Its small batches leave some unpublished."""
 
 import os
 
@@ -8,7 +8,7 @@ from goticket_testing.messaging import make_relay
 
 
 async def main(stop: Stop) -> None:
-    """Relay until told to stop."""
+    """Relay until the stop."""
     pool = await open_pool(os.environ["TEST_DSN"])
     try:
         await make_relay(pool, os.environ["TEST_AMQP_URL"], batch=10).run(stop)

@@ -12,15 +12,12 @@ import pytest
 from aio_pika import Message, connect
 from aio_pika.exceptions import ChannelNotFoundEntity
 from aio_pika.queue import Queue
+from goticket_platform.cli import dead_letters_command
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging import consumer
 from goticket_platform.messaging.broker import open_channel
 from goticket_platform.messaging.consumer import NonRetryableError, ReceivedMessage, RetryableError
-from goticket_platform.messaging.dead_letters import (
-    dead_letters_command,
-    list_dead_letters,
-    replay_dead_letters,
-)
+from goticket_platform.messaging.dead_letters import list_dead_letters, replay_dead_letters
 from goticket_platform.messaging.inbox import record_once
 from goticket_platform.telemetry import tracer
 from goticket_testing.backend import RabbitBackend
@@ -47,53 +44,55 @@ class Failing(Received):
         self.error = error
         self.times = times
 
-    async def __call__(self, event: ReceivedMessage) -> None:
-        """Keep the event, then fail or not."""
-        await super().__call__(event)
+    async def __call__(self, message: ReceivedMessage) -> None:
+        """Record the message, then fail the first calls."""
+        await super().__call__(message)
         if len(self.events) <= self.times:
             raise self.error()
 
 
-async def test_a_failed_event_comes_back_until_it_succeeds(
+async def test_a_failed_message_is_retried_until_it_succeeds(
     pool: asyncpg.Pool, amqp_url: str
 ) -> None:
-    handler = Failing(lambda: RuntimeError("not today"), times=2)
+    handler = Failing(lambda: RuntimeError("failed"), times=2)
     await append(pool, make_message())
     async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, handler).run):
         await eventually(lambda: len(handler.events) == 3)
-    assert [event.attempt for event in handler.events] == [1, 2, 3]
+    assert [message.attempt for message in handler.events] == [1, 2, 3]
     assert len(handler.ids) == 1
     assert handler.events[0].payload == handler.events[2].payload
     assert await list_dead_letters(amqp_url, QUEUE, topology=SMALL) == []
 
 
-async def test_an_event_out_of_tries_is_dead_lettered_with_the_reason(
+async def test_a_message_with_exhausted_attempts_is_dead_lettered_with_the_reason(
     pool: asyncpg.Pool, amqp_url: str
 ) -> None:
     handler = Failing(lambda: RuntimeError("mail to jo@example.org bounced"), times=99)
     await append(pool, make_message())
     async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, handler).run):
         await eventually(lambda: has_dead_letters(amqp_url, 1))
-    assert [event.attempt for event in handler.events] == [1, 2, 3]
-    (letter,) = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
-    assert letter.id == str(handler.events[0].id)
-    assert letter.type == EVENT_TYPE
-    assert letter.reason == "gave up after 3 tries: RuntimeError: mail to <address> bounced"
-    assert letter.attempts == 3
-    assert letter.time
+    assert [message.attempt for message in handler.events] == [1, 2, 3]
+    (dead_letter,) = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
+    assert dead_letter.id == str(handler.events[0].id)
+    assert dead_letter.type == EVENT_TYPE
+    assert dead_letter.reason == "attempts exhausted (3): RuntimeError: mail to <address> bounced"
+    assert dead_letter.attempts == 3
+    assert dead_letter.time
 
 
-async def test_poison_is_dead_lettered_at_once(pool: asyncpg.Pool, amqp_url: str) -> None:
+async def test_a_non_retryable_error_dead_letters_at_once(
+    pool: asyncpg.Pool, amqp_url: str
+) -> None:
     handler = Failing(lambda: NonRetryableError("no such template"), times=1)
     await append(pool, make_message())
     async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, handler).run):
         await eventually(lambda: has_dead_letters(amqp_url, 1))
         assert len(handler.events) == 1
-    (letter,) = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
-    assert letter.reason == "no such template"
+    (dead_letter,) = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
+    assert dead_letter.reason == "no such template"
 
 
-async def test_an_outage_uses_up_no_last_try(pool: asyncpg.Pool, amqp_url: str) -> None:
+async def test_an_outage_does_not_exhaust_the_attempts(pool: asyncpg.Pool, amqp_url: str) -> None:
     handler = Failing(lambda: RetryableError("the mail server is down"), times=8)
     await append(pool, make_message())
     async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, handler).run):
@@ -104,35 +103,35 @@ async def test_an_outage_uses_up_no_last_try(pool: asyncpg.Pool, amqp_url: str) 
 @pytest.mark.parametrize(
     ("body", "change", "reason"),
     [
-        (b"\xff\xfe", {}, "not a readable event"),
+        (b"\xff\xfe", {}, "not a valid CloudEvents message"),
         (b"{}", {"cloudEvents:id": None}, "header 'cloudEvents:id' is missing"),
-        (b"{}", {"cloudEvents:id": "seven"}, "not a readable event"),
+        (b"{}", {"cloudEvents:id": "seven"}, "not a valid CloudEvents message"),
         (b"{}", {"cloudEvents:specversion": "2.0"}, "CloudEvents 2.0"),
-        (b"{}", {"goticket:aggregateversion": "new"}, "not a readable event"),
-        (b"{}", {"cloudEvents:time": "noon"}, "not a readable event"),
-        (b"[1]", {}, "the body is no google.protobuf.Struct"),
-        (b"{", {}, "the body is no google.protobuf.Struct"),
+        (b"{}", {"goticket:aggregateversion": "new"}, "not a valid CloudEvents message"),
+        (b"{}", {"cloudEvents:time": "noon"}, "not a valid CloudEvents message"),
+        (b"[1]", {}, "the body is not a google.protobuf.Struct"),
+        (b"{", {}, "the body is not a google.protobuf.Struct"),
     ],
 )
-async def test_what_is_no_event_is_dead_lettered_and_the_next_one_handled(
+async def test_an_invalid_message_is_dead_lettered_and_the_next_one_handled(
     amqp_url: str, body: bytes, change: dict[str, str | None], reason: str
 ) -> None:
     received = Received()
 
-    async def handle(event: ReceivedMessage) -> None:
-        event.parse(type(make_message().payload))
-        await received(event)
+    async def handle(message: ReceivedMessage) -> None:
+        message.parse(type(make_message().payload))
+        await received(message)
 
     await publish(amqp_url, body, change)
     good = await publish(amqp_url, b"{}", {})
     async with running(make_consumer(amqp_url, handle).run):
         await eventually(lambda: received.ids == {good})
         await eventually(lambda: has_dead_letters(amqp_url, 1))
-    (letter,) = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
-    assert reason in letter.reason
+    (dead_letter,) = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
+    assert reason in dead_letter.reason
 
 
-async def test_replayed_dead_letters_get_their_tries_anew(
+async def test_replayed_dead_letters_start_at_the_first_attempt(
     pool: asyncpg.Pool, amqp_url: str
 ) -> None:
     broken = Failing(lambda: NonRetryableError("bug"), times=3)
@@ -145,46 +144,46 @@ async def test_replayed_dead_letters_get_their_tries_anew(
     repaired = Received()
     async with running(make_consumer(amqp_url, repaired).run):
         await eventually(lambda: repaired.ids == broken.ids)
-    assert {event.attempt for event in repaired.events} == {1}
-    assert all("goticket:reason" not in event.headers for event in repaired.events)
+    assert {message.attempt for message in repaired.events} == {1}
+    assert all("goticket:reason" not in message.headers for message in repaired.events)
 
 
-async def test_listing_dead_letters_again_and_again_loses_none(amqp_url: str) -> None:
+async def test_repeated_listing_loses_no_dead_letters(amqp_url: str) -> None:
     message_id = await publish(amqp_url, b"{}", {}, to=QUEUE.dead_letters)
     for _ in range(25):
-        letters = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
-        assert [letter.id for letter in letters] == [str(message_id)]
+        dead_letters = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
+        assert [dead_letter.id for dead_letter in dead_letters] == [str(message_id)]
 
 
-async def test_the_command_lists_and_replays(
+async def test_the_command_lists_and_replays_dead_letters(
     amqp_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message_id = await publish(amqp_url, b"{}", {}, to=QUEUE.dead_letters)
 
-    def command(*argv: str) -> int:
-        return dead_letters_command(argv, amqp_url, QUEUE, topology=SMALL)
+    def command(action: str, limit: int | None) -> int:
+        return dead_letters_command(action, limit, amqp_url, QUEUE, topology=SMALL)
 
-    assert await asyncio.to_thread(command, "list") == 0
+    assert await asyncio.to_thread(command, "list", None) == 0
     assert str(message_id) in capsys.readouterr().out
-    assert await asyncio.to_thread(command, "replay", "--limit", "5") == 0
+    assert await asyncio.to_thread(command, "replay", 5) == 0
     assert capsys.readouterr().out == "replayed 1\n"
 
 
-async def test_events_of_one_subject_are_handled_one_after_another(
+async def test_messages_of_one_subject_are_handled_one_after_another(
     pool: asyncpg.Pool, amqp_url: str
 ) -> None:
-    busy: set[str] = set()
+    in_progress: set[str] = set()
     most_at_once = 0
     received = Received()
 
-    async def handle(event: ReceivedMessage) -> None:
+    async def handle(message: ReceivedMessage) -> None:
         nonlocal most_at_once
-        assert event.subject not in busy
-        busy.add(event.subject)
-        most_at_once = max(most_at_once, len(busy))
+        assert message.subject not in in_progress
+        in_progress.add(message.subject)
+        most_at_once = max(most_at_once, len(in_progress))
         await asyncio.sleep(0.005)
-        busy.remove(event.subject)
-        await received(event)
+        in_progress.remove(message.subject)
+        await received(message)
 
     aggregates = [uuid.uuid4() for _ in range(5)]
     for version in range(1, 9):
@@ -199,14 +198,14 @@ async def test_events_of_one_subject_are_handled_one_after_another(
     assert len(received.events) == 40  # no assertion in the handler failed and was retried
 
 
-async def test_stopping_finishes_what_is_in_flight(pool: asyncpg.Pool, amqp_url: str) -> None:
-    started, go_on = asyncio.Event(), asyncio.Event()
+async def test_a_stop_lets_messages_in_flight_finish(pool: asyncpg.Pool, amqp_url: str) -> None:
+    started, resume = asyncio.Event(), asyncio.Event()
     finished = Received()
 
-    async def handle(event: ReceivedMessage) -> None:
+    async def handle(message: ReceivedMessage) -> None:
         started.set()
-        await go_on.wait()
-        await finished(event)
+        await resume.wait()
+        await finished(message)
 
     await publish(amqp_url, b"{}", {})
     stop = Stop()
@@ -215,59 +214,61 @@ async def test_stopping_finishes_what_is_in_flight(pool: asyncpg.Pool, amqp_url:
     stop.set()
     await asyncio.sleep(0)
     assert not consuming.done()
-    go_on.set()
+    resume.set()
     await asyncio.wait_for(consuming, 20)
     assert len(finished.events) == 1
-    assert await waiting(amqp_url, QUEUE.name) == 0  # it was acknowledged
+    assert await message_count(amqp_url, QUEUE.name) == 0  # it was acknowledged
 
 
-async def test_a_broker_restart_lets_the_handler_finish_and_the_event_come_again(
+async def test_a_broker_restart_lets_the_handler_finish_and_redelivers_the_message(
     own_broker: RabbitBackend,
 ) -> None:
     amqp_url = own_broker.amqp_url()
-    started, go_on = asyncio.Event(), asyncio.Event()
+    started, resume = asyncio.Event(), asyncio.Event()
     received = Received()
 
-    async def handle(event: ReceivedMessage) -> None:
+    async def handle(message: ReceivedMessage) -> None:
         started.set()
-        await go_on.wait()
-        await received(event)
+        await resume.wait()
+        await received(message)
 
     message_id = await publish(amqp_url, b"{}", {})
     async with running(make_consumer(amqp_url, handle).run):
         await asyncio.wait_for(started.wait(), 20)
         await asyncio.to_thread(own_broker.restart)
         assert not received.events
-        go_on.set()
+        resume.set()
         await eventually(lambda: len(received.events) == 2, 60)
         assert received.ids == {message_id}
         await eventually(lambda: is_drained(amqp_url))
 
 
-async def test_a_broker_killed_under_many_answers_gets_its_consumer_back(
+async def test_the_consumer_reconnects_to_a_broker_killed_during_many_acknowledgements(
     own_broker: RabbitBackend,
 ) -> None:
-    """More answers than the client queues at once are on their way when the broker dies."""
+    """The client has more acknowledgements to send than its write queue holds."""
     amqp_url = own_broker.amqp_url()
     ids = {await publish(amqp_url, b"{}", {}) for _ in range(40)}
-    await asyncio.to_thread(own_broker.restart)  # until then it may forget the queue when killed
-    go_on = asyncio.Event()
+    await asyncio.to_thread(
+        own_broker.restart
+    )  # before a restart a killed broker may lose the queue
+    resume = asyncio.Event()
     received = Received()
 
-    async def handle(event: ReceivedMessage) -> None:
-        await received(event)
-        await go_on.wait()
+    async def handle(message: ReceivedMessage) -> None:
+        await received(message)
+        await resume.wait()
 
     async with running(make_consumer(amqp_url, handle, prefetch=40).run):
         await eventually(lambda: received.ids == ids, 60)
         received.events.clear()
-        own_broker.kill()  # holds up this loop: nobody here has noticed when the answers leave
-        go_on.set()
+        own_broker.kill()  # blocks the loop, so the client acknowledges before it notices
+        resume.set()
         await asyncio.to_thread(own_broker.start)
         await eventually(lambda: received.ids == ids, 60)
 
 
-async def test_a_queue_deleted_under_its_consumer_is_declared_anew(amqp_url: str) -> None:
+async def test_a_deleted_queue_is_declared_again_by_its_consumer(amqp_url: str) -> None:
     received = Received()
     async with running(make_consumer(amqp_url, received).run):
         await publish(amqp_url, b"{}", {})
@@ -279,26 +280,26 @@ async def test_a_queue_deleted_under_its_consumer_is_declared_anew(amqp_url: str
         await eventually(lambda: len(received.ids) == 2)
 
 
-async def test_a_broker_that_never_answers_the_subscription_is_asked_again(
+async def test_a_subscription_without_an_answer_is_retried(
     amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer, "SUBSCRIBE_SECONDS", 0.3)
     consume = Queue.consume
-    tries = itertools.count()
+    attempts = itertools.count()
 
-    async def silent_at_first(queue: Queue, *arguments: Any, **more: Any) -> str:
-        if not next(tries):
+    async def unanswered_at_first(queue: Queue, *arguments: Any, **more: Any) -> str:
+        if not next(attempts):
             await asyncio.Event().wait()
         return await consume(queue, *arguments, **more)
 
-    monkeypatch.setattr(Queue, "consume", silent_at_first)
+    monkeypatch.setattr(Queue, "consume", unanswered_at_first)
     received = Received()
     async with running(make_consumer(amqp_url, received).run):
         message_id = await publish(amqp_url, b"{}", {})
         await eventually(lambda: received.ids == {message_id})
 
 
-async def test_concurrent_duplicates_take_effect_once(pool: asyncpg.Pool) -> None:
+async def test_of_concurrent_duplicates_one_has_an_effect(pool: asyncpg.Pool) -> None:
     message_id = uuid.uuid4()
     barrier = asyncio.Barrier(10)
     effects = 0
@@ -309,14 +310,14 @@ async def test_concurrent_duplicates_take_effect_once(pool: asyncpg.Pool) -> Non
             await barrier.wait()
             async with connection.transaction():
                 if await record_once(connection, "booking", "test", message_id):
-                    await asyncio.sleep(0.01)  # the others wait for this transaction's end
+                    await asyncio.sleep(0.01)  # the others wait for the end of this transaction
                     effects += 1
 
     await asyncio.gather(*(handle() for _ in range(10)))
     assert effects == 1
 
 
-async def test_an_effect_rolled_back_leaves_the_event_new(pool: asyncpg.Pool) -> None:
+async def test_a_rolled_back_message_is_still_new(pool: asyncpg.Pool) -> None:
     message_id = uuid.uuid4()
     async with pool.acquire() as connection:
         transaction = connection.transaction()
@@ -328,7 +329,7 @@ async def test_an_effect_rolled_back_leaves_the_event_new(pool: asyncpg.Pool) ->
         assert await record_once(connection, "booking", "another", message_id)
 
 
-async def test_one_trace_reaches_from_the_request_to_the_handler(
+async def test_one_trace_spans_request_publish_and_handler(
     pool: asyncpg.Pool, amqp_url: str, spans: InMemorySpanExporter
 ) -> None:
     handled = asyncio.Event()
@@ -351,7 +352,7 @@ async def test_one_trace_reaches_from_the_request_to_the_handler(
         assert parent.trace_id == by_name[earlier].context.trace_id
 
 
-async def test_a_trace_that_nobody_keeps_passes_through_without_a_span(
+async def test_an_unsampled_trace_is_passed_on_without_a_span(
     pool: asyncpg.Pool, amqp_url: str, spans: InMemorySpanExporter
 ) -> None:
     received = Received()
@@ -366,7 +367,7 @@ async def test_a_trace_that_nobody_keeps_passes_through_without_a_span(
 async def publish(
     amqp_url: str, body: bytes, change: dict[str, str | None], *, to: str = QUEUE.name
 ) -> uuid.UUID:
-    """Put an event into a queue, with some headers changed or (None) left out."""
+    """Publish a message to a queue, with some headers changed or (None) removed."""
     message_id = uuid.uuid4()
     headers = {
         "cloudEvents:specversion": "1.0",
@@ -398,18 +399,18 @@ async def exists(amqp_url: str, queue: str) -> bool:
     return True
 
 
-async def waiting(amqp_url: str, queue: str) -> int:
+async def message_count(amqp_url: str, queue: str) -> int:
     async with open_channel(amqp_url, SMALL, name="test") as (channel, _):
         declared = await channel.declare_queue(queue, passive=True)
         return declared.declaration_result.message_count or 0
 
 
 async def has_dead_letters(amqp_url: str, count: int) -> bool:
-    return await waiting(amqp_url, QUEUE.dead_letters) == count
+    return await message_count(amqp_url, QUEUE.dead_letters) == count
 
 
 async def is_drained(amqp_url: str) -> bool:
-    return await waiting(amqp_url, QUEUE.name) == 0
+    return await message_count(amqp_url, QUEUE.name) == 0
 
 
 async def is_relayed(pool: asyncpg.Pool) -> bool:

@@ -1,4 +1,4 @@
-"""What the relay puts on the wire is what the client library would."""
+"""The frames of the relay have the content that the client library would send."""
 
 import uuid
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from goticket_platform.messaging.cloudevents import (
     PublishedMessage,
     build_amqp_message,
 )
-from goticket_platform.messaging.frames import EventFrames
+from goticket_platform.messaging.frames import MessageFrames
 from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import commands, frame
@@ -21,7 +21,7 @@ EXCHANGE = "goticket.events"
 FRAME_MAX = 4096
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
-EVENTS = st.builds(
+MESSAGES = st.builds(
     PublishedMessage,
     id=st.uuids(),
     type=st.text("abc.é", min_size=1, max_size=80),
@@ -35,7 +35,7 @@ EVENTS = st.builds(
 HEADERS = st.dictionaries(st.sampled_from(["traceparent", "tracestate", "baggage"]), TEXT)
 
 
-def make_event(**changed: object) -> PublishedMessage:
+def make_message(**changed: object) -> PublishedMessage:
     given: dict[str, object] = {
         "id": uuid.UUID(int=1),
         "type": "goticket.booking.booking.confirmed.v1",
@@ -46,11 +46,11 @@ def make_event(**changed: object) -> PublishedMessage:
         "occurred_at": datetime(2030, 1, 1, tzinfo=UTC),
         "payload": "{}",
     }
-    return PublishedMessage(**(given | changed))  # type: ignore[arg-type]  # a test's shorthand
+    return PublishedMessage(**(given | changed))  # type: ignore[arg-type]  # the values have the fields' types
 
 
-def unpacked(data: bytes) -> tuple[commands.Basic.Publish, ContentHeader, bytes]:
-    """Read one message back with the library's decoder."""
+def decode(data: bytes) -> tuple[commands.Basic.Publish, ContentHeader, bytes]:
+    """Decode one message with the library's decoder."""
     parts: list[object] = []
     while data:
         length, channel, part = frame.unmarshal(data)
@@ -64,8 +64,8 @@ def unpacked(data: bytes) -> tuple[commands.Basic.Publish, ContentHeader, bytes]
     return publish, header, b"".join(body.value for body in bodies if isinstance(body, ContentBody))
 
 
-def through_the_library(message: Message) -> commands.Basic.Properties:
-    """What a message's properties are once they were on the wire."""
+def library_properties(message: Message) -> commands.Basic.Properties:
+    """Return a message's properties after encoding and decoding by the library."""
     content = ContentHeader(body_size=len(message.body), properties=message.properties)
     _, _, header = frame.unmarshal(frame.marshal(content, 7))
     assert isinstance(header, ContentHeader)
@@ -73,22 +73,22 @@ def through_the_library(message: Message) -> commands.Basic.Properties:
     return header.properties
 
 
-@given(EVENTS, HEADERS)
-def test_a_message_reads_the_same_as_one_of_the_client_library(
-    event: PublishedMessage, headers: dict[str, str]
+@given(MESSAGES, HEADERS)
+def test_a_message_decodes_like_one_of_the_client_library(
+    message: PublishedMessage, headers: dict[str, str]
 ) -> None:
-    frames = EventFrames(7, EXCHANGE, FRAME_MAX).encode(event, headers)
-    publish, header, body = unpacked(frames)
+    frames = MessageFrames(7, EXCHANGE, FRAME_MAX).encode(message, headers)
+    publish, header, body = decode(frames)
 
-    assert (publish.exchange, publish.routing_key) == (EXCHANGE, event.type)
+    assert (publish.exchange, publish.routing_key) == (EXCHANGE, message.type)
     assert (publish.mandatory, publish.immediate) == (True, False)
-    assert header.properties == through_the_library(build_amqp_message(event, headers))
-    assert (header.body_size, body) == (len(body), event.payload.encode())
+    assert header.properties == library_properties(build_amqp_message(message, headers))
+    assert (header.body_size, body) == (len(body), message.payload.encode())
 
 
-def test_what_the_broker_would_close_the_channel_for_is_not_encoded() -> None:
-    frames = EventFrames(7, EXCHANGE, FRAME_MAX)
+def test_a_message_beyond_the_limits_of_the_broker_is_not_encoded() -> None:
+    frames = MessageFrames(7, EXCHANGE, FRAME_MAX)
     with pytest.raises(ValueError, match="too large"):
-        frames.encode(make_event(payload="x" * (MAX_PAYLOAD_BYTES + 1)), {})
+        frames.encode(make_message(payload="x" * (MAX_PAYLOAD_BYTES + 1)), {})
     with pytest.raises(ValueError, match="longer than 255"):
-        frames.encode(make_event(type="x" * 256), {})
+        frames.encode(make_message(type="x" * 256), {})

@@ -15,7 +15,7 @@ from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.broker import NotConnected
 from goticket_platform.messaging.cloudevents import PublishedMessage, build_amqp_message
 from goticket_platform.messaging.outbox import OutboxNotifier
-from goticket_platform.messaging.relay import INDEXES_ONLY, Relay
+from goticket_platform.messaging.relay import RELAY_SETTINGS, Relay
 from goticket_platform.messaging.relay_process import run_relay
 from goticket_platform.messaging.statements import statements
 from goticket_platform.postgres import open_pool
@@ -33,25 +33,25 @@ from goticket_testing.messaging import (
 )
 
 
-async def test_an_event_arrives_with_its_cloudevents_attributes(
+async def test_a_message_arrives_with_its_cloudevents_attributes(
     pool: asyncpg.Pool, amqp_url: str
 ) -> None:
     received = Received()
-    event = make_message(version=7)
-    await append(pool, event)
+    message = make_message(version=7)
+    await append(pool, message)
     async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, received).run):
         await eventually(lambda: len(received.events) == 1)
         await eventually(lambda: is_empty(pool))
     arrived = received.events[0]
-    assert arrived.type == event.type
+    assert arrived.type == message.type
     assert arrived.source == "/goticket/booking"
-    assert arrived.subject == str(event.aggregate_id)
+    assert arrived.subject == str(message.aggregate_id)
     assert arrived.version == 7
-    assert arrived.occurred_at == event.occurred_at
-    assert arrived.parse(type(event.payload)) == event.payload
+    assert arrived.occurred_at == message.occurred_at
+    assert arrived.parse(type(message.payload)) == message.payload
     assert arrived.attempt == 1
     assert arrived.headers["cloudEvents:specversion"] == "1.0"
-    assert arrived.headers["cloudEvents:partitionkey"] == str(event.partition_id)
+    assert arrived.headers["cloudEvents:partitionkey"] == str(message.partition_id)
 
 
 async def test_three_relays_keep_the_order_of_every_aggregate(
@@ -66,13 +66,11 @@ async def test_three_relays_keep_the_order_of_every_aggregate(
         await eventually(lambda: len(received.ids) == 400)
     for aggregate in aggregates:
         assert received.versions(aggregate) == list(range(1, 11))
-    assert len(received.events) == 400  # nobody crashed, so nothing came twice
+    assert len(received.events) == 400  # without a crash there are no duplicates
     assert await pending(pool) == 0
 
 
-async def test_relays_killed_in_the_middle_lose_nothing(
-    pool: asyncpg.Pool, dsn: str, amqp_url: str
-) -> None:
+async def test_killed_relays_lose_no_message(pool: asyncpg.Pool, dsn: str, amqp_url: str) -> None:
     received = Received()
     expected = 0
     async with running(make_consumer(amqp_url, received, prefetch=50).run):
@@ -90,7 +88,7 @@ async def test_relays_killed_in_the_middle_lose_nothing(
     assert len(received.ids) == expected
 
 
-async def test_a_relay_process_ends_in_order_when_it_is_told_to(
+async def test_a_relay_process_exits_with_0_after_sigterm(
     pool: asyncpg.Pool, dsn: str, amqp_url: str
 ) -> None:
     relay = await start_relay_process(dsn, amqp_url)
@@ -100,7 +98,7 @@ async def test_a_relay_process_ends_in_order_when_it_is_told_to(
     assert await asyncio.wait_for(relay.wait(), 20) == 0
 
 
-async def test_events_outlive_a_broker_that_is_stopped_and_one_killed_under_load(
+async def test_messages_survive_a_stop_and_a_kill_of_the_broker(
     pool: asyncpg.Pool, own_broker: RabbitBackend
 ) -> None:
     amqp_url = own_broker.amqp_url()
@@ -116,8 +114,8 @@ async def test_events_outlive_a_broker_that_is_stopped_and_one_killed_under_load
         await asyncio.to_thread(own_broker.start)
         await eventually(lambda: len(received.ids) == 40, 60)
 
-        # Not before the stop: a node writes the names of new queues to disk some moments
-        # late, and what is killed in those moments is not there any more afterwards.
+        # The kill comes after the stop, because a node writes new queues to disk with a delay.
+        # A queue that is declared just before a kill can be lost.
         await append(pool, *(make_message() for _ in range(1000)))
         await eventually(lambda: len(received.ids) > 140)
         await asyncio.to_thread(own_broker.kill)
@@ -126,7 +124,7 @@ async def test_events_outlive_a_broker_that_is_stopped_and_one_killed_under_load
         await eventually(lambda: is_empty(pool))
 
 
-async def test_the_relay_outlives_a_restart_of_postgres(
+async def test_the_relay_continues_after_a_restart_of_postgres(
     pool: asyncpg.Pool, amqp_url: str, postgres_server: Postgres
 ) -> None:
     received = Received()
@@ -134,15 +132,15 @@ async def test_the_relay_outlives_a_restart_of_postgres(
         await append(pool, make_message())
         await eventually(lambda: len(received.ids) == 1)
         await asyncio.to_thread(postgres_server.restart)
-        await append_patiently(pool)
+        await append_with_retries(pool)
         await eventually(lambda: len(received.ids) == 2)
 
 
-async def test_an_event_nobody_takes_backs_off_without_holding_up_others(
+async def test_an_unroutable_message_is_delayed_and_other_aggregates_continue(
     pool: asyncpg.Pool, amqp_url: str
 ) -> None:
     received = Received()
-    unroutable = "goticket.nobody.listens.v1"
+    unroutable = "goticket.unroutable.v1"
     aggregate = uuid.uuid4()
     relay = make_relay(pool, amqp_url)
     async with running(relay.run, make_consumer(amqp_url, received).run):
@@ -152,7 +150,7 @@ async def test_an_event_nobody_takes_backs_off_without_holding_up_others(
         await append(pool, *(make_message() for _ in range(5)))
         await eventually(lambda: len(received.ids) == 5)
         await eventually(lambda: has_attempts(pool, 2))
-        # Its successor waits behind it: order before speed.
+        # Its successor waits: the order within an aggregate is kept.
         assert received.versions(aggregate) == []
         await pool.execute(
             "UPDATE booking.outbox SET type = 'goticket.booking.booking.held.v1',"
@@ -161,7 +159,7 @@ async def test_an_event_nobody_takes_backs_off_without_holding_up_others(
         await eventually(lambda: received.versions(aggregate) == [1, 2])
 
 
-async def test_an_event_too_large_for_the_broker_is_not_sent_to_it(
+async def test_a_message_too_large_for_the_broker_is_not_sent(
     pool: asyncpg.Pool, amqp_url: str
 ) -> None:
     received = Received()
@@ -173,7 +171,7 @@ async def test_an_event_too_large_for_the_broker_is_not_sent_to_it(
         await eventually(lambda: has_attempts(pool, 1))
 
 
-async def test_a_commit_wakes_the_relay_without_waiting_for_its_poll(
+async def test_a_notification_wakes_the_relay_before_its_poll(
     pool: asyncpg.Pool, amqp_url: str
 ) -> None:
     received = Received()
@@ -184,41 +182,41 @@ async def test_a_commit_wakes_the_relay_without_waiting_for_its_poll(
         notifier.wake()
         await eventually(lambda: len(received.ids) == 1)
         await eventually(lambda: is_empty(pool))
-        for _ in range(50):  # many wake-ups become few, the last commit is not forgotten
+        for _ in range(50):  # notifications are combined, and the last commit is included
             await append(pool, make_message())
             notifier.wake()
         await eventually(lambda: len(received.ids) == 51)
     await notifier.close()
 
 
-async def test_a_relay_that_cannot_listen_polls(
+async def test_the_relay_polls_without_notifications(
     pool: asyncpg.Pool, dsn: str, amqp_url: str
 ) -> None:
     received = Received()
     async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, received).run):
-        await append(pool, make_message())  # committed without any NOTIFY
+        await append(pool, make_message())  # committed without NOTIFY
         await eventually(lambda: len(received.ids) == 1)
 
 
-def test_the_message_is_persistent_and_bears_the_event_id() -> None:
-    event = make_message()
-    message = build_amqp_message(
+def test_the_amqp_message_is_persistent_and_has_the_message_id() -> None:
+    message = make_message()
+    amqp_message = build_amqp_message(
         PublishedMessage(
             id=uuid.UUID(int=1),
-            type=event.type,
+            type=message.type,
             source="/goticket/booking",
             subject="s",
             version=1,
             partition_key="p",
-            occurred_at=event.occurred_at,
+            occurred_at=message.occurred_at,
             payload="{}",
         ),
         {"traceparent": "t"},
     )
-    assert message.message_id == str(uuid.UUID(int=1))
-    assert message.delivery_mode == 2
-    assert message.content_type == "application/json"
-    assert message.headers["traceparent"] == "t"
+    assert amqp_message.message_id == str(uuid.UUID(int=1))
+    assert amqp_message.delivery_mode == 2
+    assert amqp_message.content_type == "application/json"
+    assert amqp_message.headers["traceparent"] == "t"
 
 
 async def is_ready(relay: Relay) -> bool:
@@ -238,7 +236,7 @@ async def has_attempts(pool: asyncpg.Pool, attempts: int) -> bool:
     return (found or 0) >= attempts
 
 
-async def append_patiently(pool: asyncpg.Pool) -> None:
+async def append_with_retries(pool: asyncpg.Pool) -> None:
     async with asyncio.timeout(30):
         while True:
             try:
@@ -248,7 +246,7 @@ async def append_patiently(pool: asyncpg.Pool) -> None:
 
 
 async def unbind_event_log(amqp_url: str) -> None:
-    """Make an unbound type unroutable; the log would take everything."""
+    """Make an unbound type unroutable, since the event log is bound to every type."""
     async with await connect(amqp_url) as connection:
         channel = await connection.channel()
         log = await channel.get_queue("test.log", ensure=False)
@@ -262,7 +260,7 @@ async def start_relay_process(dsn: str, amqp_url: str) -> asyncio.subprocess.Pro
     )
 
 
-async def test_the_relay_process_tells_when_it_is_ready_and_how_much_waits(
+async def test_the_relay_process_reports_readiness_and_metrics(
     dsn: str, pool: asyncpg.Pool, amqp_url: str, rabbitmq_server: RabbitBackend
 ) -> None:
     port = free_port()
@@ -278,27 +276,27 @@ async def test_the_relay_process_tells_when_it_is_ready_and_how_much_waits(
         )
 
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as probe, running(relay):
-        await eventually(lambda: answers(probe, "/readyz", 200))
+        await eventually(lambda: has_status(probe, "/readyz", 200))
         await append(pool, make_message())
         await eventually(lambda: is_empty(pool))
         metrics = (await probe.get("/metrics")).text
         assert 'goticket_outbox_published_total{schema="booking"}' in metrics
         vhost = amqp_url.rpartition("/")[2]
         await asyncio.to_thread(rabbitmq_server.delete_vhost, vhost)
-        await eventually(lambda: answers(probe, "/readyz", 503))
+        await eventually(lambda: has_status(probe, "/readyz", 503))
         assert (await probe.get("/livez")).status_code == 200
         await asyncio.to_thread(rabbitmq_server.add_vhost, vhost)
-        await eventually(lambda: answers(probe, "/readyz", 200))
+        await eventually(lambda: has_status(probe, "/readyz", 200))
 
 
-async def answers(probe: httpx.AsyncClient, path: str, status: int) -> bool:
+async def has_status(probe: httpx.AsyncClient, path: str, status: int) -> bool:
     try:
         return (await probe.get(path)).status_code == status
     except httpx.TransportError:
         return False
 
 
-async def test_claiming_reads_a_batch_and_not_the_backlog(pool: asyncpg.Pool) -> None:
+async def test_a_claim_uses_the_indexes_with_a_large_backlog(pool: asyncpg.Pool) -> None:
     await append(pool, *(make_message() for _ in range(5000)))
     await pool.execute("ANALYZE booking.outbox")
     async with pool.acquire() as connection, connection.transaction():
@@ -309,12 +307,12 @@ async def test_claiming_reads_a_batch_and_not_the_backlog(pool: asyncpg.Pool) ->
     assert "Seq Scan" not in plan
 
 
-async def test_claiming_does_so_too_when_the_statistics_are_of_a_nearly_empty_outbox(
+async def test_a_claim_uses_the_indexes_with_outdated_statistics(
     pool: asyncpg.Pool, dsn: str
 ) -> None:
     await append(pool, *(make_message() for _ in range(1000)))
     await pool.execute("ANALYZE booking.outbox")
-    relays = await open_pool(dsn, settings=INDEXES_ONLY)
+    relays = await open_pool(dsn, settings=RELAY_SETTINGS)
     lines = await relays.fetch(f"EXPLAIN {statements('booking')['claim_heads']}", 500)
     await relays.close()
     plan = "\n".join(line[0] for line in lines)
@@ -324,7 +322,7 @@ async def test_claiming_does_so_too_when_the_statistics_are_of_a_nearly_empty_ou
     assert "Seq Scan" not in plan
 
 
-async def test_a_backlog_is_counted_exactly_up_to_a_bound_and_estimated_beyond(
+async def test_a_backlog_is_counted_up_to_a_limit_and_estimated_above(
     pool: asyncpg.Pool,
 ) -> None:
     assert await measured(pool, 100) == 0
@@ -341,8 +339,8 @@ async def is_estimated(pool: asyncpg.Pool, pending: int) -> bool:
     return await measured(pool, 100) == pending
 
 
-async def measured(pool: asyncpg.Pool, bound: int) -> int:
-    row = await pool.fetchrow(statements("booking")["measure_backlog"], bound)
+async def measured(pool: asyncpg.Pool, limit: int) -> int:
+    row = await pool.fetchrow(statements("booking")["measure_backlog"], limit)
     assert row is not None
     pending: int = row["pending"]
     return pending

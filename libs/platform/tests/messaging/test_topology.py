@@ -10,13 +10,13 @@ from goticket_platform.messaging.topology import TopologyMismatch
 from goticket_testing.messaging import QUEUE, SMALL
 
 
-async def test_declaring_the_whole_topology_twice_is_harmless(amqp_url: str) -> None:
+async def test_declaring_the_topology_is_idempotent(amqp_url: str) -> None:
     for _ in range(2):
         async with open_channel(amqp_url, TOPOLOGY, name="test"):
             pass
 
 
-async def test_many_may_declare_at_once(amqp_url: str) -> None:
+async def test_clients_can_declare_concurrently(amqp_url: str) -> None:
     async def declare() -> None:
         async with open_channel(amqp_url, SMALL, name="test"):
             pass
@@ -24,7 +24,7 @@ async def test_many_may_declare_at_once(amqp_url: str) -> None:
     await asyncio.gather(*(declare() for _ in range(6)))
 
 
-async def test_a_queue_with_other_settings_is_named(amqp_url: str) -> None:
+async def test_the_error_names_a_queue_with_other_settings(amqp_url: str) -> None:
     async with await connect(amqp_url) as connection:
         channel = await connection.channel()
         await channel.declare_queue(QUEUE.name, durable=True)
@@ -33,11 +33,11 @@ async def test_a_queue_with_other_settings_is_named(amqp_url: str) -> None:
             pass
 
 
-async def test_a_message_its_consumers_never_answer_ends_among_the_dead_letters(
+async def test_a_message_that_is_never_acknowledged_is_dead_lettered(
     amqp_url: str,
 ) -> None:
-    """The broker counts deliveries; what kills its consumer each time is kept, not dropped."""
-    topology = Topology("test.exchange", "test.log", (QueueSpec("test.deadly", ()),))
+    """The broker counts deliveries. A message that crashes its consumer each time is kept."""
+    topology = Topology("test.exchange", "test.log", (QueueSpec("test.crashing", ()),))
     (queue,) = topology.queues
     async with open_channel(amqp_url, topology, name="test") as (channel, _):
         work = await channel.get_queue(queue.name, ensure=False)
@@ -48,6 +48,6 @@ async def test_a_message_its_consumers_never_answer_ends_among_the_dead_letters(
             assert message is not None
             await message.nack(requeue=True)
         async with asyncio.timeout(20):
-            while (letter := await dead.get(fail=False)) is None:
+            while (dead_letter := await dead.get(fail=False)) is None:
                 await asyncio.sleep(0.02)
-    assert letter.headers["x-first-death-reason"] == "delivery_limit"
+    assert dead_letter.headers["x-first-death-reason"] == "delivery_limit"

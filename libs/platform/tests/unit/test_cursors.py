@@ -1,4 +1,4 @@
-"""Cursors: what goes in comes out, anything else is refused."""
+"""Cursors: encoding, decoding and rejection of other texts."""
 
 import pytest
 from goticket_platform.cursors import InvalidCursor, decode_cursor, encode_cursor
@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 
 @given(st.lists(st.text(), max_size=5))
-def test_a_cursor_gives_back_its_parts(parts: list[str]) -> None:
+def test_a_cursor_decodes_to_its_parts(parts: list[str]) -> None:
     assert decode_cursor(encode_cursor(*parts), len(parts)) == tuple(parts)
 
 
 @given(st.text())
-def test_any_other_text_is_refused(text: str) -> None:
+def test_other_texts_are_rejected(text: str) -> None:
     try:
         decode_cursor(text, 2)
     except InvalidCursor:
@@ -21,6 +21,6 @@ def test_any_other_text_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "!", "e30", encode_cursor("one"), "WzEsIDJd", "ą", "[" * 50])
-def test_malformed_cursors_are_refused(text: str) -> None:
+def test_malformed_cursors_are_rejected(text: str) -> None:
     with pytest.raises(InvalidCursor):
         decode_cursor(text, 2)

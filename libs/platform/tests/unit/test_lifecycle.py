@@ -1,4 +1,4 @@
-"""A process ends by the first signal when it can, and by the second when it must."""
+"""The first signal starts a drain; the second ends the process at once."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ configure_logging("example")
 async def main(stop):
     print("up", flush=True)
     await stop.wait()
-    if "stuck" in sys.argv:
+    if "blocked" in sys.argv:
         print("draining", flush=True)
         await asyncio.sleep(3600)
     print("drained", flush=True)
@@ -35,15 +35,15 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
     return process
 
 
-def test_sigterm_lets_the_work_finish_and_exits_with_0() -> None:
+def test_a_process_drains_after_sigterm_and_exits_with_0() -> None:
     with start() as process:
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=20)
     assert (output, process.returncode) == ("drained\n", 0)
 
 
-def test_a_second_signal_ends_a_stuck_process() -> None:
-    with start("stuck") as process:
+def test_a_second_signal_ends_a_blocked_process() -> None:
+    with start("blocked") as process:
         process.send_signal(signal.SIGTERM)
         assert process.stdout is not None
         assert process.stdout.readline() == "draining\n"

@@ -1,4 +1,4 @@
-"""Logs are one JSON line an entry, name the request, and tell no local variables."""
+"""Logs: one JSON line per entry, with the request's id and without local variables."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from goticket_platform.logs import configure_logging, get_logger
 configure_logging("example", "INFO")
 structlog.contextvars.bind_contextvars(request_id="req-1", user_id="u-1")
 log = get_logger("module")
-log.debug("too quiet")
+log.debug("below the level")
 log.info("hello", fields=3)
 logging.getLogger("library").warning("from %s", "outside")
 def fail():

@@ -1,4 +1,4 @@
-"""Named queries, and which failures pass by themselves."""
+"""Named queries and transient errors."""
 
 from pathlib import Path
 
@@ -23,10 +23,10 @@ def test_statements_are_found_by_name(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("sql", ["SELECT 1;", "-- name: a\nSELECT 1;\n-- name: a\nSELECT 2;\n"])
-def test_unnamed_and_doubly_named_statements_are_refused(
+def test_statements_without_a_unique_name_are_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sql: str
 ) -> None:
-    with pytest.raises(ValueError, match="a name of its own"):
+    with pytest.raises(ValueError, match="a unique name"):
         load_queries(package(tmp_path, monkeypatch, sql))
 
 
@@ -44,5 +44,5 @@ def test_unnamed_and_doubly_named_statements_are_refused(
         (ValueError(), False),
     ],
 )
-def test_transient_failures_are_told_from_lasting_ones(error: Exception, expected: bool) -> None:
+def test_transient_errors_are_recognized(error: Exception, expected: bool) -> None:
     assert is_transient(error) is expected

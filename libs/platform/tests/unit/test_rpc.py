@@ -1,4 +1,4 @@
-"""A real loopback gRPC server behind the interceptor, called through `call`."""
+"""A gRPC server with the interceptor on loopback, called with `call`."""
 
 # The asyncio stub class exists for the type checker only.
 from __future__ import annotations
@@ -27,28 +27,28 @@ class Violation:
     message: str
 
 
-class Refused(Exception):
-    """Not today."""
+class Rejected(Exception):
+    """Rejected by a rule."""
 
-    code = "refused"
+    code = "rejected"
     fields = (Violation("name", "is too long"),)
     metadata = {"limit": "10"}  # noqa: RUF012 - a fixed stand-in for a domain error
 
 
 class Identity(rpc.IdentityServiceServicer):
-    """Answers by what the request's name asks for."""
+    """Behaves as the name in the request says."""
 
     def __init__(self) -> None:
-        self.seen: dict[str, object] = {}
+        self.log_context: dict[str, object] = {}
         self.calls = 0
         self.release = asyncio.Event()
 
     async def Register(self, request: pb.RegisterRequest, context: object) -> pb.RegisterResponse:  # noqa: N802 - gRPC's name
         self.calls += 1
-        self.seen = dict(structlog.contextvars.get_contextvars())
+        self.log_context = dict(structlog.contextvars.get_contextvars())
         match request.name:
-            case "refuse":
-                raise Refused("Not today.")
+            case "reject":
+                raise Rejected("Rejected by a rule.")
             case "crash":
                 raise RuntimeError("SELECT secrets")
             case "database":
@@ -61,8 +61,8 @@ class Identity(rpc.IdentityServiceServicer):
 @asynccontextmanager
 async def served() -> AsyncIterator[tuple[Identity, rpc.IdentityServiceAsyncStub, int, Health]]:
     health = Health()
-    servicer = Identity()  # type: ignore[abstract]  # the other methods answer UNIMPLEMENTED
-    table = ErrorTable("identity.goticket", {Refused: grpc.StatusCode.INVALID_ARGUMENT})
+    servicer = Identity()  # type: ignore[abstract]  # the other methods response UNIMPLEMENTED
+    table = ErrorTable("identity.goticket", {Rejected: grpc.StatusCode.INVALID_ARGUMENT})
 
     def register(server: grpc.aio.Server) -> None:
         rpc.add_IdentityServiceServicer_to_server(servicer, server)
@@ -73,30 +73,30 @@ async def served() -> AsyncIterator[tuple[Identity, rpc.IdentityServiceAsyncStub
         serve_grpc("127.0.0.1:0", table, register, [name], health) as port,
     ):
         channel = open_channel(f"127.0.0.1:{port}")
-        closing.push_async_callback(channel.close, 5)  # after the server has drained
+        closing.push_async_callback(channel.close, 5)  # after the drain of the server
         yield servicer, rpc.IdentityServiceStub(channel), port, health
 
 
-async def test_a_call_returns_the_answer_and_carries_the_request_id() -> None:
+async def test_a_call_returns_the_response_and_sends_the_request_id() -> None:
     async with served() as (servicer, stub, _, _):
         with structlog.contextvars.bound_contextvars(request_id="req-1", user_id="u-1"):
-            answer = await call(stub.Register, pb.RegisterRequest(name="Ada"))
-    assert answer.user.name == "Ada"
-    assert servicer.seen == {"request_id": "req-1", "user_id": "u-1"}
+            response = await call(stub.Register, pb.RegisterRequest(name="Ada"))
+    assert response.user.name == "Ada"
+    assert servicer.log_context == {"request_id": "req-1", "user_id": "u-1"}
 
 
-async def test_a_known_error_arrives_with_its_code_fields_and_metadata() -> None:
+async def test_a_listed_error_arrives_with_code_fields_and_metadata() -> None:
     async with served() as (_, stub, _, _):
         with pytest.raises(RemoteError) as caught:
-            await call(stub.Register, pb.RegisterRequest(name="refuse"))
+            await call(stub.Register, pb.RegisterRequest(name="reject"))
     error = caught.value
-    assert (error.status, error.code) == (grpc.StatusCode.INVALID_ARGUMENT, "refused")
-    assert error.message == "Not today."
+    assert (error.status, error.code) == (grpc.StatusCode.INVALID_ARGUMENT, "rejected")
+    assert error.message == "Rejected by a rule."
     assert error.fields == (("name", "is too long"),)
     assert error.metadata == {"limit": "10"}
 
 
-async def test_a_crash_is_internal_and_tells_nothing_of_the_inside() -> None:
+async def test_an_unexpected_error_is_internal_without_its_text() -> None:
     async with served() as (_, stub, _, _):
         with pytest.raises(RemoteError) as caught:
             await call(stub.Register, pb.RegisterRequest(name="crash"))
@@ -104,7 +104,7 @@ async def test_a_crash_is_internal_and_tells_nothing_of_the_inside() -> None:
     assert "secrets" not in caught.value.message
 
 
-async def test_a_lost_database_is_unavailable_and_an_idempotent_call_is_repeated() -> None:
+async def test_a_lost_database_is_unavailable_and_an_idempotent_call_is_retried() -> None:
     async with served() as (servicer, stub, _, _):
         with pytest.raises(RemoteError) as caught:
             await call(stub.Register, pb.RegisterRequest(name="database"), idempotent=True)
@@ -115,7 +115,7 @@ async def test_a_lost_database_is_unavailable_and_an_idempotent_call_is_repeated
         assert servicer.calls == 4
 
 
-async def test_a_dead_server_is_reported_as_unavailable_at_once() -> None:
+async def test_a_missing_server_is_unavailable_at_once() -> None:
     async with served() as (_, _, port, _):
         pass
     channel = open_channel(f"127.0.0.1:{port}")
@@ -133,16 +133,16 @@ async def test_a_call_past_its_deadline_fails() -> None:
     assert caught.value.status is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_the_health_service_follows_the_process() -> None:
+async def test_the_health_service_reports_the_readiness_of_the_process() -> None:
     async with served() as (_, _, port, health):
         channel = open_channel(f"127.0.0.1:{port}")
-        stub: Any = health_pb2_grpc.HealthStub(channel)  # its stub file has no asyncio side
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its stub file has no asyncio types
 
         async def status() -> int:
-            answer: health_pb2.HealthCheckResponse = await stub.Check(
+            response: health_pb2.HealthCheckResponse = await stub.Check(
                 health_pb2.HealthCheckRequest(), timeout=5
             )
-            return answer.status
+            return response.status
 
         assert await status() == health_pb2.HealthCheckResponse.NOT_SERVING
         health.ready = True
@@ -161,13 +161,13 @@ async def test_a_stopping_server_finishes_the_calls_in_flight() -> None:
             while not servicer.calls:
                 await asyncio.sleep(0.01)
         asyncio.get_running_loop().call_later(0.1, servicer.release.set)
-        # leaving the block stops the server while the call still waits
+        # the end of the block stops the server while the call is in flight
     assert pending.done()
     assert pending.result().user.name == "wait"
 
 
-async def test_an_idle_connection_is_pinged_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scale is 1:50; with the server's default it would be cut at the third ping."""
+async def test_an_idle_connection_is_pinged_and_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals are 1:50. With the server's default the third ping would close the connection."""
     monkeypatch.setattr("goticket_platform.rpc.client.PING_MILLISECONDS", 200)
     monkeypatch.setattr("goticket_platform.rpc.server.MIN_PING_MILLISECONDS", 100)
     async with served() as (_, stub, port, _):

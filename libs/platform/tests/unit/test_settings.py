@@ -1,4 +1,4 @@
-"""Settings: named when missing, never repeated."""
+"""Settings from the environment and their errors."""
 
 import pytest
 from goticket_platform.settings import ServiceSettings, SettingsError, host_and_port, load
@@ -32,7 +32,7 @@ def test_every_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     assert "EXAMPLE_PASSWORD: is not set" in str(caught.value)
 
 
-def test_a_wrong_value_is_named_but_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXAMPLE_DATABASE_URL", "postgresql://x")
     monkeypatch.setenv("EXAMPLE_PASSWORD", "p")
     monkeypatch.setenv("EXAMPLE_SIZE", "hunter2")
@@ -51,6 +51,6 @@ def test_host_and_port_are_split(listen: str, expected: tuple[str, int]) -> None
 
 
 @pytest.mark.parametrize("listen", ["localhost", "localhost:", "localhost:x", "localhost:70000"])
-def test_what_is_not_host_and_port_is_refused(listen: str) -> None:
+def test_an_invalid_address_is_rejected(listen: str) -> None:
     with pytest.raises(ValueError, match="is not host:port"):
         host_and_port(listen)

@@ -13,25 +13,25 @@ configure_tracing("example", sys.argv[1] or None, float(sys.argv[2]))
 with tracer.start_as_current_span("work") as span:
     sampled = int(inject_context()["traceparent"][-2:], 16) & 1
     print(span.is_recording(), sampled, flush=True)
-    os._exit(0)  # no waiting for a collector that is not there
+    os._exit(0)  # without waiting for the missing collector
 """
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "ratio", "told"),
+    ("endpoint", "ratio", "output"),
     [
         ("", "1", "False 0\n"),
         ("http://127.0.0.1:1", "1", "True 1\n"),
         ("http://127.0.0.1:1", "0", "False 0\n"),
     ],
 )
-def test_what_nobody_collects_is_not_recorded_but_has_an_id(
-    endpoint: str, ratio: str, told: str
+def test_a_trace_without_a_collector_has_an_id_and_is_not_recorded(
+    endpoint: str, ratio: str, output: str
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, endpoint, ratio], capture_output=True, text=True, check=True
     )
-    assert done.stdout == told
+    assert done.stdout == output
 
 
 STATEMENTS = """
@@ -44,9 +44,11 @@ os._exit(0)
 """
 
 
-@pytest.mark.parametrize(("endpoint", "told"), [("", "False\n"), ("http://127.0.0.1:1", "True\n")])
-def test_statements_have_spans_where_somebody_collects_them(endpoint: str, told: str) -> None:
+@pytest.mark.parametrize(
+    ("endpoint", "output"), [("", "False\n"), ("http://127.0.0.1:1", "True\n")]
+)
+def test_sql_statements_have_spans_only_with_a_collector(endpoint: str, output: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", STATEMENTS, endpoint], capture_output=True, text=True, check=True
     )
-    assert done.stdout == told
+    assert done.stdout == output

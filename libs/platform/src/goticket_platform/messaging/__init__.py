@@ -1,1 +1,1 @@
-"""Events between services: outbox, relay, queues, consumer, inbox, dead letters."""
+"""Messages between services: outbox, relay, queues, consumer, inbox, dead letters."""

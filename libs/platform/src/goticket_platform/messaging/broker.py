@@ -1,7 +1,6 @@
-"""One channel to RabbitMQ with the topology declared, and the loop that brings it back."""
+"""Connects to RabbitMQ with the topology declared, and reconnects after each loss."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -11,18 +10,14 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from goticket_contracts.topology import Topology
 
 from goticket_platform.lifecycle import Stop
-from goticket_platform.logs import get_logger
 from goticket_platform.messaging.topology import TopologyMismatch, declare_topology
 from goticket_platform.postgres import is_transient
+from goticket_platform.retry import Outage, retry_until_stopped
 
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 HEARTBEAT_SECONDS = 15
-"""A peer that says nothing for about three of these is taken for dead."""
-FIRST_BACKOFF_SECONDS = 0.2
-LONGEST_BACKOFF_SECONDS = 5.0
-
-logger = get_logger(__name__)
+"""A connection without traffic for about three of these is considered lost."""
 
 
 class NotConnected(Exception):
@@ -33,35 +28,15 @@ class BrokerLost(Exception):
     """The connection to RabbitMQ ended under work in progress."""
 
 
-class Backoff:
-    """Growing, jittered waits between failures, short again after a success."""
-
-    def __init__(self) -> None:
-        self._longest = FIRST_BACKOFF_SECONDS
-
-    def reset(self) -> None:
-        """Begin anew: something worked."""
-        self._longest = FIRST_BACKOFF_SECONDS
-
-    def next_wait(self) -> float:
-        """Return how long to wait now (seconds), from half to all of a doubling bound.
-
-        The jitter keeps a fleet from knocking at a restarted broker in step.
-        """
-        bound = self._longest
-        self._longest = min(bound * 2, LONGEST_BACKOFF_SECONDS)
-        return bound * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
-
-
 @asynccontextmanager
 async def open_channel(
     amqp_url: str, topology: Topology, *, name: str
 ) -> AsyncIterator[tuple[AbstractChannel, AbstractExchange]]:
     """Connect, declare `topology` and yield a confirming channel and the events exchange.
 
-    Not aio-pika's robust connection: it brings channels back behind the caller's
-    back, while here a loss must end what is in progress, to begin again in order.
-    `name` shows in the broker's list of connections.
+    aio-pika's robust connection is not used: it restores channels by itself, while here a
+    loss must end the work in progress, which then starts again in order. `name` appears in
+    the broker's list of connections.
     """
     connection = await aio_pika.connect(
         amqp_url,
@@ -73,51 +48,43 @@ async def open_channel(
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         yield channel, await declare_topology(channel, topology)
     finally:
-        # A broker that is gone answers no goodbye, and nothing here depends on one.
+        # A lost broker does not answer the close, and nothing depends on its answer.
         with suppress(Exception):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await connection.close()
 
 
-async def keep_connected(stop: Stop, session: Callable[[Backoff], Awaitable[object]]) -> None:
-    """Run `session` again and again until `stop`, backing off after each loss.
+async def keep_connected(
+    stop: Stop, session: Callable[[Outage], Awaitable[object]], *, name: str
+) -> None:
+    """Run `session` again after each loss of the broker, until `stop`.
 
-    The session calls `reset` on the back-off once it has achieved something.
+    The session calls `end` of its outage when it works. `name` appears in the logs.
     """
-    backoff = Backoff()
-    while not stop.is_set():
+
+    async def run_session(outage: Outage) -> None:
         try:
-            await session(backoff)
+            await session(outage)
         except asyncio.CancelledError:
-            if being_cancelled():
+            if is_being_cancelled():
                 raise
-            await _rest(stop, backoff, BrokerLost("the channel was closed"))
-        except Exception as error:  # noqa: BLE001 - whatever it was, the events still must flow
-            await _rest(stop, backoff, error)
+            raise BrokerLost("the channel was closed") from None
+
+    await retry_until_stopped(stop, run_session, name=name, is_expected=_is_expected)
 
 
-def being_cancelled() -> bool:
-    """Tell whether the current task itself is being cancelled.
+def is_being_cancelled() -> bool:
+    """Return whether the current task itself is being cancelled.
 
-    When a connection dies, futures of its client are cancelled, and whoever awaits
-    one sees the same CancelledError without anybody wanting it to end.
+    A lost connection cancels futures of its client. A task that awaits one of them gets the
+    same CancelledError, although no code has cancelled the task.
     """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
-async def _rest(stop: Stop, backoff: Backoff, error: Exception) -> None:
-    if stop.is_set():
-        return
-    wait = backoff.next_wait()
-    expected = is_transient(error) or isinstance(
+def _is_expected(error: BaseException) -> bool:
+    return is_transient(error) or isinstance(
         error,
         AMQPError | ChannelInvalidStateError | TimeoutError | BrokerLost | TopologyMismatch,
     )
-    logger.warning(
-        "disconnected",
-        reason=f"{type(error).__name__}: {error}",
-        retry_in=round(wait, 2),
-        exc_info=None if expected else error,
-    )
-    await stop.wait(wait)

@@ -16,31 +16,31 @@ from google.protobuf import json_format
 from google.protobuf.message import Message as Payload
 
 ATTEMPT = "goticket:attempt"
-"""Which try this delivery is, from 1."""
+"""Number of this delivery to the handler, from 1."""
 REASON = "goticket:reason"
 """Why a message was retried or dead-lettered."""
 FAILED_AT = "goticket:failedat"
-"""When, RFC 3339."""
+"""When it was retried or dead-lettered (RFC 3339)."""
 VERSION = "goticket:aggregateversion"
-"""Version of the aggregate after the change; a consumer ignores what it has passed."""
+"""Version of the aggregate after the change. A consumer ignores older versions than it has."""
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
-"""Half of what RabbitMQ 4 takes. Beyond its limit the broker closes the channel, and with
-it fails every other message in flight; so it is never asked."""
+"""Half of RabbitMQ 4's limit. A larger message makes the broker close the channel, which fails
+every other message in flight."""
 
-_OF_ONE_TRIP = frozenset({ATTEMPT, REASON, FAILED_AT})
+_DELIVERY_HEADERS = frozenset({ATTEMPT, REASON, FAILED_AT})
 
 PayloadT = TypeVar("PayloadT", bound=Payload)
 PayloadType: TypeAlias = type[PayloadT]  # the name `type` is an attribute below
 
 
 class NonRetryableError(Exception):
-    """This event can never be handled; it is dead-lettered with this reason at once."""
+    """This message can never be handled; it is dead-lettered at once with this reason."""
 
 
 @dataclass(frozen=True)
 class PublishedMessage:
-    """An event as it leaves the outbox; `payload` is its protobuf-JSON text."""
+    """A message from the outbox; `payload` is protobuf-JSON text."""
 
     id: UUID
     type: str
@@ -54,7 +54,7 @@ class PublishedMessage:
 
 @dataclass(frozen=True)
 class ReceivedMessage:
-    """An event as it comes from a queue; `attempt` counts its deliveries to the handler from 1."""
+    """A message from a queue; `attempt` counts its deliveries to the handler from 1."""
 
     id: UUID
     type: str
@@ -67,62 +67,62 @@ class ReceivedMessage:
     attempt: int
 
     def parse(self, kind: PayloadType[PayloadT]) -> PayloadT:
-        """Read the payload as a `kind`. Fields this release does not know are skipped.
+        """Parse the payload as a `kind`. Unknown fields are ignored: a newer release may add some.
 
         Raises:
-            NonRetryableError: it is not one.
+            NonRetryableError: the payload is not a valid `kind`.
         """
         try:
             return json_format.Parse(self.payload, kind(), ignore_unknown_fields=True)
         except (json_format.ParseError, RecursionError) as error:
             raise NonRetryableError(
-                f"the body is no {kind.DESCRIPTOR.full_name}: {error}"
+                f"the body is not a {kind.DESCRIPTOR.full_name}: {error}"
             ) from error
 
 
-def checked_body(event: PublishedMessage) -> bytes:
-    """Return the payload as it travels.
+def encode_body(message: PublishedMessage) -> bytes:
+    """Encode the payload as the body of an AMQP message.
 
     Raises:
         ValueError: it is larger than MAX_PAYLOAD_BYTES.
     """
-    body = event.payload.encode()
+    body = message.payload.encode()
     if len(body) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"a payload of {len(body)} bytes is too large")
     return body
 
 
-def build_amqp_message(event: PublishedMessage, headers: Mapping[str, str]) -> Message:
-    """Build the persistent AMQP message of `event`; `headers` carry the trace.
+def build_amqp_message(message: PublishedMessage, headers: Mapping[str, str]) -> Message:
+    """Build the persistent AMQP message of `message`; `headers` carry the trace.
 
     Raises:
         ValueError: the payload is larger than MAX_PAYLOAD_BYTES.
     """
-    body = checked_body(event)
+    body = encode_body(message)
     attributes: HeadersType = {
         **headers,
         "cloudEvents:specversion": "1.0",
-        "cloudEvents:id": str(event.id),
-        "cloudEvents:type": event.type,
-        "cloudEvents:source": event.source,
-        "cloudEvents:subject": event.subject,
-        "cloudEvents:time": event.occurred_at.isoformat(),
-        "cloudEvents:partitionkey": event.partition_key,
-        VERSION: event.version,
+        "cloudEvents:id": str(message.id),
+        "cloudEvents:type": message.type,
+        "cloudEvents:source": message.source,
+        "cloudEvents:subject": message.subject,
+        "cloudEvents:time": message.occurred_at.isoformat(),
+        "cloudEvents:partitionkey": message.partition_key,
+        VERSION: message.version,
     }
     return Message(
         body,
         headers=attributes,
         content_type="application/json",
         delivery_mode=DeliveryMode.PERSISTENT,
-        message_id=str(event.id),
-        type=event.type,
-        timestamp=event.occurred_at,
+        message_id=str(message.id),
+        type=message.type,
+        timestamp=message.occurred_at,
     )
 
 
 def read_message(message: AbstractIncomingMessage) -> ReceivedMessage:
-    """Read the event out of a delivery.
+    """Read the CloudEvents message of a delivery.
 
     Raises:
         NonRetryableError: an attribute is missing or wrong, or the body is not UTF-8 text.
@@ -130,7 +130,7 @@ def read_message(message: AbstractIncomingMessage) -> ReceivedMessage:
     headers = {str(name): str(value) for name, value in message.headers.items()}
     try:
         if (spec := headers["cloudEvents:specversion"]) != "1.0":
-            raise NonRetryableError(f"CloudEvents {spec} is not spoken here")
+            raise NonRetryableError(f"CloudEvents {spec} is not supported")
         return ReceivedMessage(
             id=UUID(headers["cloudEvents:id"]),
             type=headers["cloudEvents:type"],
@@ -145,25 +145,25 @@ def read_message(message: AbstractIncomingMessage) -> ReceivedMessage:
     except KeyError as error:
         raise NonRetryableError(f"header {error} is missing") from error
     except ValueError as error:
-        raise NonRetryableError(f"not a readable event: {error}") from error
+        raise NonRetryableError(f"not a valid CloudEvents message: {error}") from error
 
 
 def attempt_of(message: AbstractIncomingMessage) -> int:
-    """Return which try this delivery is; 1 when nothing sensible says so."""
+    """Return the number of this delivery; 1 when the header is missing or invalid."""
     attempt = message.headers.get(ATTEMPT)
     return attempt if isinstance(attempt, int) and attempt > 0 else 1
 
 
 def copy_message(message: AbstractIncomingMessage, changes: HeadersType) -> Message:
-    """Copy a delivery for another queue: same event, its trip's headers replaced by `changes`.
+    """Copy a delivery for another queue, with its delivery headers replaced by `changes`.
 
-    The broker's own `x-` headers stay behind: with `x-death` on it the broker would
-    take the copy for a message going in circles and drop it.
+    The broker's own `x-` headers are not copied: with `x-death` the broker would take the copy
+    for a dead-letter cycle and drop it.
     """
     headers = {
         name: value
         for name, value in message.headers.items()
-        if not name.startswith("x-") and name not in _OF_ONE_TRIP
+        if not name.startswith("x-") and name not in _DELIVERY_HEADERS
     }
     return Message(
         message.body,

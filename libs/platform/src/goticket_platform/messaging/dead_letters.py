@@ -1,11 +1,7 @@
-"""Looks at a queue's dead letters and sends them to it again."""
+"""Lists the dead letters of a queue and replays them."""
 
-import argparse
-import asyncio
-import json
-import sys
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from goticket_contracts.topology import TOPOLOGY, QueueSpec, Topology
@@ -14,13 +10,13 @@ from goticket_platform.messaging.broker import open_channel
 from goticket_platform.messaging.cloudevents import ATTEMPT, FAILED_AT, REASON, copy_message
 
 PUBLISH_SECONDS = 10.0
-LISTED = 100
-"""How many are shown unless told otherwise."""
+LIST_LIMIT = 100
+"""How many dead letters a list has by default."""
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """What is known of an event that could not be handled; empty where nothing is."""
+    """A message that could not be handled. Unknown fields are empty."""
 
     id: str
     type: str
@@ -30,27 +26,27 @@ class DeadLetter:
 
 
 async def list_dead_letters(
-    amqp_url: str, queue: QueueSpec, limit: int = LISTED, *, topology: Topology = TOPOLOGY
+    amqp_url: str, queue: QueueSpec, limit: int = LIST_LIMIT, *, topology: Topology = TOPOLOGY
 ) -> list[DeadLetter]:
-    """Return up to `limit` dead letters of `queue`, oldest first; they stay where they are."""
+    """Return up to `limit` dead letters of `queue`, oldest first, without removing them."""
     name = f"{queue.name} dead letters"
     async with open_channel(amqp_url, topology, name=name) as (channel, _):
-        # Held until the channel closes, which puts them back.
-        return [_describe(message) async for message in _take(channel, queue, limit)]
+        # Unacknowledged: the broker requeues them when the channel closes.
+        return [_describe(message) async for message in _get(channel, queue, limit)]
 
 
 async def replay_dead_letters(
     amqp_url: str, queue: QueueSpec, limit: int | None = None, *, topology: Topology = TOPOLOGY
 ) -> int:
-    """Give up to `limit` dead letters (None: all there are now) their tries anew; return how many.
+    """Publish up to `limit` dead letters (None: all of now) to `queue` again; return how many.
 
-    Each is removed once the broker has confirmed its copy in `queue`. A crash in
-    between leaves both; the consumer's inbox drops the second.
+    The attempts start again at 1. Each dead letter is removed once the broker has confirmed its
+    copy. A crash in between leaves both, and the consumer's inbox ignores the second.
     """
     replayed = 0
     name = f"{queue.name} dead letters"
     async with open_channel(amqp_url, topology, name=name) as (channel, _):
-        async for message in _take(channel, queue, limit):
+        async for message in _get(channel, queue, limit):
             await channel.default_exchange.publish(
                 copy_message(message, {}), queue.name, mandatory=True, timeout=PUBLISH_SECONDS
             )
@@ -59,13 +55,13 @@ async def replay_dead_letters(
     return replayed
 
 
-async def _take(
+async def _get(
     channel: AbstractChannel, queue: QueueSpec, limit: int | None
 ) -> AsyncIterator[AbstractIncomingMessage]:
-    """Take what is there now: not again what comes back while this runs."""
+    """Get the dead letters of now, but not those that return while this runs."""
     dead = await channel.declare_queue(queue.dead_letters, passive=True)
-    waiting = dead.declaration_result.message_count or 0
-    for _ in range(waiting if limit is None else min(limit, waiting)):
+    count = dead.declaration_result.message_count or 0
+    for _ in range(count if limit is None else min(limit, count)):
         message = await dead.get(fail=False)
         if message is None:
             return
@@ -74,7 +70,7 @@ async def _take(
 
 def _describe(message: AbstractIncomingMessage) -> DeadLetter:
     headers = message.headers
-    # What the broker moved by itself says why only in its own header.
+    # A message that the broker itself dead-lettered has the reason in a header of the broker.
     by_broker = f"by the broker: {headers.get('x-first-death-reason', 'unknown')!s}"
     attempt = headers.get(ATTEMPT)
     return DeadLetter(
@@ -84,28 +80,3 @@ def _describe(message: AbstractIncomingMessage) -> DeadLetter:
         time=str(headers.get(FAILED_AT, "")),
         attempts=attempt if isinstance(attempt, int) else 0,
     )
-
-
-def dead_letters_command(
-    argv: Sequence[str], amqp_url: str, queue: QueueSpec, *, topology: Topology = TOPOLOGY
-) -> int:
-    """Run `dead-letters list | replay [--limit N]` for a command line; return the exit code.
-
-    `list` prints one JSON object a line.
-    """
-    parser = argparse.ArgumentParser(
-        prog="dead-letters", description=f"Dead letters of {queue.name}."
-    )
-    parser.add_argument("action", choices=["list", "replay"])
-    parser.add_argument("--limit", type=int, help="how many at most")
-    arguments = parser.parse_args(argv)
-    if arguments.action == "list":
-        limit = LISTED if arguments.limit is None else arguments.limit
-        letters = asyncio.run(list_dead_letters(amqp_url, queue, limit, topology=topology))
-        sys.stdout.writelines(f"{json.dumps(asdict(letter))}\n" for letter in letters)
-    else:
-        replayed = asyncio.run(
-            replay_dead_letters(amqp_url, queue, arguments.limit, topology=topology)
-        )
-        sys.stdout.write(f"replayed {replayed}\n")
-    return 0

@@ -1,4 +1,4 @@
-"""The inbox: an event's effect and the note that it happened are one transaction."""
+"""The inbox: a message's effect and the record of it are one transaction."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -11,11 +11,13 @@ from goticket_platform.logs import get_logger
 from goticket_platform.messaging.statements import statements
 from goticket_platform.postgres import is_transient
 
-PRUNED_AT_ONCE = 1_000
-"""Most rows forgotten in one statement: none holds locks, or a worker, for long."""
+PRUNE_BATCH_SIZE = 1_000
+"""Most rows deleted in one statement, so that none holds locks or a connection for long."""
 PRUNE_EVERY_SECONDS = 3600.0
 
-PRUNED = Counter("goticket_inbox_messages_pruned", "Events forgotten by the inbox", ["schema"])
+INBOX_PRUNED = Counter(
+    "goticket_inbox_messages_pruned", "Messages deleted from the inbox", ["schema"]
+)
 
 logger = get_logger(__name__)
 
@@ -26,26 +28,25 @@ async def record_once(
     consumer: str,
     message_id: UUID,
 ) -> bool:
-    """Note that `consumer` handles the event, in the caller's transaction; tell if it is new.
+    """Record in the caller's transaction that `consumer` handles the message.
 
-    A concurrent duplicate waits here until the first one commits (then False) or
-    rolls back (then True).
+    Returns whether the message is new. A concurrent duplicate waits until the first transaction
+    commits (then False) or rolls back (then True).
 
     Raises:
-        asyncpg.LockNotAvailableError: the other one took longer than `lock_timeout`.
+        asyncpg.LockNotAvailableError: the first transaction took longer than `lock_timeout`.
     """
     status = await connection.execute(statements(schema)["record_message"], consumer, message_id)
     return bool(status == "INSERT 0 1")
 
 
 async def prune_inbox(
-    pool: asyncpg.Pool, schema: str, older_than: timedelta, *, at_once: int = PRUNED_AT_ONCE
+    pool: asyncpg.Pool, schema: str, older_than: timedelta, *, at_once: int = PRUNE_BATCH_SIZE
 ) -> int:
-    """Forget events that were seen longer ago than `older_than`; return how many.
+    """Delete messages that were received longer ago than `older_than`; return how many.
 
-    Many processes may do it at once. `older_than` must be longer than any event can
-    wait in a retry queue or as a dead letter: one that comes again after that is new.
-    The table needs an index on `received_at`.
+    Several processes may prune concurrently. `older_than` must be longer than a message can
+    stay in a retry queue or a dead-letter queue: a message that returns later counts as new.
     """
     before = datetime.now(UTC) - older_than
     pruned = 0
@@ -53,7 +54,7 @@ async def prune_inbox(
         status = await pool.execute(statements(schema)["prune_inbox"], before, at_once)
         count = int(status.rpartition(" ")[2])
         pruned += count
-        PRUNED.labels(schema).inc(count)
+        INBOX_PRUNED.labels(schema).inc(count)
         if count < at_once:
             return pruned
 
@@ -66,11 +67,11 @@ async def prune_inbox_periodically(
     *,
     every: float = PRUNE_EVERY_SECONDS,
 ) -> None:
-    """Prune now and every so many seconds until `stop`; no failure ends it."""
+    """Prune now and every `every` seconds until `stop`. A failure is logged and ends nothing."""
     while True:
         try:
             pruned = await prune_inbox(pool, schema, older_than)
-            logger.info("inbox pruned", events=pruned)
+            logger.info("inbox pruned", messages=pruned)
         except Exception as error:
             logger.warning(
                 "inbox not pruned",

@@ -1,4 +1,4 @@
-"""The outbox: events are rows in the transaction that causes them; a relay sends them later."""
+"""The outbox: messages are rows in the transaction that causes them; a relay publishes them."""
 
 import asyncio
 import json
@@ -16,20 +16,20 @@ from goticket_platform.logs import get_logger
 from goticket_platform.messaging.statements import statements
 from goticket_platform.telemetry import inject_context
 
-NOTIFY_SPACING_SECONDS = 0.02
-"""Least time between two wake-ups from one process; a busy relay polls without them anyway."""
+NOTIFY_INTERVAL_SECONDS = 0.02
+"""Least time between two notifications of one process. A busy relay does not wait for them."""
 
 logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class OutboxMessage:
-    """One event to publish.
+    """One message to publish.
 
-    `aggregate_id` orders: the relay sends an aggregate's events one after another.
-    `partition_id` groups for whoever splits the stream later: the event's id in
-    booking, the aggregate itself elsewhere. `headers` are the trace headers of the
-    request behind it; None takes those of the current span.
+    The relay publishes the messages of one `aggregate_id` in order. `partition_id` is the
+    CloudEvents partition key for consumers that split the stream: the event's id in booking,
+    the aggregate's id elsewhere. `headers` are the trace headers of the request that caused
+    the message; None means those of the current span.
     """
 
     type: str
@@ -50,58 +50,58 @@ class Outbox:
     async def append(
         self,
         connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy,
-        events: Sequence[OutboxMessage],
+        messages: Sequence[OutboxMessage],
     ) -> None:
-        """Write `events` in the caller's transaction, in one statement however many there are."""
-        if not events:
+        """Insert `messages` in the caller's transaction with one statement."""
+        if not messages:
             return
-        here = inject_context()
+        current = inject_context()
         await connection.execute(
             self._append,
-            [new_id() for _ in events],
-            [event.type for event in events],
-            [event.aggregate_id for event in events],
-            [event.aggregate_version for event in events],
-            [event.partition_id for event in events],
-            [MessageToJson(event.payload, indent=None) for event in events],
+            [new_id() for _ in messages],
+            [message.type for message in messages],
+            [message.aggregate_id for message in messages],
+            [message.aggregate_version for message in messages],
+            [message.partition_id for message in messages],
+            [MessageToJson(message.payload, indent=None) for message in messages],
             [
-                json.dumps(dict(here if event.headers is None else event.headers))
-                for event in events
+                json.dumps(dict(current if message.headers is None else message.headers))
+                for message in messages
             ],
-            [event.occurred_at for event in events],
+            [message.occurred_at for message in messages],
         )
 
 
 class OutboxNotifier:
-    """Wakes the relays after a commit, without ever being in its way.
+    """Notifies the relays after a commit, outside of the transaction.
 
-    NOTIFY inside the transaction would take a lock that serialises all commits of the
-    database. Here it runs afterwards, on its own, one at a time; wake-ups that come
-    meanwhile become one. A lost one costs the relay's poll interval, nothing else.
+    NOTIFY inside a transaction takes a lock that serializes all commits of the database. Here
+    it runs after the commit in a task of its own, one at a time. Requests that arrive while it
+    runs are combined into one. A lost notification costs the relay's poll interval.
     """
 
     def __init__(self, pool: asyncpg.Pool, schema: str) -> None:
         self._pool = pool
-        self._notify = statements(schema)["wake_relay"]
-        self._wanted = False
+        self._notify = statements(schema)["notify_relays"]
+        self._requested = False
         self._task: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
-        """Ask for a wake-up; call it after the commit. Returns at once and never raises."""
-        self._wanted = True
+        """Request a notification; call it after the commit. Returns at once and never raises."""
+        self._requested = True
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Let the wake-up in flight finish; call it before the pool closes."""
+        """Wait for the notification in flight; call it before the pool closes."""
         if self._task is not None:
             await self._task
 
     async def _run(self) -> None:
-        while self._wanted:
-            self._wanted = False
+        while self._requested:
+            self._requested = False
             try:
                 await self._pool.execute(self._notify)
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                logger.warning("wake-up lost", reason=type(error).__name__)
-            await asyncio.sleep(NOTIFY_SPACING_SECONDS)
+                logger.warning("notification lost", reason=type(error).__name__)
+            await asyncio.sleep(NOTIFY_INTERVAL_SECONDS)

@@ -1,4 +1,4 @@
-"""The relay: moves events from the outbox to RabbitMQ, at least once, in order per aggregate."""
+"""The relay: publishes outbox rows to RabbitMQ at least once, in order within an aggregate."""
 
 import asyncio
 import json
@@ -14,7 +14,6 @@ from prometheus_client import Counter, Gauge
 from goticket_platform.lifecycle import Stop
 from goticket_platform.logs import get_logger
 from goticket_platform.messaging.broker import (
-    Backoff,
     BrokerLost,
     NotConnected,
     keep_connected,
@@ -25,52 +24,60 @@ from goticket_platform.messaging.outbox_listener import listen
 from goticket_platform.messaging.publisher import OutgoingMessage, Publisher
 from goticket_platform.messaging.statements import outbox_channel, statements
 from goticket_platform.postgres import INDEX_ONLY_SETTINGS
+from goticket_platform.retry import Outage
 
-BATCH = 500
-"""Most events claimed in one transaction."""
-OVERLAP = 2
-"""Batches at once: while one waits for its confirms, the next is claimed and sent."""
+BATCH_SIZE = 500
+"""Most messages claimed in one transaction."""
+CONCURRENT_BATCHES = 2
+"""While one batch waits for its confirms, the next is claimed and sent."""
 POLL_SECONDS = 1.0
-"""How long to sleep when no wake-up comes: the bound on a lost NOTIFY."""
-PUBLISH_SECONDS = 10.0
+"""How long the relay waits for a notification: the longest delay after a lost NOTIFY."""
+CONFIRM_SECONDS = 10.0
 """How long the broker may take to confirm one batch."""
-SAMPLE_SECONDS = 5.0
+MEASURE_SECONDS = 5.0
 """How often the backlog is measured."""
-COUNTED = 10_000
-"""Up to here waiting events are counted; of more, the gauge says what the statistics estimate."""
-INDEXES_ONLY = MappingProxyType({**INDEX_ONLY_SETTINGS, "enable_sort": "off"})
-"""Settings of a relay's sessions. A claim reads the oldest rows along the indexes; by the
-statistics of an outbox that is nearly empty, as it mostly is, sorting them would look cheaper."""
-PENDING = Gauge("goticket_outbox_pending", "Events that wait in the outbox", ["schema"])
-OLDEST = Gauge("goticket_outbox_oldest_age_seconds", "Age of the oldest waiting event", ["schema"])
-PUBLISHED = Counter("goticket_outbox_published", "Events the broker confirmed", ["schema"])
-REFUSED = Counter("goticket_outbox_publish_failures", "Events the broker did not take", ["schema"])
+COUNT_LIMIT = 10_000
+"""Up to this many pending messages are counted; a larger backlog is estimated."""
+RELAY_SETTINGS = MappingProxyType({**INDEX_ONLY_SETTINGS, "enable_sort": "off"})
+"""Settings of a relay's sessions. A claim reads the oldest rows along the indexes. The outbox is
+nearly empty most of the time, and by its statistics the planner would prefer to sort it."""
+
+OUTBOX_PENDING = Gauge("goticket_outbox_pending", "Messages that wait in the outbox", ["schema"])
+OUTBOX_OLDEST_AGE = Gauge(
+    "goticket_outbox_oldest_age_seconds", "Age of the oldest message in the outbox", ["schema"]
+)
+OUTBOX_PUBLISHED = Counter(
+    "goticket_outbox_published", "Messages that the broker confirmed", ["schema"]
+)
+OUTBOX_PUBLISH_FAILURES = Counter(
+    "goticket_outbox_publish_failures", "Messages that the broker rejected", ["schema"]
+)
 
 logger = get_logger(__name__)
 
 
-class _Settled:
-    """Which of the claimed rows may go, which must wait, and how many got no answer."""
+class _BatchResult:
+    """The ids of the confirmed and rejected rows of a batch, and how many are unconfirmed."""
 
-    def __init__(self, rows: Sequence[asyncpg.Record], answers: Sequence[Exception | None]) -> None:
+    def __init__(self, rows: Sequence[asyncpg.Record], errors: Sequence[Exception | None]) -> None:
         self.confirmed: list[int] = []
-        self.refused: list[int] = []
-        """The broker answered and did not take them: they wait, others go on."""
-        self.unknown = 0
-        """The connection is of no more use, and they go again."""
-        for row, error in zip(rows, answers, strict=True):
+        self.rejected: list[int] = []
+        """The broker did not take them: they are delayed, other messages go on."""
+        self.unconfirmed = 0
+        """The connection is unusable, and they are published again."""
+        for row, error in zip(rows, errors, strict=True):
             if error is None:
                 self.confirmed.append(row["id"])
             elif isinstance(error, DeliveryError | ValueError | TypeError):
-                self.refused.append(row["id"])
-                _log_refusal(row, error)
+                self.rejected.append(row["id"])
+                _log_rejection(row, error)
             else:
-                self.unknown += 1
+                self.unconfirmed += 1
 
 
-def _log_refusal(row: asyncpg.Record, error: Exception) -> None:
+def _log_rejection(row: asyncpg.Record, error: Exception) -> None:
     logger.error(
-        "event refused",
+        "message rejected",
         message_id=str(row["message_id"]),
         message_type=row["type"],
         attempts=row["attempts"] + 1,
@@ -79,10 +86,11 @@ def _log_refusal(row: asyncpg.Record, error: Exception) -> None:
 
 
 class Relay:
-    """Publishes the outbox of one schema. Any number may run at once.
+    """Publishes the outbox of one schema. Any number of relays may run concurrently.
 
-    `pool` needs OVERLAP connections and one that listens for wake-ups, and INDEXES_ONLY
-    to be fast. `source` is the CloudEvents source, such as "/goticket/booking".
+    `pool` needs CONCURRENT_BATCHES connections and one that listens for notifications. Its
+    sessions need RELAY_SETTINGS to be fast. `source` is the CloudEvents source, such as
+    "/goticket/booking".
     """
 
     def __init__(
@@ -93,7 +101,7 @@ class Relay:
         source: str,
         *,
         topology: Topology = TOPOLOGY,
-        batch: int = BATCH,
+        batch: int = BATCH_SIZE,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._pool = pool
@@ -105,7 +113,7 @@ class Relay:
         self._poll_seconds = poll_seconds
         self._sql = statements(schema)
         self._wake = asyncio.Event()
-        self._turn = asyncio.Lock()
+        self._claim_lock = asyncio.Lock()
         self._connected = False
 
     async def check(self) -> None:
@@ -118,20 +126,29 @@ class Relay:
             raise NotConnected
 
     async def run(self, stop: Stop) -> None:
-        """Relay until `stop`, through any loss of broker or database; finish the batch begun."""
+        """Relay until `stop`, through any loss of broker or database; finish batches in flight."""
         async with asyncio.TaskGroup() as tasks:
             channel = outbox_channel(self._schema)
             tasks.create_task(listen(self._pool, channel, self._wake.set, stop))
-            tasks.create_task(self._sample(stop))
-            tasks.create_task(self._wake_to_stop(stop))
-            await keep_connected(stop, lambda backoff: self._session(stop, backoff))
+            tasks.create_task(self._measure_backlog(stop))
+            tasks.create_task(self._wake_on_stop(stop))
+            await keep_connected(
+                stop, lambda outage: self._session(stop, outage), name=self._connection_name
+            )
 
-    async def _session(self, stop: Stop, backoff: Backoff) -> None:
-        name = f"{self._schema} relay"
-        async with open_channel(self._amqp_url, self._topology, name=name) as (channel, exchange):
+    @property
+    def _connection_name(self) -> str:
+        return f"{self._schema} relay"
+
+    async def _session(self, stop: Stop, outage: Outage) -> None:
+        async with open_channel(self._amqp_url, self._topology, name=self._connection_name) as (
+            channel,
+            exchange,
+        ):
             publisher = await Publisher.on(channel, exchange.name)
             workers = [
-                asyncio.create_task(self._work(stop, backoff, publisher)) for _ in range(OVERLAP)
+                asyncio.create_task(self._relay_batches(stop, outage, publisher))
+                for _ in range(CONCURRENT_BATCHES)
             ]
             self._connected = True
             try:
@@ -142,52 +159,52 @@ class Relay:
                     worker.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _work(self, stop: Stop, backoff: Backoff, publisher: Publisher) -> None:
-        """Relay batch after batch until `stop`, taking turns with the other workers."""
+    async def _relay_batches(self, stop: Stop, outage: Outage, publisher: Publisher) -> None:
+        """Relay batch after batch until `stop`. One worker at a time claims rows."""
         while not stop.is_set():
-            async with AsyncExitStack() as turn:
-                # Whoever has the turn looks for rows, and sleeps when there are none.
-                await turn.enter_async_context(self._turn)
+            async with AsyncExitStack() as claim:
+                # The worker that holds the lock claims rows, or waits until there are some.
+                await claim.enter_async_context(self._claim_lock)
                 if publisher.is_closed:
                     raise BrokerLost("the channel was closed")
-                # Cleared before looking: what commits during the look wakes again.
+                # Cleared before the claim: rows that are committed during it set it again.
                 self._wake.clear()
-                if await self._relay_batch(publisher, turn):
-                    backoff.reset()
-                    # Successors of what has just left may leave now.
+                if await self._relay_batch(publisher, claim):
+                    outage.end()
+                    # The successors of the published messages can be claimed now.
                     self._wake.set()
                 elif not stop.is_set():
-                    await self._sleep()
+                    await self._wait_for_wake()
 
-    async def _relay_batch(self, publisher: Publisher, turn: AsyncExitStack) -> int:
-        """Publish and forget one batch; return how many events it had.
+    async def _relay_batch(self, publisher: Publisher, claim: AsyncExitStack) -> int:
+        """Publish and delete one batch; return how many messages it had.
 
-        Gives up the turn once the rows are claimed. They stay locked until they are
-        deleted, and hide their successors from the other workers and relays: so an
-        aggregate's events leave one after another. A crash after the publish and before
-        the commit publishes the batch again: consumers drop what they have seen.
+        Releases the claim lock once the rows are claimed. The rows stay locked until they are
+        deleted, and their successors cannot be claimed by other workers and relays. So the
+        messages of an aggregate are published one after another. A crash after the publish and
+        before the commit publishes the batch again: consumers ignore messages in their inbox.
         """
         async with self._pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(self._sql["claim_heads"], self._batch)
             if not rows:
                 return 0
-            await turn.aclose()
-            answers = await publisher.publish(
-                [OutgoingMessage(self._event(row), json.loads(row["headers"])) for row in rows],
-                PUBLISH_SECONDS,
+            await claim.aclose()
+            errors = await publisher.publish(
+                [OutgoingMessage(self._message(row), json.loads(row["headers"])) for row in rows],
+                CONFIRM_SECONDS,
             )
-            settled = _Settled(rows, answers)
-            if settled.confirmed:
-                await connection.execute(self._sql["delete_published"], settled.confirmed)
-            if settled.refused:
-                await connection.execute(self._sql["back_off"], settled.refused)
-        PUBLISHED.labels(self._schema).inc(len(settled.confirmed))
-        REFUSED.labels(self._schema).inc(len(settled.refused))
-        if settled.unknown:
-            raise BrokerLost(f"{settled.unknown} of {len(rows)} events were not confirmed")
+            result = _BatchResult(rows, errors)
+            if result.confirmed:
+                await connection.execute(self._sql["delete_published"], result.confirmed)
+            if result.rejected:
+                await connection.execute(self._sql["delay_rejected"], result.rejected)
+        OUTBOX_PUBLISHED.labels(self._schema).inc(len(result.confirmed))
+        OUTBOX_PUBLISH_FAILURES.labels(self._schema).inc(len(result.rejected))
+        if result.unconfirmed:
+            raise BrokerLost(f"{result.unconfirmed} of {len(rows)} messages were not confirmed")
         return len(rows)
 
-    def _event(self, row: asyncpg.Record) -> PublishedMessage:
+    def _message(self, row: asyncpg.Record) -> PublishedMessage:
         return PublishedMessage(
             id=row["message_id"],
             type=row["type"],
@@ -199,23 +216,23 @@ class Relay:
             payload=row["payload"],
         )
 
-    async def _sleep(self) -> None:
+    async def _wait_for_wake(self) -> None:
         try:
             async with asyncio.timeout(self._poll_seconds):
                 await self._wake.wait()
         except TimeoutError:
             return
 
-    async def _wake_to_stop(self, stop: Stop) -> None:
+    async def _wake_on_stop(self, stop: Stop) -> None:
         await stop.wait()
         self._wake.set()
 
-    async def _sample(self, stop: Stop) -> None:
-        while not await stop.wait(SAMPLE_SECONDS):
+    async def _measure_backlog(self, stop: Stop) -> None:
+        while not await stop.wait(MEASURE_SECONDS):
             try:
-                row = await self._pool.fetchrow(self._sql["measure_backlog"], COUNTED)
+                row = await self._pool.fetchrow(self._sql["measure_backlog"], COUNT_LIMIT)
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                continue  # the relaying itself reports a lost database
+                continue  # the workers log a lost database
             if row is not None:
-                PENDING.labels(self._schema).set(row["pending"])
-                OLDEST.labels(self._schema).set(row["oldest_age"])
+                OUTBOX_PENDING.labels(self._schema).set(row["pending"])
+                OUTBOX_OLDEST_AGE.labels(self._schema).set(row["oldest_age"])

@@ -1,12 +1,12 @@
-"""The relay as a process of its own: pool, probes, relay, drain."""
+"""The relay process of a service: pool, probes and relay."""
 
 from goticket_platform.lifecycle import Stop
-from goticket_platform.messaging.relay import INDEXES_ONLY, Relay
+from goticket_platform.messaging.relay import RELAY_SETTINGS, Relay
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import open_pool
 
 POOL_SIZE = 4
-"""One listens, one relays; the others measure and answer probes."""
+"""One connection listens, two relay; one measures the backlog and answers probes."""
 
 
 async def run_relay(
@@ -14,7 +14,7 @@ async def run_relay(
 ) -> None:
     """Relay the outbox of `schema` until `stop`; `source` is the CloudEvents source."""
     health = Health()
-    pool = await open_pool(dsn, max_size=POOL_SIZE, settings=INDEXES_ONLY)
+    pool = await open_pool(dsn, max_size=POOL_SIZE, settings=RELAY_SETTINGS)
     try:
         relay = Relay(pool, amqp_url, schema, source)
         health.add_check("postgres", lambda: pool.execute("SELECT 1"))

@@ -1,4 +1,4 @@
-"""What becomes of an event whose handling failed: another try later, or the dead-letter queue."""
+"""Decides what happens to a message whose handling failed: retry later, or dead-letter."""
 
 import re
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ _ADDRESS = re.compile(r"[^\s<>,;:\"'()]+@[^\s<>,;:\"'()]+")
 
 
 class RetryableError(Exception):
-    """Something this event needs is out of order; it is tried again until that works."""
+    """A dependency of the handler is unavailable; the message is retried until it is back."""
 
 
 @dataclass(frozen=True)
 class RetryDecision:
-    """Where the event goes next; `attempt` is the number its next delivery bears."""
+    """The queue that the message goes to; `attempt` is the number of its next delivery."""
 
     queue: str
     attempt: int
@@ -28,12 +28,11 @@ class RetryDecision:
 
 
 def decide_retry(queue: QueueSpec, attempt: int, error: Exception) -> RetryDecision:
-    """Decide about an event whose `attempt` (from 1) ended in `error`.
+    """Decide about a message whose `attempt` (from 1) failed with `error`.
 
-    NonRetryableError goes to the dead letters at once, anything else when its tries are used
-    up. An outage of something the handler needs (a lost connection, a lock or an answer
-    that does not come, `RetryableError`) uses up no last try: it says nothing against the
-    event, so the event waits it out.
+    A NonRetryableError dead-letters the message at once. Other errors retry it with growing
+    delays until its attempts are exhausted. An outage of a dependency (a lost connection, a
+    timeout, `RetryableError`) never exhausts them: the message stays at the longest delay.
     """
     reason = describe(error)
     if isinstance(error, NonRetryableError):
@@ -43,13 +42,13 @@ def decide_retry(queue: QueueSpec, attempt: int, error: Exception) -> RetryDecis
     retry_queue = queue.retry_queue(attempt)
     if retry_queue is None:
         return RetryDecision(
-            queue.dead_letters, attempt, f"gave up after {attempt} tries: {reason}", final=True
+            queue.dead_letters, attempt, f"attempts exhausted ({attempt}): {reason}", final=True
         )
     return RetryDecision(retry_queue, attempt + 1, reason, final=False)
 
 
 def describe(error: Exception) -> str:
-    """Say in a line what went wrong, without e-mail addresses: it is kept beside the message."""
+    """Describe the error in one line for the message's headers, without e-mail addresses."""
     text = (
         str(error) if isinstance(error, NonRetryableError) else f"{type(error).__name__}: {error}"
     )

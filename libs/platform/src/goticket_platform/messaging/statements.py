@@ -1,4 +1,4 @@
-"""The messaging statements, bound to the schema of the service that runs them."""
+"""The messaging statements for the schema of a service."""
 
 import re
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ def statements(schema: str) -> Mapping[str, str]:
     """Return the named statements for `schema`.
 
     Raises:
-        ValueError: not a plain lower-case identifier, which is all that may be
-            written into SQL text.
+        ValueError: `schema` is not a plain lower-case identifier. Only such a name is safe in
+            SQL text.
     """
     if not _SCHEMA.fullmatch(schema):
         raise ValueError(f"{schema!r} is not a schema name")
@@ -25,5 +25,5 @@ def statements(schema: str) -> Mapping[str, str]:
 
 
 def outbox_channel(schema: str) -> str:
-    """Return the NOTIFY channel that wakes the relays of `schema`."""
+    """Return the NOTIFY channel of the relays of `schema`."""
     return f"{schema}_outbox"

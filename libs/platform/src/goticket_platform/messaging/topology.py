@@ -1,8 +1,7 @@
-"""Declares the exchange, the queues and their retry and dead-letter companions.
+"""Declares the exchange, and the queues with their retry and dead-letter queues.
 
-Every queue is a quorum queue whose dead-lettering is at-least-once, so that a message
-on its way from one queue to the next survives the loss of a node. RabbitMQ 3.10 is
-the oldest that can do this.
+Every queue is a quorum queue with at-least-once dead-lettering, so that a message that moves
+from one queue to the next survives the loss of a node. This needs RabbitMQ 3.10 or newer.
 """
 
 from collections.abc import Iterator
@@ -15,33 +14,33 @@ from aio_pika.exceptions import ChannelPreconditionFailed
 from goticket_contracts.topology import QueueSpec, Topology
 
 Arguments: TypeAlias = HeadersType
-"""Of a queue: an AMQP field table, as headers are."""
+"""Arguments of a queue: an AMQP field table, as headers are."""
 
 DECLARE_SECONDS = 30.0
 """How long one declaration may take; a new quorum queue elects a leader first."""
 
 WORK_DELIVERY_LIMIT = 100
-"""Deliveries without an answer before the broker dead-letters a message by itself.
+"""Unacknowledged deliveries after which the broker itself dead-letters a message.
 
-Each kill -9 of a consumer costs every message it held one delivery. RabbitMQ 4 drops
-a message after 20 when nothing is set, 3.x never gives up on one that kills its
-consumer every time. So: far above what a crash-looping neighbour causes, and what
-gets there goes to the dead-letter queue, never away.
+Each kill -9 of a consumer costs each of its unacknowledged messages one delivery. By default
+RabbitMQ 4 drops a message after 20, and 3.x never stops redelivering one that crashes its
+consumer. This limit is far above what a crash loop caused by another message reaches. A message
+that reaches it goes to the dead-letter queue.
 """
-KEEP_DELIVERY_LIMIT = 1_000_000
-"""For dead letters, where looking at a message counts as a delivery: in effect none."""
+DEAD_LETTER_DELIVERY_LIMIT = 1_000_000
+"""In effect no limit: each listing of a dead letter counts as a delivery."""
 
 EVENT_LOG_ARGUMENTS: Arguments = {
     "x-queue-type": "stream",
     "x-max-age": "7D",
-    # A second bound, so that a busy week cannot fill the broker's disk.
+    # A second limit, so that a busy week cannot fill the broker's disk.
     "x-max-length-bytes": 10_000_000_000,
     "x-stream-max-segment-size-bytes": 100_000_000,
 }
 
 
 class TopologyMismatch(Exception):
-    """The broker holds a queue or exchange of this name with other settings."""
+    """The broker has a queue or exchange of this name with other settings."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,10 @@ class _Queue:
 
 
 async def declare_topology(channel: AbstractChannel, topology: Topology) -> AbstractExchange:
-    """Declare everything of `topology`; return its exchange. Harmless to repeat.
+    """Declare the exchange, queues and bindings of `topology`; return the exchange. Idempotent.
 
     Raises:
-        TopologyMismatch: naming what exists with other settings. The channel is closed.
+        TopologyMismatch: a queue or exchange exists with other settings. The channel is closed.
     """
     try:
         exchange = await channel.declare_exchange(
@@ -82,18 +81,18 @@ async def _declare(channel: AbstractChannel, exchange: AbstractExchange, queue: 
 def _explain(kind: str, name: str, error: Exception) -> str:
     return (
         f"{kind} {name!r} exists with other settings than this release declares; "
-        f"empty and delete it, then it is declared anew ({error})"
+        f"delete it when it is empty, and it is declared again ({error})"
     )
 
 
 def _queues(topology: Topology) -> Iterator[_Queue]:
-    # What a queue dead-letters into comes before the queue itself: at no moment
-    # can a message fall into a name that does not exist yet.
+    # The target of dead-lettering is declared before the queue itself: no message can be
+    # routed to a queue that does not exist yet.
     yield _Queue(topology.event_log, EVENT_LOG_ARGUMENTS, ("#",))
     for spec in topology.queues:
         yield _dead_letters(spec)
         for name, delay in spec.retry_queues.items():
-            yield _retry(name, delay, back_to=spec.name)
+            yield _retry(name, delay, return_to=spec.name)
         yield _work(spec)
 
 
@@ -102,20 +101,20 @@ def _work(spec: QueueSpec) -> _Queue:
     return _Queue(spec.name, {**arguments, "x-delivery-limit": WORK_DELIVERY_LIMIT}, spec.bindings)
 
 
-def _retry(name: str, delay: float, *, back_to: str) -> _Queue:
-    arguments = _quorum(dead_letter_to=back_to)
+def _retry(name: str, delay: float, *, return_to: str) -> _Queue:
+    arguments = _quorum(dead_letter_to=return_to)
     return _Queue(name, {**arguments, "x-message-ttl": round(delay * 1000)})
 
 
 def _dead_letters(spec: QueueSpec) -> _Queue:
     return _Queue(
         spec.dead_letters,
-        {"x-queue-type": "quorum", "x-delivery-limit": KEEP_DELIVERY_LIMIT},
+        {"x-queue-type": "quorum", "x-delivery-limit": DEAD_LETTER_DELIVERY_LIMIT},
     )
 
 
 def _quorum(*, dead_letter_to: str) -> Arguments:
-    """Arguments of a quorum queue that hands on, through the default exchange, what leaves it."""
+    """Return arguments of a quorum queue that dead-letters through the default exchange."""
     return {
         "x-queue-type": "quorum",
         "x-dead-letter-exchange": "",

@@ -1,1 +1,1 @@
-"""gRPC the GoTicket way: one interceptor on the server, one call function on the client."""
+"""gRPC: one interceptor on the server, one call function on the client."""

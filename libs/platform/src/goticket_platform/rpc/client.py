@@ -1,7 +1,6 @@
-"""Calling another service: keepalive, a deadline, the trace and the request id on every call."""
+"""Calls to other services, with keepalive, a deadline, trace context and request id."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -9,6 +8,7 @@ import grpc
 import structlog
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
+from goticket_platform.retry import RetryPolicy, retry
 from goticket_platform.rpc.errors import RemoteError, remote_error
 from goticket_platform.telemetry import inject_context, tracer
 
@@ -19,33 +19,33 @@ READ_SECONDS = 2.0
 WRITE_SECONDS = 5.0
 """Deadline of a call that changes something."""
 
-_ATTEMPTS = 3
-_RETRY_SECONDS = 0.05
-
 BUSY = "busy"
-"""Code of an answer that asks callers to stay away for a while."""
+"""Error code of a service that rejects calls because of overload. Such a call is not retried."""
 PING_MILLISECONDS = 10_000
-"""How often an idle connection is tried; servers allow it (`rpc.server.MIN_PING_MILLISECONDS`)."""
+"""Interval of keepalive pings. Servers allow it: see `rpc.server.MIN_PING_MILLISECONDS`."""
+
+_FIRST_WAIT_SECONDS = 0.1
+_LONGEST_WAIT_SECONDS = 0.2
+_MAX_ATTEMPTS = 3
 
 _OPTIONS = [
     ("grpc.keepalive_timeout_ms", 3_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # A restarted server is found again within a second.
+    # The client reconnects to a restarted server within a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # Retries are decided call by call, in `call`.
+    # `call` decides about retries.
     ("grpc.enable_retries", 0),
     ("grpc.lb_policy_name", "round_robin"),
-    # One answer to a batch of many tickets each is large; refusing to read it would fail
-    # requests that have been granted.
+    # The response to a batch of large bookings is large, and its bookings are already stored.
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 ]
 
 
 def open_channel(target: str) -> grpc.aio.Channel:
-    """Open a channel to "host:port"; it connects, and reconnects, by itself."""
-    # A dead server is noticed within seconds, also on an idle connection.
+    """Open a channel to "host:port". It connects and reconnects automatically."""
+    # Detects a dead server within seconds, also on an idle connection.
     ping = ("grpc.keepalive_time_ms", PING_MILLISECONDS)
     return grpc.aio.insecure_channel(target, options=[ping, *_OPTIONS])
 
@@ -57,29 +57,29 @@ async def call(
     timeout: float = READ_SECONDS,
     idempotent: bool = False,
 ) -> ResponseT:
-    """Call `method` of a stub and return its answer within `timeout` seconds.
+    """Call `method` of a stub and return its response within `timeout` seconds.
 
-    An `idempotent` call that finds no server is tried again a couple of times
-    inside the same deadline.
+    An `idempotent` call is retried within the same deadline while the service is unavailable.
 
     Raises:
-        RemoteError: the service refused or could not be reached.
+        RemoteError: the service rejected the call or could not be reached.
     """
-    deadline = asyncio.get_running_loop().time() + timeout
-    attempt = 1
-    while True:
-        left = deadline - asyncio.get_running_loop().time()
-        try:
-            return await _once(method, request, left)
-        except RemoteError as error:
-            pause = _RETRY_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
-            # Not when it is busy: to come back at once is what makes it so.
-            away = error.status is grpc.StatusCode.UNAVAILABLE and error.code != BUSY
-            again = idempotent and away
-            if not again or attempt == _ATTEMPTS or left - pause <= 0:
-                raise
-        attempt += 1
-        await asyncio.sleep(pause)
+    if not idempotent:
+        return await _once(method, request, timeout)
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + timeout
+    policy = RetryPolicy(
+        _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS, max_attempts=_MAX_ATTEMPTS, max_elapsed=timeout
+    )
+    return await retry(lambda: _once(method, request, deadline - clock()), policy, _is_unavailable)
+
+
+def _is_unavailable(error: BaseException) -> bool:
+    return (
+        isinstance(error, RemoteError)
+        and error.status is grpc.StatusCode.UNAVAILABLE
+        and error.code != BUSY
+    )
 
 
 async def _once(

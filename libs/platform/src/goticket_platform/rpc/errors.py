@@ -1,4 +1,4 @@
-"""Errors over gRPC: google.rpc.Status with ErrorInfo and BadRequest, both ways.
+"""Errors over gRPC, encoded and decoded: google.rpc.Status with ErrorInfo and BadRequest.
 
 Source: https://google.aip.dev/193 (the reason in ErrorInfo is the stable code).
 """
@@ -19,17 +19,17 @@ INTERNAL = "internal"
 
 @dataclass(frozen=True)
 class ErrorTable:
-    """Which gRPC status each of a service's errors gets.
+    """The gRPC status of each of a service's errors.
 
     `domain` names the service in ErrorInfo, such as "booking.goticket". An error
-    class that is not listed inherits from its nearest base that is.
+    class that is not listed has the status of its nearest listed base class.
     """
 
     domain: str
     statuses: Mapping[type[Exception], grpc.StatusCode]
 
     def status_of(self, error: BaseException) -> grpc.StatusCode | None:
-        """Return the status for `error`, or None when the table does not know it."""
+        """Return the status of `error`, or None when neither its class nor a base is listed."""
         for kind in type(error).__mro__:
             if kind in self.statuses:
                 return self.statuses[kind]
@@ -37,7 +37,7 @@ class ErrorTable:
 
 
 class RemoteError(Exception):
-    """A call to another service was refused or failed.
+    """A call to another service was rejected or failed.
 
     `code` is the stable reason ("sold_out"), `fields` pairs of field and message.
     """
@@ -67,7 +67,7 @@ def rich_status(
     fields: tuple[tuple[str, str], ...] = (),
     metadata: Mapping[str, str] | None = None,
 ) -> status_pb2.Status:
-    """Build the google.rpc.Status that tells `code` and the field violations."""
+    """Build the google.rpc.Status with `code` and the field violations."""
     info = error_details_pb2.ErrorInfo(reason=code, domain=domain, metadata=dict(metadata or {}))
     details = [_pack(info)]
     if fields:
@@ -81,10 +81,10 @@ def rich_status(
 
 
 def remote_error(error: grpc.aio.AioRpcError) -> RemoteError:
-    """Read the rich status out of a failed call.
+    """Read the rich status of a failed call.
 
-    Without one (the server never answered, or is not ours) the code is the gRPC
-    status in lower case: "unavailable", "deadline_exceeded".
+    Without one (no answer, or another kind of server) the code is the gRPC status in lower
+    case, such as "unavailable" or "deadline_exceeded".
     """
     status = error.code()
     message = error.details() or ""

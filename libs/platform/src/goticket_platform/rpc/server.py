@@ -1,4 +1,4 @@
-"""A gRPC server with health, reflection, deadlines, rich errors, traces, metrics and a drain."""
+"""A gRPC server with health, reflection, deadlines, rich errors, traces, metrics and drain."""
 
 # The stubs make grpc's classes generic; at run time they are not.
 from __future__ import annotations
@@ -31,20 +31,20 @@ from goticket_platform.rpc.errors import (
 from goticket_platform.telemetry import extracted_context, tracer
 
 DEFAULT_DEADLINE_SECONDS = 10.0
-"""For a caller that set none."""
+"""Deadline of a call without one of its own."""
 DRAIN_SECONDS = 15.0
-"""How long calls in flight may take once the server stops; inside the process's grace."""
+"""How long calls in flight may take after the stop; shorter than the process's grace period."""
 HEALTH_SECONDS = 1.0
-"""How often the gRPC health service follows the process's own checks."""
+"""How often the gRPC health service is updated from the process's checks."""
 MIN_PING_MILLISECONDS = 5_000
-"""Least time between two pings of a client; below the interval of `rpc.client`, or every idle
-connection would be cut for pinging too much."""
+"""Least time between two pings of a client. It must be shorter than `rpc.client`'s interval,
+or the server would close idle connections for too many pings."""
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
-CALLS = Counter("goticket_grpc_server_handled", "Calls answered", ["method", "status"])
-SECONDS = Histogram(
+GRPC_HANDLED = Counter("goticket_grpc_server_handled", "Calls completed", ["method", "status"])
+GRPC_HANDLING_SECONDS = Histogram(
     "goticket_grpc_server_handling_seconds",
-    "Time to answer a call",
+    "Time to handle a call",
     ["method"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
@@ -58,10 +58,10 @@ class _Violation(Protocol):
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """What every unary call gets: trace, log context, deadline, error mapping, metrics.
+    """Adds trace, log context, deadline, error mapping and metrics to every unary call.
 
-    One interceptor instead of the instrumentation library's chain: each link of
-    an asyncio chain costs every call some tens of microseconds.
+    One interceptor instead of the instrumentation library's chain: each interceptor of an
+    asyncio chain costs every call some tens of microseconds.
     """
 
     def __init__(self, table: ErrorTable) -> None:
@@ -74,7 +74,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         ],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Wrap the handler of a unary call; leave streams (health watch, reflection) alone."""
+        """Wrap the handler of a unary call; leave streams (health, reflection) unchanged."""
         handler = await continuation(handler_call_details)
         if handler is None or handler.unary_unary is None:
             return handler
@@ -91,9 +91,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         )
 
     def _wrap(self, behavior: Any, method: str, metadata: dict[str, str]) -> Any:
-        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             started = time.perf_counter()
-            status = grpc.StatusCode.CANCELLED  # what is left when the caller goes away
+            status = grpc.StatusCode.CANCELLED  # when no other status is set: the caller cancelled
             structlog.contextvars.clear_contextvars()
             structlog.contextvars.bind_contextvars(**_log_context(metadata))
             with tracer.start_as_current_span(
@@ -103,7 +103,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 record_exception=False,
                 set_status_on_exception=False,
             ) as span:
-                deadline = asyncio.timeout(_seconds_left(context))
+                deadline = asyncio.timeout(_seconds_remaining(context))
                 try:
                     async with deadline:
                         response = await behavior(request, context)
@@ -112,7 +112,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     status = grpc.StatusCode(context.code())
                     raise
                 except Exception as error:  # noqa: BLE001 - the one place that maps every failure
-                    status, rich = self._explain(error, method, deadline.expired())
+                    status, rich = self._error_status(error, method, deadline.expired())
                     if status is grpc.StatusCode.INTERNAL:
                         span.record_exception(error)
                         span.set_status(Status(StatusCode.ERROR))
@@ -121,14 +121,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     )
                 finally:
                     span.set_attribute("rpc.grpc.status_code", status.value[0])
-                    CALLS.labels(method, status.name).inc()
-                    SECONDS.labels(method).observe(time.perf_counter() - started)
+                    GRPC_HANDLED.labels(method, status.name).inc()
+                    GRPC_HANDLING_SECONDS.labels(method).observe(time.perf_counter() - started)
             return response
 
-        return answer
+        return handle
 
-    def _explain(
-        self, error: Exception, method: str, too_late: bool
+    def _error_status(
+        self, error: Exception, method: str, deadline_exceeded: bool
     ) -> tuple[grpc.StatusCode, Any]:
         domain = self._table.domain
         if status := self._table.status_of(error):
@@ -141,11 +141,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 fields=tuple((item.field, item.message) for item in violations),
                 metadata=getattr(error, "metadata", None),
             )
-        if too_late:
+        if deadline_exceeded:
             status = grpc.StatusCode.DEADLINE_EXCEEDED
-            return status, rich_status(domain, status, DEADLINE_EXCEEDED, "It took too long.")
+            return status, rich_status(
+                domain, status, DEADLINE_EXCEEDED, "The deadline was exceeded."
+            )
         if is_transient(error):
-            logger.warning("call failed for now", method=method, error=type(error).__name__)
+            logger.warning("call failed temporarily", method=method, error=type(error).__name__)
             status = grpc.StatusCode.UNAVAILABLE
             return status, rich_status(domain, status, UNAVAILABLE, "Try again in a moment.")
         logger.error("call failed", method=method, exc_info=error)
@@ -158,9 +160,9 @@ def _log_context(metadata: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in named.items() if value}
 
 
-def _seconds_left(context: Any) -> float:
-    left: float | None = context.time_remaining()  # None, whatever the stubs say, when unset
-    return DEFAULT_DEADLINE_SECONDS if left is None else max(left, 0.0)
+def _seconds_remaining(context: Any) -> float:
+    remaining: float | None = context.time_remaining()  # None without a deadline, unlike the stub
+    return DEFAULT_DEADLINE_SECONDS if remaining is None else max(remaining, 0.0)
 
 
 @asynccontextmanager
@@ -171,10 +173,10 @@ async def serve_grpc(
     service_names: Sequence[str],
     health: Health,
 ) -> AsyncIterator[int]:
-    """Serve what `register` adds on `listen` ("host:port", port 0 for any); yield the port.
+    """Serve the services that `register` adds; yield the port.
 
-    On exit the health service says NOT_SERVING, new calls are refused, and calls in
-    flight get DRAIN_SECONDS.
+    `listen` is "host:port", with port 0 for any. On exit the health service reports
+    NOT_SERVING, new calls are rejected, and calls in flight have DRAIN_SECONDS to finish.
 
     Raises:
         RuntimeError: the port cannot be bound.
@@ -184,7 +186,7 @@ async def serve_grpc(
         options=[
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            # Clients ping idle connections to notice a dead server (see rpc.client).
+            # Clients ping idle connections to detect a dead server (see rpc.client).
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MILLISECONDS),
         ],
@@ -198,23 +200,23 @@ async def serve_grpc(
     )
     port = server.add_insecure_port(listen)
     await server.start()
-    follower = asyncio.create_task(_follow(health, health_service, names))
+    health_updates = asyncio.create_task(_update_health(health, health_service, names))
     logger.info("listening", grpc=f"{listen.rpartition(':')[0]}:{port}")
     try:
         yield port
     finally:
         health.ready = False
-        follower.cancel()
+        health_updates.cancel()
         with suppress(asyncio.CancelledError):
-            await follower
+            await health_updates
         await health_service.enter_graceful_shutdown()
         await server.stop(DRAIN_SECONDS)
 
 
-async def _follow(
+async def _update_health(
     health: Health, service: grpc_health.aio.HealthServicer, names: Sequence[str]
 ) -> None:
-    """Keep the gRPC health service saying what /readyz says."""
+    """Keep the gRPC health service consistent with /readyz."""
     serving = health_pb2.HealthCheckResponse.SERVING
     not_serving = health_pb2.HealthCheckResponse.NOT_SERVING
     while True:

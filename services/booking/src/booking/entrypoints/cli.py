@@ -1,16 +1,10 @@
-"""`booking serve | relay | worker | sweeper | migrate … | dead-letters …`."""
+"""The command `booking`."""
 
-import sys
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Sequence
 
 from goticket_contracts.topology import BOOKING_CATALOG_EVENTS
-from goticket_platform.lifecycle import Stop, run
-from goticket_platform.logs import configure_logging
-from goticket_platform.messaging.dead_letters import dead_letters_command
-from goticket_platform.migrations import migrate_command
-from goticket_platform.settings import ServiceSettings, load
-from goticket_platform.telemetry import configure_tracing
+from goticket_platform.cli import CommandLine, DeadLetters, Migrations, Process, execute
+from goticket_platform.settings import load
 
 from booking import bootstrap
 from booking.config import (
@@ -22,43 +16,19 @@ from booking.config import (
     WorkerSettings,
 )
 
-SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+COMMANDS = CommandLine(
+    "booking",
+    processes={
+        "serve": Process(ServeSettings, bootstrap.run_server),
+        "relay": Process(RelaySettings, bootstrap.run_relay),
+        "worker": Process(WorkerSettings, bootstrap.run_worker),
+        "sweeper": Process(SweeperSettings, bootstrap.run_sweeper),
+    },
+    migrations=Migrations("booking.migrations", lambda: load(DatabaseSettings).database_url),
+    dead_letters=DeadLetters(BOOKING_CATALOG_EVENTS, lambda: load(BrokerSettings).amqp_url),
+)
 
-USAGE = """\
-usage: booking serve | relay | worker | sweeper
-       booking migrate up | down [STEPS] | status
-       booking dead-letters list | replay [--limit N]
-"""
 
-
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the command that the arguments name."""
-    match sys.argv[1:]:
-        case ["serve"]:
-            _run(ServeSettings, bootstrap.run_server)
-        case ["relay"]:
-            _run(RelaySettings, bootstrap.run_relay)
-        case ["worker"]:
-            _run(WorkerSettings, bootstrap.run_worker)
-        case ["sweeper"]:
-            _run(SweeperSettings, bootstrap.run_sweeper)
-        case ["migrate", *arguments]:
-            dsn = load(DatabaseSettings).database_url
-            sys.exit(migrate_command(arguments, dsn, "booking.migrations"))
-        case ["dead-letters", *arguments]:
-            amqp_url = load(BrokerSettings).amqp_url
-            sys.exit(dead_letters_command(arguments, amqp_url, BOOKING_CATALOG_EVENTS))
-        case _:
-            sys.stderr.write(USAGE)
-            sys.exit(2)
-
-
-def _run(kind: type[SettingsT], process: Callable[[SettingsT, Stop], Awaitable[None]]) -> None:
-    settings = load(kind)
-    configure_logging("booking", settings.log_level)
-    configure_tracing("booking", settings.otlp_endpoint, settings.trace_sample_ratio)
-
-    async def main(stop: Stop) -> None:
-        await process(settings, stop)
-
-    run(main)
+    execute(COMMANDS, argv)

@@ -1,5 +1,3 @@
-DROP TABLE booking.inbox;
-DROP TABLE booking.outbox;
 DROP TABLE booking.idempotency_keys;
 DROP TABLE booking.tickets;
 DROP TABLE booking.booking_items;

@@ -1,1 +1,5 @@
-"""Numbered SQL steps of the schema booking."""
+"""SQL migrations of the schema `booking`."""
+
+from goticket_platform.messaging.migrations import INBOX, OUTBOX
+
+INCLUDES = (OUTBOX, INBOX)

@@ -1,3 +1,4 @@
-DROP TABLE catalog.outbox;
 DROP TABLE catalog.ticket_types;
 DROP TABLE catalog.events;
+DROP TEXT SEARCH CONFIGURATION catalog.folded;
+DROP FUNCTION catalog.folded;

@@ -1,4 +1,19 @@
--- Events, their ticket types, and the outbox that announces every change.
+-- Events and their ticket types. The extensions come from deploy/postgres/bootstrap.sql.
+
+-- Removes accents, so that "Beyonce" finds "Beyoncé" and the other way round. Stored texts and
+-- search texts are both folded. unaccent is only STABLE because its rules are a file: after an
+-- upgrade of PostgreSQL with new rules the generated columns below must be rewritten.
+-- normalize() composes letters first, since the rules know composed letters only.
+CREATE FUNCTION catalog.folded(text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN extensions.unaccent('extensions.unaccent'::regdictionary, normalize($1));
+
+-- Folds each word by itself: folding a whole query would turn a dash into a minus, which excludes
+-- a word. 'simple' neither stems nor drops stop words, since names of artists are not English.
+CREATE TEXT SEARCH CONFIGURATION catalog.folded (COPY = pg_catalog.simple);
+ALTER TEXT SEARCH CONFIGURATION catalog.folded
+    ALTER MAPPING FOR word, hword, hword_part WITH extensions.unaccent, pg_catalog.simple;
+
 CREATE TABLE catalog.events (
     id uuid PRIMARY KEY,
     organizer_id uuid NOT NULL,
@@ -10,16 +25,19 @@ CREATE TABLE catalog.events (
     starts_at timestamptz NOT NULL,
     ends_at timestamptz NOT NULL,
     status text NOT NULL CHECK (status IN ('draft', 'published', 'cancelled')),
+    -- Most tickets of one buyer over all bookings; 0 means no limit.
+    max_per_buyer int NOT NULL DEFAULT 0 CHECK (max_per_buyer BETWEEN 0 AND 100000),
     version bigint NOT NULL CHECK (version >= 1),
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
-    published_at timestamptz,            -- NULL: was never on sale, so is private
-    -- 'simple' neither stems nor drops stop words: names of artists are no English text.
+    published_at timestamptz,            -- NULL: never published, so visible to its owner only
     document tsvector NOT NULL GENERATED ALWAYS AS (
-        setweight(to_tsvector('simple', name), 'A')
-        || setweight(to_tsvector('simple', location), 'B')
-        || setweight(to_tsvector('simple', description), 'C')
+        setweight(to_tsvector('catalog.folded', normalize(name)), 'A')
+        || setweight(to_tsvector('catalog.folded', normalize(location)), 'B')
+        || setweight(to_tsvector('catalog.folded', normalize(description)), 'C')
     ) STORED,
+    folded_name text NOT NULL GENERATED ALWAYS AS (catalog.folded(name)) STORED,
+    folded_location text NOT NULL GENERATED ALWAYS AS (catalog.folded(location)) STORED,
     CONSTRAINT events_end_after_start CHECK (ends_at > starts_at),
     CONSTRAINT events_published_since CHECK (status <> 'published' OR published_at IS NOT NULL)
 );
@@ -28,12 +46,12 @@ CREATE TABLE catalog.events (
 CREATE INDEX events_status_starts_at_idx ON catalog.events (status, starts_at, id);
 CREATE INDEX events_status_created_at_idx ON catalog.events (status, created_at, id);
 CREATE INDEX events_organizer_idx ON catalog.events (organizer_id, status, starts_at, id);
--- Words, and near misses of words.
+-- Whole words, and similar words.
 CREATE INDEX events_document_idx ON catalog.events USING gin (document);
 CREATE INDEX events_name_trigram_idx
-    ON catalog.events USING gin (name extensions.gin_trgm_ops);
+    ON catalog.events USING gin (folded_name extensions.gin_trgm_ops);
 CREATE INDEX events_location_trigram_idx
-    ON catalog.events USING gin (location extensions.gin_trgm_ops);
+    ON catalog.events USING gin (folded_location extensions.gin_trgm_ops);
 
 CREATE TABLE catalog.ticket_types (
     id uuid PRIMARY KEY,
@@ -43,20 +61,6 @@ CREATE TABLE catalog.ticket_types (
     price bigint NOT NULL CHECK (price >= 0),              -- minor units of events.currency
     capacity int NOT NULL CHECK (capacity >= 1),
     max_per_booking int NOT NULL CHECK (max_per_booking >= 1),
+    max_per_buyer int NOT NULL DEFAULT 0 CHECK (max_per_buyer BETWEEN 0 AND 100000), -- 0: no limit
     CONSTRAINT ticket_types_event_position_key UNIQUE (event_id, position)
 );
-
-CREATE TABLE catalog.outbox (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    message_id uuid NOT NULL,            -- CloudEvents id
-    type text NOT NULL,
-    aggregate_id uuid NOT NULL,
-    aggregate_version bigint NOT NULL,
-    partition_id uuid NOT NULL,
-    payload jsonb NOT NULL,
-    headers jsonb NOT NULL DEFAULT '{}', -- traceparent and friends
-    occurred_at timestamptz NOT NULL,
-    attempts int NOT NULL DEFAULT 0,
-    available_at timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX outbox_aggregate_idx ON catalog.outbox (aggregate_id, id);

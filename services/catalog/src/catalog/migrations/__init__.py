@@ -1,1 +1,5 @@
-"""The catalog's schema, step by step."""
+"""SQL migrations of the schema `catalog`."""
+
+from goticket_platform.messaging.migrations import OUTBOX
+
+INCLUDES = (OUTBOX,)

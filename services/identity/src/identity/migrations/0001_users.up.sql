@@ -10,7 +10,7 @@ CREATE TABLE identity.users (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
--- One account an address, in whatever case it is written.
+-- An address has one account; its case does not matter.
 CREATE UNIQUE INDEX users_email_key ON identity.users (lower(email));
--- Admins are few; role changes lock them all to keep at least one.
+-- Role changes lock all admins, so that at least one remains.
 CREATE INDEX users_admin_idx ON identity.users (id) WHERE 'admin' = ANY (roles);

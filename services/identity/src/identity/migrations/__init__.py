@@ -1,1 +1,5 @@
-"""Numbered SQL steps of the schema "identity"."""
+"""SQL migrations of the schema `identity`."""
+
+from goticket_platform.messaging.migrations import OUTBOX
+
+INCLUDES = (OUTBOX,)

@@ -1,1 +1,1 @@
-"""Numbered SQL files of the notification schema."""
+"""SQL migrations of the schema `notification`. Its deliveries are its inbox."""

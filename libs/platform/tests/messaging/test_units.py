@@ -1,4 +1,4 @@
-"""Decisions of the messaging package that need no server."""
+"""Parts of the messaging package that need no server."""
 
 import asyncio
 from typing import Any
@@ -8,27 +8,28 @@ import pytest
 from goticket_contracts.event_types import PAYLOADS
 from goticket_contracts.topology import RETRY_SECONDS, TOPOLOGY, QueueSpec
 from goticket_platform.lifecycle import Stop
-from goticket_platform.messaging.broker import Backoff, BrokerLost, keep_connected
+from goticket_platform.messaging.broker import keep_connected
 from goticket_platform.messaging.cloudevents import NonRetryableError
-from goticket_platform.messaging.consumer import HandlerTooSlow
+from goticket_platform.messaging.consumer import HandlerTimeout
 from goticket_platform.messaging.keyed_locks import KeyedLocks
 from goticket_platform.messaging.retry_decision import RetryableError, decide_retry, describe
 from goticket_platform.messaging.statements import statements
+from goticket_platform.retry import Outage
 
 QUEUE = QueueSpec("q", (), retry_seconds=(1, 5, 30))
 
 
-def test_each_failure_waits_longer_until_tries_are_used_up() -> None:
+def test_each_failure_waits_longer_until_the_attempts_are_exhausted() -> None:
     error = RuntimeError("x")
-    verdicts = [decide_retry(QUEUE, attempt, error) for attempt in (1, 2, 3, 4)]
-    assert [decision.queue for decision in verdicts] == [
+    decisions = [decide_retry(QUEUE, attempt, error) for attempt in (1, 2, 3, 4)]
+    assert [decision.queue for decision in decisions] == [
         "q.retry.1s",
         "q.retry.5s",
         "q.retry.30s",
         "q.dead",
     ]
-    assert [decision.attempt for decision in verdicts] == [2, 3, 4, 4]
-    assert [decision.final for decision in verdicts] == [False, False, False, True]
+    assert [decision.attempt for decision in decisions] == [2, 3, 4, 4]
+    assert [decision.final for decision in decisions] == [False, False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -45,15 +46,15 @@ def test_each_failure_waits_longer_until_tries_are_used_up() -> None:
         OSError(113, "No route to host"),
     ],
 )
-def test_an_outage_is_waited_out_on_the_last_rung(error: Exception) -> None:
+def test_a_message_stays_at_the_longest_delay_during_an_outage(error: Exception) -> None:
     decision = decide_retry(QUEUE, 4, error)
     assert (decision.queue, decision.final) == ("q.retry.30s", False)
     assert decide_retry(QUEUE, decision.attempt, error) == decision
     assert decide_retry(QUEUE, 3, RuntimeError()).final is False
 
 
-def test_a_handler_that_never_ends_is_no_outage() -> None:
-    assert decide_retry(QUEUE, 4, HandlerTooSlow("no end after 60 s")).final is True
+def test_a_handler_timeout_is_not_an_outage() -> None:
+    assert decide_retry(QUEUE, 4, HandlerTimeout("no end after 60 s")).final is True
 
 
 def test_a_queue_without_retries_dead_letters_at_once() -> None:
@@ -62,39 +63,18 @@ def test_a_queue_without_retries_dead_letters_at_once() -> None:
     )
 
 
-def test_a_reason_names_the_error_and_no_address() -> None:
+def test_a_reason_has_the_error_without_addresses() -> None:
     error = RuntimeError("550 <jo@example.org>: no such\n user")
     assert describe(error) == "RuntimeError: 550 <<address>>: no such user"
     assert describe(NonRetryableError("why")) == "why"
     assert len(describe(RuntimeError("x" * 5000))) == 300
 
 
-def test_back_off_grows_to_its_bound_and_begins_anew_after_a_success() -> None:
-    backoff = Backoff()
-    waits = [backoff.next_wait() for _ in range(10)]
-    assert waits[0] <= 0.2
-    assert 2.5 <= waits[-1] <= 5
-    backoff.reset()
-    assert backoff.next_wait() <= 0.2
-
-
-async def test_a_stop_interrupts_the_back_off() -> None:
-    stop = Stop()
-
-    async def session(backoff: Backoff) -> None:
-        for _ in range(20):
-            backoff.next_wait()
-        asyncio.get_running_loop().call_soon(stop.set)
-        raise BrokerLost
-
-    await asyncio.wait_for(keep_connected(stop, session), 2)
-
-
-async def test_a_cancelled_future_of_the_client_is_a_loss_not_an_end() -> None:
+async def test_a_cancelled_future_of_the_client_is_a_lost_connection() -> None:
     stop = Stop()
     calls = 0
 
-    async def session(_: Backoff) -> None:
+    async def session(_: Outage) -> None:
         nonlocal calls
         calls += 1
         if calls == 2:
@@ -104,19 +84,21 @@ async def test_a_cancelled_future_of_the_client_is_a_loss_not_an_end() -> None:
         future.cancel()
         await future
 
-    await keep_connected(stop, session)
+    await keep_connected(stop, session, name="example")
     assert calls == 2
 
 
-async def test_cancelling_the_loop_ends_it() -> None:
-    task = asyncio.create_task(keep_connected(Stop(), lambda _: asyncio.Event().wait()))
+async def test_a_cancellation_ends_the_connection() -> None:
+    task = asyncio.create_task(
+        keep_connected(Stop(), lambda _: asyncio.Event().wait(), name="example")
+    )
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_keyed_locks_serve_in_order_and_leave_nothing_behind() -> None:
+async def test_keyed_locks_serve_in_order_and_are_removed() -> None:
     locks = KeyedLocks()
     order: list[int] = []
 
@@ -128,16 +110,16 @@ async def test_keyed_locks_serve_in_order_and_leave_nothing_behind() -> None:
     await asyncio.gather(*(work(number) for number in range(5)))
     assert order == list(range(5))
     assert not locks._locks
-    assert not locks._interested
+    assert not locks._users
 
 
 @pytest.mark.parametrize("schema", ["", "Booking", "a-b", 'x"; DROP TABLE y', "a.b"])
-def test_only_a_plain_name_becomes_part_of_sql(schema: str) -> None:
+def test_only_a_plain_schema_name_becomes_part_of_sql(schema: str) -> None:
     with pytest.raises(ValueError, match="not a schema name"):
         statements(schema)
 
 
-def test_retries_begin_after_a_second_and_grow() -> None:
+def test_retry_delays_start_at_one_second_and_grow() -> None:
     assert list(RETRY_SECONDS) == sorted(RETRY_SECONDS)
     assert list(TOPOLOGY.queues[0].retry_queues) == [
         "booking.catalog-events.retry.1s",
@@ -148,7 +130,7 @@ def test_retries_begin_after_a_second_and_grow() -> None:
     ]
 
 
-def test_every_event_type_names_its_payload() -> None:
+def test_every_event_type_has_its_payload_message() -> None:
     for kind, payload in PAYLOADS.items():
         _, service, aggregate, verb, version = kind.split(".")
         assert payload.DESCRIPTOR.full_name == (

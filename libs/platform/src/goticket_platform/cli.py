@@ -1,0 +1,186 @@
+"""The command line of a service, built from a table of its processes and commands."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, TypeVar
+
+from goticket_contracts.topology import TOPOLOGY, QueueSpec, Topology
+
+from goticket_platform.lifecycle import Stop, run
+from goticket_platform.logs import configure_logging
+from goticket_platform.messaging.dead_letters import (
+    LIST_LIMIT,
+    list_dead_letters,
+    replay_dead_letters,
+)
+from goticket_platform.migrations import (
+    MigrationError,
+    migrate_down,
+    migrate_up,
+    migration_status,
+)
+from goticket_platform.postgres import is_transient
+from goticket_platform.settings import ServiceSettings, load
+from goticket_platform.telemetry import configure_tracing
+
+FAILED = 1
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+
+
+@dataclass(frozen=True)
+class Process(Generic[SettingsT]):
+    """A long-running command: the settings that it reads and the function that it runs."""
+
+    settings: type[SettingsT]
+    run: Callable[[SettingsT, Stop], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Migrations:
+    """The `migrate` command: the migrations package and where to read the database's URL."""
+
+    package: str
+    database_url: Callable[[], str]
+
+
+@dataclass(frozen=True)
+class DeadLetters:
+    """The `dead-letters` command: the consumer's queue and where to read the broker's URL."""
+
+    queue: QueueSpec
+    amqp_url: Callable[[], str]
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The commands of one service. Its name is also the program's name and names its logs."""
+
+    service: str
+    processes: Mapping[str, Process[Any]]
+    migrations: Migrations | None = None
+    dead_letters: DeadLetters | None = None
+
+
+def execute(line: CommandLine, argv: Sequence[str] | None = None) -> None:
+    """Run the command that `argv` (default: the process's arguments) names.
+
+    Raises:
+        SystemExit: with 2 after a usage error, with the exit code of a command that ends.
+        SettingsError: naming the settings that are missing or invalid.
+    """
+    arguments = _parser(line).parse_args(argv)
+    match arguments.command:
+        case "migrate" if line.migrations:
+            action, steps = arguments.action, getattr(arguments, "steps", 1)
+            dsn = line.migrations.database_url()
+            sys.exit(migrate_command(action, steps, dsn, line.migrations.package))
+        case "dead-letters" if line.dead_letters:
+            action, limit = arguments.action, arguments.limit
+            amqp_url = line.dead_letters.amqp_url()
+            sys.exit(dead_letters_command(action, limit, amqp_url, line.dead_letters.queue))
+        case name:
+            _run_process(line.service, line.processes[name])
+
+
+def migrate_command(action: str, steps: int, dsn: str, package: str) -> int:
+    """Run `migrate up`, `down` or `status`, print the result and return the exit code.
+
+    When the database is unavailable or locked, the code is 1 and one line on stderr has the
+    reason. An error in a migration itself is raised, since only its traceback explains it.
+    """
+    try:
+        sys.stdout.writelines(f"{row}\n" for row in _migrate(action, steps, dsn, package))
+    except Exception as error:
+        if not isinstance(error, MigrationError) and not is_transient(error):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        sys.stderr.write(f"migrate: {reason}\n")
+        return FAILED
+    return 0
+
+
+def dead_letters_command(
+    action: str,
+    limit: int | None,
+    amqp_url: str,
+    queue: QueueSpec,
+    *,
+    topology: Topology = TOPOLOGY,
+) -> int:
+    """Run `dead-letters list` or `replay` and return the exit code.
+
+    `list` prints one JSON object per line, LIST_LIMIT at most when `limit` is None. `replay`
+    sends all dead letters again when `limit` is None.
+    """
+    if action == "list":
+        shown = LIST_LIMIT if limit is None else limit
+        found = asyncio.run(list_dead_letters(amqp_url, queue, shown, topology=topology))
+        sys.stdout.writelines(f"{json.dumps(asdict(dead_letter))}\n" for dead_letter in found)
+    else:
+        replayed = asyncio.run(replay_dead_letters(amqp_url, queue, limit, topology=topology))
+        sys.stdout.write(f"replayed {replayed}\n")
+    return 0
+
+
+def _migrate(action: str, steps: int, dsn: str, package: str) -> list[str]:
+    match action:
+        case "up":
+            labels = asyncio.run(migrate_up(dsn, package))
+            return [f"applied  {label}" for label in labels or ["nothing"]]
+        case "down":
+            labels = asyncio.run(migrate_down(dsn, package, steps))
+            return [f"reverted  {label}" for label in labels or ["nothing"]]
+        case _:
+            status = asyncio.run(migration_status(dsn, package))
+            return [f"{'applied' if applied else 'pending'}  {label}" for label, applied in status]
+
+
+def _run_process(service: str, process: Process[Any]) -> None:
+    settings = load(process.settings)
+    configure_logging(service, settings.log_level)
+    configure_tracing(service, settings.otlp_endpoint, settings.trace_sample_ratio)
+
+    async def main(stop: Stop) -> None:
+        await process.run(settings, stop)
+
+    run(main)
+
+
+def _parser(line: CommandLine) -> argparse.ArgumentParser:
+    usage = _usage(line)
+    parser = argparse.ArgumentParser(prog=line.service, usage=usage, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in line.processes:
+        commands.add_parser(name, usage=usage)
+    if line.migrations:
+        migrate = commands.add_parser("migrate", usage=usage)
+        actions = migrate.add_subparsers(dest="action", required=True)
+        actions.add_parser("up", usage=usage)
+        down = actions.add_parser("down", usage=usage)
+        down.add_argument("steps", nargs="?", type=_count, default=1)
+        actions.add_parser("status", usage=usage)
+    if line.dead_letters:
+        dead_letters = commands.add_parser("dead-letters", usage=usage, allow_abbrev=False)
+        dead_letters.add_argument("action", choices=["list", "replay"])
+        dead_letters.add_argument("--limit", type=_count)
+    return parser
+
+
+def _usage(line: CommandLine) -> str:
+    commands = [*line.processes]
+    if line.migrations:
+        commands += ["migrate up", "migrate down [STEPS]", "migrate status"]
+    if line.dead_letters:
+        commands += ["dead-letters list [--limit N]", "dead-letters replay [--limit N]"]
+    return f"{line.service} {' | '.join(commands)}"
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return int(text)
