@@ -99,7 +99,7 @@ def test_a_pid_file_of_a_reused_pid_is_ignored(processes: Processes) -> None:
     mine = Identity.of(os.getpid())
     assert mine is not None
     process.pid_file.parent.mkdir()
-    # Our own pid, but started at another time: what a recycled pid looks like.
+    # This process's pid with another start time, as after the reuse of a pid.
     process.pid_file.write_text(str(Identity(mine.pid, mine.started - 1, mine.boot)))
     assert not process.alive
     process.kill(signal.SIGTERM)  # had it reached us, this test would not go on

@@ -111,7 +111,7 @@ def import_contracts(checkout: Path) -> str:
         ),
         _section(
             "importlinter:contract:domains",
-            name="Domains need the standard library and the kernel alone",
+            name="Domains import only the standard library and the kernel",
             type="forbidden",
             source_modules=["goticket_kernel", *(f"{name}.domain" for name in layered)],
             forbidden_modules=list(DOMAIN_FORBIDDEN),
