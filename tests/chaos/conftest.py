@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from goticket_local.stack.stack import at_once
+from goticket_local.concurrency import run_concurrently
 from goticket_testing.backend import ServerSource
 from goticket_testing.chaos.plugin import REPORT
 from goticket_testing.chaos.run import Report
@@ -29,8 +29,8 @@ def chaos_stack(server_source: ServerSource, session_folder: Path) -> Iterator[C
     postgres, redis, rabbitmq = source.postgres(), source.redis(), source.rabbitmq()
     servers = (postgres, redis, rabbitmq)
     with ExitStack() as cleanup:
-        cleanup.callback(at_once, *(server.discard for server in servers))
-        at_once(*(server.start for server in servers))
+        cleanup.callback(run_concurrently, *(server.discard for server in servers))
+        run_concurrently(*(server.start for server in servers))
         stack = ChaosStack(folder / "stack", Postgres(postgres), redis, rabbitmq)
         cleanup.callback(stack.discard)
         stack.set_up()

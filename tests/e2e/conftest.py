@@ -38,5 +38,5 @@ async def api(stack: RunningStack) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def mailbox(stack: RunningStack) -> AsyncIterator[Mailbox]:
-    async with httpx.AsyncClient(base_url=stack.inbox_url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=stack.mailbox_url, timeout=30) as client:
         yield Mailbox(client)

@@ -73,7 +73,7 @@ def run(
             # The results of the other scenarios are still useful.
             bench.failures.append(f"{scenario.title}: {type(error).__name__} {error}")
             bench.print_line(f"    FAILED {bench.failures[-1]}")
-            system.start(*(name for name in system.services if name not in ASYNC_PROCESSES))
+            system.start(*(name for name in system.process_configs if name not in ASYNC_PROCESSES))
     bench.print_line("    checking the invariants")
     bench.rule_results = reconcile(system, bench.client_results)
     return bench

@@ -12,7 +12,7 @@ import httpx
 from goticket_local import programs
 from goticket_local.ports import free_port
 from goticket_local.servers import PostgresServer
-from goticket_local.servers.base import plain_environment
+from goticket_local.servers.base import minimal_environment
 
 SCRIPT = Path(__file__).parent / "scripts" / "one_transaction.sql"
 DATABASE = "baseline"
@@ -42,7 +42,7 @@ def one_transaction_per_booking(server: PostgresServer, seconds: float) -> float
             *("--host", "127.0.0.1", "--port", str(server.port), "--username", "postgres"),
             DATABASE,
         ],
-        env=plain_environment() | {"PGPASSWORD": server.password},
+        env=minimal_environment() | {"PGPASSWORD": server.password},
         check=True,
         capture_output=True,
         text=True,
@@ -72,7 +72,7 @@ def bare_fastapi_server() -> Iterator[str]:
             *(sys.executable, "-m", "uvicorn", "goticket_load.bare_fastapi:app"),
             *("--port", str(port), "--no-access-log", "--log-level", "warning"),
         ],
-        env=plain_environment() | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        env=minimal_environment() | {"PYTHONPATH": str(Path(__file__).parents[1])},
     )
     try:
         deadline = time.monotonic() + START_SECONDS

@@ -151,7 +151,7 @@ def relay_and_email(bench: Bench) -> None:
 
 
 def _emails(bench: Bench) -> int:
-    response = httpx.get(f"{bench.system.inbox.url}/api/v1/messages", params={"limit": 1})
+    response = httpx.get(f"{bench.system.mailbox.url}/api/v1/messages", params={"limit": 1})
     total: int = response.json()["total"]
     return total
 

@@ -1,7 +1,6 @@
 """The measured system: durable servers and every process of GoTicket on free ports."""
 
 import contextlib
-import os
 import secrets
 import subprocess
 import sys
@@ -13,15 +12,14 @@ from types import MappingProxyType
 
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 from goticket_local import reaper, system
-from goticket_local.local import PREFIXES
+from goticket_local.local import given_settings
 from goticket_local.ports import free_port, free_ports
 from goticket_local.servers import PostgresServer, RabbitPorts, RabbitServer, RedisServer
-from goticket_local.servers.base import plain_environment
-from goticket_local.servers.postgres import ACCOUNT, can_enter
-from goticket_local.stack.accounts import ADMIN, PASSWORD
+from goticket_local.servers.base import minimal_environment
+from goticket_local.servers.postgres import ACCOUNT, can_access
+from goticket_local.stack.config import HOST, StackConfig
 from goticket_local.stack.ports import Ports
 from goticket_local.stack.secrets import Secrets
-from goticket_local.stack.services import HOST, StackConfig
 from goticket_local.stack.stack import Stack
 from goticket_testing.clients import ApiUserFactory
 from goticket_testing.databases import ROLES, Postgres
@@ -48,23 +46,26 @@ class SystemUnderTest(Stack):
         self.databases = [DATABASE]
         """Databases with bookings."""
         self._roles = Postgres(postgres)
-        keys = Secrets()
+        secret_values = Secrets.generate().services
         config = StackConfig(
             ports=Ports.free(),
             database_urls={role: self._roles.dsn(role, DATABASE) for role in ROLES},
             redis_url=redis.url(),
             amqp_url=rabbitmq.amqp_url(VHOST),
-            signing_key=keys.signing_key,
-            ticket_key=keys.ticket_key,
-            admin_email=ADMIN,
-            admin_password=PASSWORD,
+            secrets=secret_values,
         )
         # GATEWAY_WORKERS=2 make bench passes a setting to the gateway.
-        given = {n: v for n, v in os.environ.items() if n.startswith(PREFIXES)}
-        super().__init__(config, run_dir=folder / "run", log_dir=folder / "logs", environment=given)
-        settings = self.services["identity serve"].environment
+        super().__init__(
+            config,
+            run_dir=folder / "run",
+            log_dir=folder / "logs",
+            environment=given_settings(),
+        )
+        settings = self.process_configs["identity serve"].environment
         self.users = ApiUserFactory(
-            keys.signing_key, settings["IDENTITY_ISSUER"], settings["IDENTITY_AUDIENCE"]
+            settings["IDENTITY_SIGNING_KEY"],
+            settings["IDENTITY_ISSUER"],
+            settings["IDENTITY_AUDIENCE"],
         )
 
     def set_up(self) -> None:
@@ -72,7 +73,7 @@ class SystemUnderTest(Stack):
         self._roles.create_database(DATABASE)
         self.rabbitmq.add_vhost(VHOST)
         self.migrate()
-        self.start(*(name for name in self.services if name not in ASYNC_PROCESSES))
+        self.start(*(name for name in self.process_configs if name not in ASYNC_PROCESSES))
 
     def restart(self, name: str, settings: Mapping[str, str]) -> None:
         """Restart a process with more settings; return when it is ready."""
@@ -96,8 +97,8 @@ class SystemUnderTest(Stack):
         Settings are named without their prefix. Others are those of the first processes.
         """
         grpc, http, *ops = free_ports(4)
-        booking = self.services["booking serve"]
-        gateway = self.services["gateway serve"]
+        booking = self.process_configs["booking serve"]
+        gateway = self.process_configs["gateway serve"]
         added = {
             "booking serve 2": replace(
                 booking,
@@ -121,7 +122,7 @@ class SystemUnderTest(Stack):
         }
         for name, service in added.items():
             process = self._process(service, self._folder / "run2", self._folder / "logs2")
-            self.services[name] = service
+            self.process_configs[name] = service
             self._processes[name] = process
         self.start(*added)
         return f"http://{HOST}:{http}"
@@ -130,7 +131,7 @@ class SystemUnderTest(Stack):
         """Stop the processes that `add_replica` started."""
         for name in ("gateway serve 2", "booking serve 2"):
             self.stop(name)
-            del self.services[name], self._processes[name]
+            del self.process_configs[name], self._processes[name]
 
     def add_booking_database(self, name: str) -> str:
         """Create and migrate another, empty database of booking; returns its URL."""
@@ -138,7 +139,7 @@ class SystemUnderTest(Stack):
         url = self._roles.dsn("booking", name)
         subprocess.run(
             [str(Path(sys.executable).with_name("booking")), "migrate", "up"],
-            env=plain_environment() | {"BOOKING_DATABASE_URL": url},
+            env=minimal_environment() | {"BOOKING_DATABASE_URL": url},
             check=True,
             capture_output=True,
         )
@@ -168,7 +169,7 @@ class SystemUnderTest(Stack):
 
     def cpu_seconds(self) -> dict[str, float]:
         """Return the CPU time of each process and server with its children."""
-        pids = {name: self.process(name).pid for name in self.services}
+        pids = {name: self.process(name).pid for name in self.process_configs}
         pids |= {s.name: s.pid for s in (self.server, self.redis, self.rabbitmq)}
         return {name: _cpu_seconds(pid) for name, pid in pids.items() if pid}
 
@@ -214,7 +215,7 @@ def _folder() -> Path:
     for parent in (tempfile.gettempdir(), "/var/tmp"):  # noqa: S108 - mkdtemp makes it private
         folder = Path(tempfile.mkdtemp(prefix="goticket-bench-", dir=parent))
         folder.chmod(0o711)  # PostgreSQL may run as another account
-        if can_enter(ACCOUNT, folder):
+        if can_access(ACCOUNT, folder):
             break
         folder.rmdir()
     return folder

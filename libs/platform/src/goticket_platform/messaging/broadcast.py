@@ -16,7 +16,6 @@ from goticket_platform.logs import get_logger
 from goticket_platform.messaging.broker import (
     CONNECT_SECONDS,
     HEARTBEAT_SECONDS,
-    Backoff,
     BrokerLost,
     keep_connected,
 )
@@ -25,6 +24,7 @@ from goticket_platform.messaging.cloudevents import (
     ReceivedMessage,
     read_message,
 )
+from goticket_platform.retry import Outage
 
 DECLARE_SECONDS = 10.0
 MAX_QUEUED = 10_000
@@ -51,7 +51,7 @@ async def consume_broadcast(
     before. `name` shows in the broker's list of connections.
     """
 
-    async def session(backoff: Backoff) -> None:
+    async def session(outage: Outage) -> None:
         connection = await aio_pika.connect(
             amqp_url,
             timeout=CONNECT_SECONDS,
@@ -64,11 +64,11 @@ async def consume_broadcast(
             closed = asyncio.Event()
             channel.close_callbacks.add(lambda *_: closed.set())
             await queue.consume(lambda message: _deliver(message, on_message), no_ack=True)
-            backoff.reset()
+            outage.end()
             on_subscribed()
             await _until_closed(closed, stop)
 
-    await keep_connected(stop, session)
+    await keep_connected(stop, session, name=name)
 
 
 async def _declare(

@@ -149,7 +149,7 @@ class FaultInjector:
             self._restart_unexpected_exits()
 
     def _restart_unexpected_exits(self) -> None:
-        for name in self._stack.services:
+        for name in self._stack.process_configs:
             process = self._stack.process(name)
             if not process.alive and not self._locks[name].locked():
                 self.unexpected_exits.append(f"{name} ended by itself:\n{process.log_tail()}")

@@ -101,7 +101,7 @@ async def run_chaos(stack: ChaosStack, report: Report, log: Callable[[str], None
     capacities = [100_000, *(20 + 10 * (n % 5) for n in range(small))]
     events = await create_events(stack, users, capacities)
     injector = FaultInjector(stack, log, report.timeline)
-    faults = plan(seed, seconds - WARM_UP_SECONDS, list(stack.services))
+    faults = plan(seed, seconds - WARM_UP_SECONDS, list(stack.process_configs))
     load = LoadGenerator(seed, stack.gateway_urls, users, events, purchases=report.purchases)
 
     async def inject_and_heal() -> None:
@@ -116,7 +116,7 @@ async def run_chaos(stack: ChaosStack, report: Report, log: Callable[[str], None
         injector.record("every client has its final response")
         found = await settled_violations(stack, load.purchases, events, injector)
     injector.record("checked")
-    logs = [stack.process(name).log for name in stack.services]
+    logs = [stack.process(name).log for name in stack.process_configs]
     report.log_errors = await asyncio.to_thread(log_errors, logs)
     report.violations = [*injector.unexpected_exits, *sorted(oversold), *found]
 

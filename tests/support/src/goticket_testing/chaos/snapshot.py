@@ -101,7 +101,7 @@ def _read_emails(
     stack: RunningStack, addresses: Collection[str], message_ids: Collection[str]
 ) -> list[Email]:
     """Read the e-mails to these addresses, and those about these messages to any address."""
-    emails = [_email(entry) for entry in stack.inbox.messages()]
+    emails = [_email(entry) for entry in stack.mailbox.messages()]
     return [e for e in emails if e.recipient in addresses or e.message_id in message_ids]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from goticket_local.ports import free_ports
 from goticket_local.process import Process
-from goticket_local.stack.services import HOST
+from goticket_local.stack.config import HOST
 
 from goticket_testing.backend import RabbitBackend, RedisBackend
 from goticket_testing.chaos.plan import BOOKING_PROXY, NOTIFICATION_DATA_PROXY, SMTP_PROXY
@@ -34,7 +34,7 @@ class ChaosStack(RunningStack):
         booking, booking_ops, gateway, gateway_ops, *proxies = free_ports(7)
         first_booking = int(self._setting(BOOKING, "GRPC_LISTEN").rpartition(":")[2])
         targets = {
-            SMTP_PROXY: self.inbox.smtp_port,
+            SMTP_PROXY: self.mailbox.smtp_port,
             BOOKING_PROXY: booking,
             NOTIFICATION_DATA_PROXY: first_booking,
         }
@@ -78,22 +78,22 @@ class ChaosStack(RunningStack):
 
     def discard(self) -> None:
         """Kill every process and stop the proxies."""
-        for name in self.services:
+        for name in self.process_configs:
             self.kill(name)
-        self.inbox.stop()
+        self.mailbox.stop()
         for proxy in self.proxies.values():
             proxy.stop()
 
     def _setting(self, process: str, name: str) -> str:
-        service = self.services[process]
+        service = self.process_configs[process]
         return service.environment[f"{service.prefix}{name}"]
 
     def _add(self, name: str, like: str, ops_port: int, settings: Mapping[str, str]) -> None:
         """Add another process of a kind, with its own ports."""
         first = self.process(like)
-        model = self.services[like]
+        model = self.process_configs[like]
         service = replace(model, ops_port=ops_port, settings={**model.settings, **settings})
-        self.services[name] = service
+        self.process_configs[name] = service
         self._processes[name] = Process(
             name,
             first.argv,
