@@ -10,8 +10,9 @@ from functools import partial
 
 import httpx
 import pytest
-from gateway.booking_submission.retry_throttle import HELD
-from gateway.booking_submission.sold_out_cache import BookingDesk, SoldOutCache
+from gateway.booking_submission.pipeline import BookingPipeline
+from gateway.booking_submission.retry_throttle import THROTTLED
+from gateway.booking_submission.sold_out_cache import SoldOutCache
 from gateway.bootstrap import open_components
 from gateway.coalescer import Coalescer, Limits
 from gateway.config import GatewaySettings
@@ -82,15 +83,15 @@ async def open_door(settings: GatewaySettings) -> AsyncIterator[Door]:
         carrier = Coalescer(
             booking.create, booking.create_many, Limits(deadline=PATIENCE), lambda: door.now
         )
-        desk = BookingDesk(carrier, SoldOutCache(time.monotonic))
+        desk = BookingPipeline(carrier, SoldOutCache(time.monotonic))
         app = create_app(
-            replace(parts, desk=desk),
+            replace(parts, booking_pipeline=desk),
             max_body_bytes=settings.max_body_bytes,
         )
         assert isinstance(app, Gateway)
         door = Door(app, carrier)
         serving = asyncio.create_task(
-            serve(door, bound, parts.health, door.stop, app.patience.close)
+            serve(door, bound, parts.health, door.stop, app.retry_throttle.close)
         )
         try:
             await until(lambda: parts.health.ready)
@@ -150,7 +151,7 @@ class Room:
 def room(monkeypatch: pytest.MonkeyPatch) -> Room:
     room = Room()
     monkeypatch.setattr(
-        BookingDesk, "excess", lambda _desk, event_id: room.rejection_reason(event_id)
+        BookingPipeline, "excess", lambda _desk, event_id: room.rejection_reason(event_id)
     )
     monkeypatch.setattr(problems, "RETRY_AFTER_SECONDS", (RETRY_AFTER, RETRY_AFTER))
     return room
@@ -202,10 +203,10 @@ async def test_who_was_held_is_served_when_there_is_room_by_then(
     async with open_door(settings) as door, one_connection(door) as client:
         assert (await client.post(PATH, content=BODY, headers=headers)).status_code == 503
         early = asyncio.create_task(client.post(PATH, content=BODY, headers=headers))
-        await until(lambda: HELD._value.get() == 1)
+        await until(lambda: THROTTLED._value.get() == 1)
         room.free = True
         assert (await early).status_code == 201
-        assert HELD._value.get() == 0
+        assert THROTTLED._value.get() == 0
 
 
 async def test_who_hangs_up_while_held_is_not_booked_and_leaves_no_trace(
@@ -220,11 +221,11 @@ async def test_who_hangs_up_while_held_is_not_booked_and_leaves_no_trace(
         reader, writer = await _send_by_hand(door.url, headers)
         assert b" 503 " in await reader.readline()
         writer.write(_booking(door.url, headers))
-        await until(lambda: HELD._value.get() == 1)
+        await until(lambda: THROTTLED._value.get() == 1)
         writer.close()
         await writer.wait_closed()
         room.free = True
-        await until(lambda: HELD._value.get() == 0)
+        await until(lambda: THROTTLED._value.get() == 0)
         async with one_connection(door) as other:
             assert (await other.get("/livez")).status_code == 200
     assert room.asked == 3
@@ -252,7 +253,7 @@ async def test_a_gateway_that_stops_lets_go_whom_it_holds(
     async with open_door(settings) as door, one_connection(door) as client:
         assert (await client.post(PATH, content=BODY, headers=headers)).status_code == 503
         early = asyncio.create_task(client.post(PATH, content=BODY, headers=headers))
-        await until(lambda: HELD._value.get() == 1)
+        await until(lambda: THROTTLED._value.get() == 1)
         door.stop.set()
         assert (await early).status_code == 503
         assert room.asked == 3

@@ -63,6 +63,7 @@ async def running(backends: ScriptedBackends, **settings: str) -> AsyncIterator[
         "GATEWAY_CATALOG_TARGET": backends.target,
         "GATEWAY_BOOKING_TARGET": backends.target,
         "GATEWAY_REDIS_URL": "redis://127.0.0.1:1/0",
+        "GATEWAY_AMQP_URL": "amqp://guest:guest@127.0.0.1:1/",
         "GATEWAY_ISSUER": "https://goticket.test",
         "GATEWAY_AUDIENCE": "goticket",
     }
@@ -234,5 +235,10 @@ async def test_what_is_missing_is_named_and_nothing_starts(
     )
     _, errors = await asyncio.wait_for(process.communicate(), DEADLINE)
     assert process.returncode == 1
-    for name in ("GATEWAY_IDENTITY_TARGET", "GATEWAY_REDIS_URL", "GATEWAY_LISTEN"):
+    for name in (
+        "GATEWAY_IDENTITY_TARGET",
+        "GATEWAY_REDIS_URL",
+        "GATEWAY_AMQP_URL",
+        "GATEWAY_LISTEN",
+    ):
         assert name in errors.decode()

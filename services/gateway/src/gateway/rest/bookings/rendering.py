@@ -13,7 +13,7 @@ from gateway.rest.bookings.schemas import BookingStatus, TicketStatus
 from gateway.rest.instants import instant_text
 
 _BOOKING_STATUS = {status.message: status.value for status in BookingStatus}
-_ABSENT_TIMES = dict.fromkeys(("expiresAt", "confirmedAt", "closedAt"))
+_TIMES = ("expiresAt", "confirmedAt", "closedAt")
 TICKET_STATUS = {status.message: status.value for status in TicketStatus}
 
 
@@ -32,8 +32,13 @@ def booking_page_json(page: pb.ListBookingsResponse) -> bytes:
     Raises:
         KeyError: the API does not know a status.
     """
-    items = [_ABSENT_TIMES | _booking(booking) for booking in page.bookings]
-    return orjson.dumps({"items": items, "nextCursor": page.next_cursor or None})
+    items = [_with_all_times(_booking(booking)) for booking in page.bookings]
+    return orjson.dumps({"nextCursor": page.next_cursor or None, "items": items})
+
+
+def _with_all_times(body: dict[str, Any]) -> dict[str, Any]:
+    times = {name: body.pop(name, None) for name in _TIMES}
+    return body | times
 
 
 def _booking(booking: pb.Booking) -> dict[str, Any]:
@@ -66,11 +71,8 @@ def _booking(booking: pb.Booking) -> dict[str, Any]:
         ],
         "createdAt": instant_text(booking.created_at),
     }
-    for name, stamp in (
-        ("expiresAt", booking.expires_at),
-        ("confirmedAt", booking.confirmed_at),
-        ("closedAt", booking.closed_at),
-    ):
+    times = (booking.expires_at, booking.confirmed_at, booking.closed_at)
+    for name, stamp in zip(_TIMES, times, strict=True):
         if stamp.seconds:
             body[name] = instant_text(stamp)
     return body

@@ -33,7 +33,7 @@ def event_page_json(page: pb.ListEventsResponse, availability: Mapping[str, Avai
         KeyError: the API does not know a status.
     """
     items = [_event(event, availability.get(event.id)) for event in page.events]
-    return orjson.dumps({"items": items, "nextCursor": page.next_cursor or None})
+    return orjson.dumps({"nextCursor": page.next_cursor or None, "items": items})
 
 
 def availability_json(event_id: str, availability: Availability) -> bytes:

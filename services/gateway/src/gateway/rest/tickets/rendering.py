@@ -28,7 +28,7 @@ def ticket_page_json(page: pb.ListTicketsResponse) -> bytes:
         KeyError: the API does not know a status.
     """
     items = [_ticket(ticket) for ticket in page.tickets]
-    return orjson.dumps({"items": items, "nextCursor": page.next_cursor or None})
+    return orjson.dumps({"nextCursor": page.next_cursor or None, "items": items})
 
 
 def _ticket(ticket: pb.Ticket) -> dict[str, Any]:
