@@ -1,7 +1,7 @@
 """Builds MIME messages with the standard library.
 
-The classes of `email.mime` are used instead of `EmailMessage`, which parses each header of each
-part: that costs 2.2 ms of CPU time per e-mail, as much as the rest of the rendering.
+It uses the classes of `email.mime`. `EmailMessage` parses each header of each part, which takes
+2.5 ms more CPU time per e-mail: as much as the rest of the rendering.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,21 @@ from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.policy import SMTPUTF8, Compat32
 
-_ASCII_POLICY = Compat32(linesep="\r\n")
+_MAX_LINE_LENGTH = 78
+
+
+class _AsciiPolicy(Compat32):
+    """Writes short ASCII headers unchanged; the library folds and encodes all others."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        """Return the header with its line end."""
+        line = f"{name}: {value}"
+        if line.isascii() and line.isprintable() and len(line) <= _MAX_LINE_LENGTH:
+            return f"{line}{self.linesep}".encode()
+        return super().fold_binary(name, value)
+
+
+_ASCII_POLICY = _AsciiPolicy(linesep="\r\n")
 
 
 @dataclass(frozen=True)
