@@ -409,7 +409,7 @@ CROSS JOIN LATERAL (
 ORDER BY t.booking_id, t.id
 
 -- name: booking
--- One booking, whatever its event.
+-- One booking by its id alone.
 {booking_details}
 FROM (SELECT {booking_columns} FROM booking.bookings WHERE id = $1) AS b
 {event_of_booking}
