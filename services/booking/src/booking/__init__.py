@@ -1,1 +1,1 @@
-"""The only writer of stock: bookings and tickets."""
+"""Bookings, tickets and inventory. The only writer of inventory."""

@@ -93,10 +93,10 @@ async def test_the_script_is_loaded_again_after_redis_has_lost_it(
 async def test_a_booking_succeeds_whatever_redis_does(
     behaviour: str, system: "BookingSystem", command: Commands
 ) -> None:
-    gone = asyncio.Event()
+    closed = asyncio.Event()
 
     async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await gone.wait()
+        await closed.wait()
         writer.close()
 
     event = await system.open_event(10)
@@ -108,7 +108,7 @@ async def test_a_booking_succeeds_whatever_redis_does(
         context = system.new_context(bookings)
         results = await system.create(event, command(1), context=context)
         results += await system.create(event, command(1), context=context)
-    gone.set()
+    closed.set()
     listener.close()
     await listener.wait_closed()
     await notifier.close()

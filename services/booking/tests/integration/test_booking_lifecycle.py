@@ -129,8 +129,8 @@ async def test_a_hold_of_a_cancelled_event_cannot_be_confirmed(
 ) -> None:
     event = await system.open_event(10)
     held = await system.book(event, command(1, hold=True))
-    gone = replace(event.event, version=2, status=EventStatus.CANCELLED)
-    await system.update_event(replace(event, event=gone))
+    cancelled = replace(event.event, version=2, status=EventStatus.CANCELLED)
+    await system.update_event(replace(event, event=cancelled))
     with pytest.raises(EventCancelled):
         await confirm(system, held, user(1))
 
@@ -271,8 +271,8 @@ async def test_concurrent_cancellations_release_the_inventory_once(
         async with asyncio.timeout(20):
             while await waiting(system) < len(tasks):
                 await asyncio.sleep(0.01)
-    answers = await asyncio.gather(*tasks)
-    assert len({answer.booking for answer in answers}) == 1
+    found = await asyncio.gather(*tasks)
+    assert len({each.booking for each in found}) == 1
     assert await system.counts(event) == [(0, 0)]
     assert await system.outbox_count("cancelled") == 1
 

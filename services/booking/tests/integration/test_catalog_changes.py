@@ -193,7 +193,7 @@ async def test_a_late_message_does_not_undo_a_shrink(
 ) -> None:
     event = await system.open_event(10)
     await shrink(system, event, 4)
-    renamed = resized(event, 2, 10)  # was on its way when the shrink was asked for
+    renamed = resized(event, 2, 10)  # sent before the shrink
     await system.update_event(renamed)
     assert await capacities(system, event) == [(4, True)]
     await system.update_event(resized(event, 3, 4))

@@ -157,12 +157,12 @@ async def test_a_result_of_a_batch_equals_that_of_a_single_call(
     for refused, result in zip(requests[1:6], response.results[1:6], strict=True):
         with pytest.raises(RemoteError) as caught:
             await call(replicas[0].CreateBooking, refused)
-        alone, error = caught.value, result.error
-        assert (alone.status.value[0], alone.code) == (error.status, error.reason)
-        assert alone.message == error.message
-        assert alone.fields == tuple((item.field, item.message) for item in error.fields)
-        if alone.code != "sold_out":  # fewer tickets are available by now
-            assert alone.metadata == dict(error.metadata)
+        single, error = caught.value, result.error
+        assert (single.status.value[0], single.code) == (error.status, error.reason)
+        assert single.message == error.message
+        assert single.fields == tuple((item.field, item.message) for item in error.fields)
+        if single.code != "sold_out":  # fewer tickets are available by now
+            assert single.metadata == dict(error.metadata)
 
 
 async def test_a_response_with_many_tickets_reaches_its_caller(

@@ -45,12 +45,12 @@ async def test_migrations_go_up_down_and_up_again(database: DatabaseFactory) -> 
     reverted = await migrate_down(dsn, PACKAGE, count)
     assert len(reverted) == count
     connection = await asyncpg.connect(dsn)
-    left = await connection.fetch(
+    remaining = await connection.fetch(
         "SELECT relname FROM pg_class WHERE relnamespace = 'booking'::regnamespace"
         " AND relkind = 'r' AND relname <> 'schema_migrations'"
     )
     await connection.close()
-    assert left == []
+    assert remaining == []
     assert await migrate_up(dsn, PACKAGE) == reverted[::-1]
 
 
@@ -99,7 +99,7 @@ def unserved(name: str, plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def test_an_index_serves_every_query(connection: asyncpg.Connection) -> None:
-    # Sequential scans cost as much as on a table that has outgrown the memory.
+    # Sequential scans cost as much as on a table that is larger than memory.
     await connection.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
     found = []
     for name in sorted(QUERIES):
@@ -138,7 +138,7 @@ def with_many_values(query: str) -> str:
     adjustments = [
         {"event_id": str(UUID(int=n)), "ticket_type_id": str(UUID(int=n))} for n in range(256)
     ]
-    argument = json.dumps({"bookings": bookings, "inventory": adjustments})
+    argument = json.dumps([bookings, [], [], adjustments])
     query = query.replace("$1::json", f"'{argument}'::json").replace("$2", f"'{UUID(int=1)}'")
     return query.replace("$1", f"'{UUID(int=1)}'")
 

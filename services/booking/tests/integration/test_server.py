@@ -148,8 +148,8 @@ async def test_a_booking_right_after_creation_works_and_can_be_read_back(
     booking: "Booking", catalog: TinyCatalog
 ) -> None:
     event = catalog.add(5)
-    answer = await call(booking.CreateBooking, create(event, 2, idempotency_key="k"))
-    created = answer.booking
+    response = await call(booking.CreateBooking, create(event, 2, idempotency_key="k"))
+    created = response.booking
     assert (created.status, created.total, created.currency, created.version) == (
         pb.BOOKING_STATUS_CONFIRMED,
         200,
@@ -333,7 +333,7 @@ async def test_a_call_past_its_deadline_creates_no_booking(
             await call(booking.CreateBooking, create(event), timeout=0.3)
         assert caught.value.status is grpc.StatusCode.DEADLINE_EXCEEDED
         async with asyncio.timeout(10):
-            # Its transaction is ended, not left to wait for the lock.
+            # Its transaction is ended and does not wait for the lock.
             while await connection.fetchval(
                 "SELECT count(*) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -373,8 +373,8 @@ async def test_availability_is_returned_and_published(
         order = {"order": f"{first},{second}", "order_version": "1"}
         assert stored == {**order, first: "1:5", second: "2:5"}
         assert 0 < await redis.ttl(availability_key(event.id)) <= 60
-        asked = pb.GetAvailabilityRequest(event_ids=[event.id, fresh.id, str(new_id()), "x"])
-        response = await call(booking.GetAvailability, asked)
+        request = pb.GetAvailabilityRequest(event_ids=[event.id, fresh.id, str(new_id()), "x"])
+        response = await call(booking.GetAvailability, request)
         assert {item.event_id: item.available for item in response.events} == {
             event.id: 10,
             fresh.id: 3,
@@ -387,8 +387,8 @@ async def test_the_availability_of_a_draft_is_not_public(
 ) -> None:
     event = catalog.add(7)
     event.status = catalog_pb2.EVENT_STATUS_DRAFT
-    asked = pb.GetAvailabilityRequest(event_ids=[event.id])
-    assert not (await call(booking.GetAvailability, asked)).events
+    request = pb.GetAvailabilityRequest(event_ids=[event.id])
+    assert not (await call(booking.GetAvailability, request)).events
     async with Redis.from_url(redis_url) as redis:
         assert not await redis.exists(availability_key(event.id))
 

@@ -25,7 +25,7 @@ START = datetime(2030, 6, 1, 20, 0, tzinfo=UTC)
 END = START + timedelta(hours=3)
 BUYER = Actor(UUID(int=1), email="b@example.com", name="B")
 EVENT = UUID(int=2)
-SEAT, BOX, GONE = UUID(int=11), UUID(int=12), UUID(int=13)
+SEAT, BOX, REMOVED = UUID(int=11), UUID(int=12), UUID(int=13)
 
 
 def command(
@@ -39,7 +39,7 @@ def inventory(*types: UUID, status: EventStatus = EventStatus.PUBLISHED) -> Even
     event = Event(EVENT, UUID(int=3), "E", "", "UTC", START, END, "EUR", status, version=1)
     kinds = [TicketTypeInventory(t, n, f"T{n}", 100, 50, 10) for n, t in enumerate(types)]
     for kind in kinds:
-        kind.active = kind.id != GONE
+        kind.active = kind.id != REMOVED
     return inventory_of(event, kinds)
 
 
@@ -61,7 +61,7 @@ def attempt(wanted: CreateBookingCommand, of: EventInventory, now: datetime = ST
         (command(*[(SEAT, 1)] * 51), ["lines"]),
         (command((None, 0)), ["lines[0].quantity"]),
         (command((SEAT, -1)), ["lines[0].quantity"]),
-        (command((SEAT, 0), (BOX, 1), (GONE, 0)), ["lines[0].quantity", "lines[2].quantity"]),
+        (command((SEAT, 0), (BOX, 1), (REMOVED, 0)), ["lines[0].quantity", "lines[2].quantity"]),
         (command((None, 1), key=""), ["idempotency_key"]),
         (command((None, 1), key="a b"), ["idempotency_key"]),
         (command((None, 1), key="é"), ["idempotency_key"]),
@@ -88,14 +88,14 @@ def test_a_command_at_every_limit_is_well_formed() -> None:
         (command((SEAT, 6), (SEAT, 5)), MaxPerBookingExceeded, "lines[1].quantity"),
         (command((None, 6), (SEAT, 5)), MaxPerBookingExceeded, "lines[1].quantity"),
         (command((BOX, 1)), UnknownTicketType, "lines[0].ticket_type_id"),
-        (command((SEAT, 1), (GONE, 1)), UnknownTicketType, "lines[1].ticket_type_id"),
+        (command((SEAT, 1), (REMOVED, 1)), UnknownTicketType, "lines[1].ticket_type_id"),
     ],
 )
 def test_a_command_that_does_not_fit_the_event_names_the_field(
     wanted: CreateBookingCommand, error: type[DomainError], field: str
 ) -> None:
     with pytest.raises(error) as caught:
-        attempt(wanted, inventory(SEAT, GONE))
+        attempt(wanted, inventory(SEAT, REMOVED))
     assert [problem.field for problem in caught.value.fields] == [field]
 
 

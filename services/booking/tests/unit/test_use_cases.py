@@ -253,7 +253,7 @@ class MemoryTransaction:
 
 
 class UnavailableCatalog:
-    """Does not answer."""
+    """Fails every call."""
 
     async def get_events(self, event_ids: Collection[UUID]) -> list[CatalogEvent]:
         raise CatalogUnavailable

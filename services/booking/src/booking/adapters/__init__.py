@@ -1,1 +1,1 @@
-"""Where bookings are kept and whom booking asks."""
+"""PostgreSQL, Redis, the catalog, and the signer of ticket codes."""

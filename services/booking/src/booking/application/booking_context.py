@@ -1,4 +1,4 @@
-"""What the creation of bookings needs, and what it returns."""
+"""The dependencies of the creation of bookings, and its results."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta

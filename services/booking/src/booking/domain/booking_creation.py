@@ -38,7 +38,7 @@ class CommandLine:
 
 @dataclass(frozen=True, slots=True)
 class CreateBookingCommand:
-    """What one buyer asks for. The idempotency key makes repeats of a request safe."""
+    """A buyer's request for tickets. The idempotency key makes repeats safe."""
 
     event_id: UUID
     buyer: Actor
@@ -82,7 +82,7 @@ def decide_booking(
 ) -> BookingConfirmed | BookingHeld:
     """Grant all lines of a well-formed command, or none.
 
-    `usage` is what the buyer has already. It may be left out where nothing limits that.
+    `usage` counts the tickets that the buyer has already. It is None if no limit applies.
 
     Raises:
         EventNotFound, EventCancelled, EventOver: the event is not on sale.

@@ -102,7 +102,7 @@ def _write_created(
 
 
 def _batch_error(error: Exception) -> pb.BatchError:
-    """Return what the server's interceptor would answer to a call with this one request."""
+    """Return the error that the server's interceptor would return for this request alone."""
     if isinstance(error, DomainError) and (status := ERRORS.status_of(error)):
         return pb.BatchError(
             status=status.value[0],

@@ -22,7 +22,7 @@ MAX_BOOKINGS = 200
 
 @dataclass(frozen=True)
 class NotificationDataService(NotificationDataServiceServicer):
-    """Answers calls that carry the token which booking and notification share."""
+    """Serves calls that carry the token which booking and notification share."""
 
     queries: BookingDetailsQueries
     token: str = field(repr=False)

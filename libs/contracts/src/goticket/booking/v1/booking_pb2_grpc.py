@@ -104,87 +104,86 @@ class BookingServiceServicer:
     """
 
     def CreateBooking(self, request, context):
-        """Book tickets: confirmed at once, or held for a while when hold is set.
-        All lines are granted or none.
+        """Creates a booking: confirmed at once, or held if hold is set. All lines are granted or none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchCreateBookings(self, request, context):
-        """Many CreateBooking calls in one, for any events and buyers: each is granted or
-        refused on its own, and the answer has a result for each in the same order.
+        """Creates bookings for any events and buyers. Each request is granted or refused on its
+        own. The response has a result for each, in the same order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExtendHold(self, request, context):
-        """Lengthen a hold, once, because its buyer has started to pay.
+        """Extends a hold, once, because its buyer has started to pay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmBooking(self, request, context):
-        """Turn a hold into a confirmed booking with tickets. Confirming twice changes nothing.
+        """Confirms a hold and issues its tickets. Confirming again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelBooking(self, request, context):
-        """Give a booking up and return its stock. Cancelling twice changes nothing.
+        """Cancels a booking and releases its inventory. Cancelling again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetBooking(self, request, context):
-        """Read one booking: its owner, the event's organizer, an admin.
+        """Reads a booking. Allowed for its buyer, the event's organizer and admins.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListBookings(self, request, context):
-        """Page through the actor's own bookings, or through an event's for its organizer.
+        """Lists the actor's own bookings, or all bookings of an event for its organizer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTicket(self, request, context):
-        """Read one ticket: its owner, the event's organizer, an admin.
+        """Reads a ticket. Allowed for its buyer, the event's organizer and admins.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTickets(self, request, context):
-        """Page through the actor's own tickets.
+        """Lists the actor's own tickets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetAvailability(self, request, context):
-        """What is left of some events. An event nobody provisioned is left out.
+        """Returns the availability of some events. Unknown events and drafts are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ShrinkCapacity(self, request, context):
-        """For the catalog, before it shrinks an event: lower capacities at once, or
-        refuse with "capacity_below_taken". Growth arrives by event instead.
+        """Called by the catalog before it saves smaller capacities. Lowers them at once, or fails
+        with "capacity_below_taken". Larger capacities arrive in the catalog's messages.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTicketKeys(self, request, context):
-        """Public keys with which a scanner verifies ticket codes offline.
+        """Returns the public keys that verify ticket codes offline.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,4 +1,4 @@
-"""What a transaction has changed and the rest of the system learns after its commit."""
+"""The effects of a transaction that are published after its commit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class CommitEffects:
     _available: dict[UUID, int] = field(default_factory=dict)
 
     def track(self, inventory: EventInventory) -> EventInventory:
-        """Remember the availability of a locked inventory; return the inventory."""
+        """Record the availability of a locked inventory; return the inventory."""
         for kind in inventory.ticket_types.values():
             self._available[kind.id] = kind.available
         return inventory

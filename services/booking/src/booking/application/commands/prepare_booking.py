@@ -15,7 +15,7 @@ from booking.domain.booking_creation import CommandLine, CreateBookingCommand
 MAX_PRESIGNED_TICKETS = 20
 """Most tickets signed in advance for one command, which may still be refused."""
 FINGERPRINT_CACHE_SIZE = 1_024
-"""Fingerprints that are kept: many buyers of one event ask for the same."""
+"""Most cached fingerprints. Many commands for one event have the same lines."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +71,7 @@ def prepare_booking(
     the messages that the booking causes.
 
     Raises:
-        InvalidBooking: the command is malformed, whatever the event.
+        InvalidBooking: the command is malformed.
     """
     command.require_well_formed()
     prepared = PreparedBooking(command, context.new_id(), headers)
@@ -85,7 +85,7 @@ def prepare_booking(
 
 
 def fingerprint(command: CreateBookingCommand) -> bytes:
-    """Digest what a command asks for; the order and splitting of its lines do not matter."""
+    """Digest event, lines and hold; the order and splitting of the lines do not matter."""
     return _digest(command.event_id, command.lines, command.hold)
 
 

@@ -27,7 +27,7 @@ async def reject_sold_out(
     """
     keys = {key for booking in prepared if (key := booking.key)}
     snapshot = await bookings.read_snapshot({booking.event_id for booking in prepared}, keys)
-    # Most commands for an event ask for the same lines, and then have the same result.
+    # Most commands for an event have the same lines, and then the same result.
     known: dict[tuple[UUID, tuple[CommandLine, ...]], DomainError | None] = {}
     refusals: Refusals = {}
     for booking in prepared:

@@ -1,4 +1,4 @@
-"""What the use cases need from outside, one module per aggregate."""
+"""The ports of the use cases, one module per aggregate."""
 
 from booking.application.ports.bookings import (
     BookingDetailsQueries,
