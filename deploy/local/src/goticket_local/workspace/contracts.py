@@ -26,10 +26,11 @@ LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
     ),
     "goticket_documents": (
         "ticket_pdf",
-        "(fast)",
-        "(typesetting) | (pdf_template) | (qr)",
+        "qr",
+        "fast",
+        "text_layout",
         "ticket_model",
-        "fonts | money | times | (sanitize) | (qr_layout)",
+        "fonts | money | times | sanitize",
         "font_files",
     ),
     "goticket_local": (
@@ -46,7 +47,7 @@ LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
         "plugin",
         "chaos",
         "stack",
-        "(world) | (clients) | event_log | messaging | scripted | spans",
+        "batching | clients | event_log | messaging | scripted | spans",
         "containers | native",
         "databases",
         "backend | spread",
