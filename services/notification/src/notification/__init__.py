@@ -1,1 +1,1 @@
-"""Turns domain events into e-mails with tickets in them."""
+"""Sends e-mails with tickets for the messages of the booking service."""

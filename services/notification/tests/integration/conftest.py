@@ -3,8 +3,10 @@
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
+from email.headerregistry import Address
 from email.message import EmailMessage
 from typing import Any
 
@@ -22,11 +24,23 @@ from goticket.booking.v1.notification_data_pb2_grpc import (
     NotificationDataServiceServicer,
     add_NotificationDataServiceServicer_to_server,
 )
+from goticket_platform.messaging.consumer import ReceivedMessage
 from goticket_platform.postgres import open_pool
+from goticket_platform.rpc.client import open_channel
 from goticket_testing.databases import DatabaseFactory
+from notification.booking_details import BookingDetailsClient
+from notification.deliveries import DeliveryStore
+from notification.email_rendering import SenderProfile
+from notification.render_pool import RenderPool
+from notification.send_notification import send_notification
+from notification.smtp_client import SmtpAccount, SmtpMailer, Tls
+
+MakeDetails = Callable[..., BookingDetails]
 
 OK = "250 2.0.0 Ok"
 LOGIN = (b"goticket", b"correct horse")
+LEASE = timedelta(seconds=60)
+PROFILE = SenderProfile(Address("GoTicket", "tickets", "goticket.example"), "https://shop.example")
 TOKEN = "a token of notification's, 32 characters or more"
 
 
@@ -218,3 +232,78 @@ async def pool(database: DatabaseFactory) -> AsyncIterator[asyncpg.Pool]:
     pool = await open_pool(await database("notification"), max_size=12)
     yield pool
     await asyncio.wait_for(pool.close(), 10)
+
+
+class Worker:
+    """Handles messages as the worker does. Replace a part to make it fail."""
+
+    def __init__(
+        self,
+        deliveries: DeliveryStore,
+        bookings: BookingDetailsClient,
+        renderer: RenderPool,
+        mailer: SmtpMailer,
+        pool: asyncpg.Pool,
+    ) -> None:
+        self.deliveries: Any = deliveries
+        self.bookings: Any = bookings
+        self.renderer: Any = renderer
+        self.mailer: Any = mailer
+        self._pool = pool
+
+    async def handle(self, message: ReceivedMessage, attempt_seconds: float = 30.0) -> None:
+        """Handle one message."""
+        await send_notification(
+            message,
+            deliveries=self.deliveries,
+            bookings=self.bookings,
+            renderer=self.renderer,
+            mailer=self.mailer,
+            now=lambda: datetime.now(UTC),
+            attempt_seconds=attempt_seconds,
+        )
+
+    async def delivery(self, message: ReceivedMessage) -> dict[str, Any]:
+        """Return the stored delivery of the message."""
+        row = await self._pool.fetchrow(
+            "SELECT * FROM notification.deliveries WHERE message_id = $1", message.id
+        )
+        assert row is not None
+        return dict(row)
+
+    async def expire_leases(self) -> None:
+        """Let the time pass that the leases of a killed worker last."""
+        await self._pool.execute(
+            "UPDATE notification.deliveries SET lease_expires_at = now() WHERE status = 'sending'"
+        )
+
+
+@pytest.fixture
+async def worker(
+    pool: asyncpg.Pool,
+    smtp: ScriptedSmtpServer,
+    booking_service: ScriptedBookingService,
+    booking_token: str,
+) -> AsyncIterator[Worker]:
+    await smtp.start()
+    mailer = SmtpMailer(SmtpAccount(smtp.host, smtp.port, Tls.NONE), connections=8)
+    renderer = RenderPool(PROFILE)
+    async with open_channel(booking_service.target) as channel:
+        bookings = BookingDetailsClient(channel, booking_token)
+        yield Worker(DeliveryStore(pool, LEASE), bookings, renderer, mailer, pool)
+    await mailer.close()
+    await renderer.close()
+
+
+@pytest.fixture
+def add_booking(
+    booking_service: ScriptedBookingService, make_details: MakeDetails
+) -> Callable[..., BookingDetails]:
+    """Creates a confirmed booking that the booking service knows."""
+
+    def add(*arguments: Any, **keywords: Any) -> BookingDetails:
+        details = make_details(*arguments, **keywords)
+        booking_service.add(details)
+        return details
+
+    return add
