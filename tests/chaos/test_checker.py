@@ -63,8 +63,8 @@ def snapshot() -> Snapshot:
             LoggedMessage("b2", EXPIRED, "b", 2),
         ],
         emails=[Email("a1", "ann@x.example", 10.0), Email("b2", "bob@x.example", 11.0)],
-        notification_inbox=frozenset({"a1", "b2"}),
-        booking_inbox=frozenset({"p"}),
+        handled_by_notification=frozenset({"a1", "b2"}),
+        handled_by_booking=frozenset({"p"}),
         backlog={"booking.outbox": 0},
     )
 
@@ -158,11 +158,11 @@ WRONG_SNAPSHOTS: dict[str, tuple[Callable[[Snapshot], Snapshot], str]] = {
         "the log has booking c",
     ),
     "an unhandled booking message": (
-        lambda s: replace(s, notification_inbox=frozenset({"a1"})),
+        lambda s: replace(s, handled_by_notification=frozenset({"a1"})),
         f"notification has not handled {EXPIRED} of b",
     ),
     "an unhandled catalog message": (
-        lambda s: replace(s, booking_inbox=frozenset()),
+        lambda s: replace(s, handled_by_booking=frozenset()),
         "booking has not handled goticket.catalog.event.published.v1",
     ),
     "a lost e-mail": (

@@ -52,13 +52,11 @@ async def test_without_idempotency_keys_duplicate_bookings_are_reported(
     await trial.wait_for("has 2 bookings for one key")
 
 
-async def test_without_inbox_and_deliveries_repeated_emails_are_reported(
+async def test_without_deliveries_repeated_emails_are_reported(
     chaos_stack: ChaosStack,
 ) -> None:
     trial = await start_trial(chaos_stack, [10_000])
-    async with deleting_new_rows(
-        chaos_stack, notification__inbox="message_id", notification__deliveries="message_id"
-    ):
+    async with deleting_new_rows(chaos_stack, notification__deliveries="message_id"):
         await trial.load.run(LOAD_SECONDS)
         await trial.injector.inject(Fault(0, EVENT_LOG, FaultKind.REDELIVER, 0))
         await trial.wait_for("was sent twice without a fault")

@@ -245,9 +245,9 @@ def every_change_is_logged_once(view: View) -> Iterator[str]:
 def every_message_was_consumed(view: View) -> Iterator[str]:
     """Every message reached the queues that are bound to it, and its consumer handled it."""
     for message in dict.fromkeys(view.snapshot.event_log):
-        if message.type in CAUSES_EMAIL and message.id not in view.snapshot.notification_inbox:
+        if message.type in CAUSES_EMAIL and message.id not in view.snapshot.handled_by_notification:
             yield f"notification has not handled {message.type} of {message.subject}"
-        if ".catalog." in message.type and message.id not in view.snapshot.booking_inbox:
+        if ".catalog." in message.type and message.id not in view.snapshot.handled_by_booking:
             yield f"booking has not handled {message.type} of {message.subject}"
 
 

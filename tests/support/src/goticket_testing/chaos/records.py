@@ -147,9 +147,9 @@ class Snapshot:
     keys: Sequence[StoredKey] = ()
     event_log: Sequence[LoggedMessage] = ()
     emails: Sequence[Email] = ()
-    notification_inbox: frozenset[str] = frozenset()
+    handled_by_notification: frozenset[str] = frozenset()
     """Ids of the messages that notification has handled."""
-    booking_inbox: frozenset[str] = frozenset()
+    handled_by_booking: frozenset[str] = frozenset()
     """Ids of the messages that booking has handled."""
     backlog: Mapping[str, int] = field(default_factory=dict)
     """Number of unhandled rows or messages by outbox or queue."""

@@ -47,7 +47,10 @@ KEYS = """
 SELECT user_id::text, key, booking_id::text
 FROM booking.idempotency_keys WHERE event_id = ANY ($1::uuid[])
 """
-INBOX = "SELECT message_id::text FROM {schema}.inbox"
+BOOKING_INBOX = "SELECT message_id::text FROM booking.inbox"
+HANDLED_BY_NOTIFICATION = """
+SELECT message_id::text FROM notification.deliveries WHERE status IN ('sent', 'superseded')
+"""
 OUTBOX = "SELECT count(*) FROM {schema}.outbox"
 OUTBOXES = ("identity", "catalog", "booking")
 
@@ -86,14 +89,14 @@ async def _read_database(
         keys=[StoredKey(**row) for row in await connection.fetch(KEYS, wanted)],
         event_log=log,
         emails=emails,
-        notification_inbox=await _inbox(connection, "notification"),
-        booking_inbox=await _inbox(connection, "booking"),
+        handled_by_notification=await _message_ids(connection, HANDLED_BY_NOTIFICATION),
+        handled_by_booking=await _message_ids(connection, BOOKING_INBOX),
         backlog=backlog,
     )
 
 
-async def _inbox(connection: asyncpg.Connection, schema: str) -> frozenset[str]:
-    rows = await connection.fetch(INBOX.format(schema=schema))
+async def _message_ids(connection: asyncpg.Connection, query: str) -> frozenset[str]:
+    rows = await connection.fetch(query)
     return frozenset(row["message_id"] for row in rows)
 
 
