@@ -26,10 +26,9 @@ LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
     ),
     "goticket_documents": (
         "ticket_pdf",
-        "(fast)",
-        "(typesetting) | (pdf_template) | (qr)",
+        "qr | (text_layout) | (typesetting) | (pdf_template)",
         "ticket_model",
-        "fonts | money | times | (sanitize) | (qr_layout)",
+        "(fast) | fonts | money | times | sanitize | (qr_layout)",
         "font_files",
     ),
     "goticket_local": (
