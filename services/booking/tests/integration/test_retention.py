@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import asyncpg
 from booking.adapters.postgres.queries import QUERIES
 from booking.adapters.postgres.transaction import CONSUMER
 from booking.application.booking_context import CreatedBooking
@@ -19,9 +18,6 @@ from booking.config import WorkerSettings
 from booking.domain.booking_creation import CreateBookingCommand
 from booking.entrypoints.sweeper import Sweeper
 from goticket_platform.lifecycle import Stop
-from goticket_platform.messaging.inbox import record_once
-from goticket_platform.migrations import migrate_down, migrate_up
-from goticket_testing.databases import DatabaseFactory
 from goticket_testing.messaging import eventually, running
 
 if TYPE_CHECKING:
@@ -129,16 +125,3 @@ async def test_the_worker_prunes_old_inbox_messages_only(
 
     async with running(lambda stop: run_worker(settings, stop)):
         await eventually(one_remains)
-
-
-async def test_rows_survive_a_migration_down_and_up(database: DatabaseFactory) -> None:
-    dsn = await database("booking")
-    connection = await asyncpg.connect(dsn)
-    message = await connection.fetchval("SELECT gen_random_uuid()")
-    assert await record_once(connection, "booking", CONSUMER, message)
-    steps = ["0003_forgetting", "0004_plain_json"]
-    assert await migrate_down(dsn, "booking.migrations") == steps[1:]
-    for migrate, done in ((migrate_down, steps[:1]), (migrate_up, steps)):
-        assert await migrate(dsn, "booking.migrations") == done
-        assert not await record_once(connection, "booking", CONSUMER, message)
-    await connection.close()
