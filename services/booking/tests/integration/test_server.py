@@ -373,8 +373,8 @@ async def test_availability_is_returned_and_published(
         order = {"order": f"{first},{second}", "order_version": "1"}
         assert stored == {**order, first: "1:5", second: "2:5"}
         assert 0 < await redis.ttl(availability_key(event.id)) <= 60
-        query = pb.GetAvailabilityRequest(event_ids=[event.id, fresh.id, str(new_id()), "x"])
-        response = await call(booking.GetAvailability, query)
+        wanted = pb.GetAvailabilityRequest(event_ids=[event.id, fresh.id, str(new_id()), "x"])
+        response = await call(booking.GetAvailability, wanted)
         assert {item.event_id: item.available for item in response.events} == {
             event.id: 10,
             fresh.id: 3,

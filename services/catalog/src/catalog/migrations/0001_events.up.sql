@@ -1,4 +1,4 @@
--- Events and their ticket types. The extensions come from deploy/postgres/bootstrap.sql.
+-- Events and their ticket types. The extensions come from deploy/postgres/extensions.sql.
 
 -- Removes accents, so that "Beyonce" finds "Beyoncé" and the other way round. Stored texts and
 -- search texts are both folded. unaccent is only STABLE because its rules are a file: after an
