@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Generic, cast
 
+from goticket_platform.batching.admission import Admission
 from goticket_platform.batching.batch import InFlightBatch
 from goticket_platform.batching.entries import (
     Entry,
@@ -50,10 +51,10 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
         self._in_flight: dict[asyncio.Task[None], InFlightBatch[KeyT, RequestT, OutcomeT]] = {}
         self._solo_in_flight = 0
         self._latency = LatencyEstimator()
+        self._admission = Admission(limits, clock, self._latency)
         self._arrivals = 0
         self._waiting = 0
         self._is_dispatch_scheduled = False
-        self._is_closed = False
 
     def __len__(self) -> int:
         """Return how many keys have requests that wait or are in flight."""
@@ -66,7 +67,9 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
 
     def rejection_reason(self, key: KeyT, deadline: float) -> Rejection | None:
         """Return why a request of this key with this deadline would be rejected now."""
-        return self._rejection_reason(self._queues.get(key), deadline)
+        return self._admission.rejection_reason(
+            self._queues.get(key), deadline, self._waiting, len(self._in_flight)
+        )
 
     async def submit(
         self, request: RequestT, deadline: float, context: contextvars.Context | None = None
@@ -81,7 +84,9 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
         """
         key = self._key_of(request)
         queue = self._queues.get(key)
-        if reason := self._rejection_reason(queue, deadline):
+        if reason := self._admission.rejection_reason(
+            queue, deadline, self._waiting, len(self._in_flight)
+        ):
             raise self._error_for(reason)
         if queue is None:
             queue = self._queues[key] = KeyQueue(key)
@@ -122,7 +127,9 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
         for index, request in enumerate(requests):
             key = self._key_of(request)
             queue = self._queues.get(key)
-            if reason := self._rejection_reason(queue, deadline):
+            if reason := self._admission.rejection_reason(
+                queue, deadline, self._waiting, len(self._in_flight)
+            ):
                 outcomes.resolve(index, self._error_for(reason))
                 continue
             if queue is None:
@@ -149,7 +156,7 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
 
     async def close(self, timeout: float = 0.0) -> None:
         """Reject new requests, complete waiting ones for `timeout` seconds, reject the rest."""
-        self._is_closed = True
+        self._admission.is_closed = True
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
         if timeout:
@@ -165,37 +172,6 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
                 task.cancel()
             await asyncio.wait(tasks)
             self._reject_waiting()  # those that the cancelled batches requeued
-
-    def _rejection_reason(
-        self, queue: KeyQueue[KeyT, RequestT, OutcomeT] | None, deadline: float
-    ) -> Rejection | None:
-        limits = self._limits
-        if self._is_closed:
-            return Rejection.CLOSED
-        if queue is None and len(self._in_flight) < limits.max_in_flight:
-            return None
-        waiting = len(queue.entries) if queue else 0
-        if waiting >= limits.max_waiting_per_key or self._waiting >= limits.max_waiting:
-            return Rejection.FULL
-        return Rejection.LATE if self._would_be_late(queue, waiting, deadline) else None
-
-    def _would_be_late(
-        self, queue: KeyQueue[KeyT, RequestT, OutcomeT] | None, waiting: int, deadline: float
-    ) -> bool:
-        """Return whether the estimate for the key or the one for all keys exceeds the deadline."""
-        limits = self._limits
-        least = limits.min_waiting_for_estimate
-        of_key = queue.latency if queue and waiting >= least else None
-        of_all = self._latency if self._waiting >= least * limits.max_in_flight else None
-        if of_key is None and of_all is None:
-            return False
-        now, size = self._clock(), limits.max_batch_size
-        time_left = deadline - now - (limits.reserve or 0.0)
-        return (
-            of_key is not None and of_key.would_exceed_deadline(now, waiting, size, time_left)
-        ) or (
-            of_all is not None and of_all.would_exceed_deadline(now, self._waiting, size, time_left)
-        )
 
     def _append(self, entry: Entry[KeyT, RequestT, OutcomeT]) -> None:
         queue = entry.queue
@@ -213,7 +189,7 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
             batch.cancel_if_unwanted()
 
     def _make_ready(self, queue: KeyQueue[KeyT, RequestT, OutcomeT]) -> None:
-        if queue.entries and not queue.is_ready and self._may_dispatch(queue):
+        if queue.entries and not queue.is_ready and queue.may_dispatch(self._limits, self._clock):
             self._ready.push(queue)
             self._schedule_dispatch()
 
@@ -222,26 +198,6 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
         if not self._is_dispatch_scheduled and len(self._in_flight) < self._limits.max_in_flight:
             self._is_dispatch_scheduled = True
             asyncio.get_running_loop().call_soon(self._dispatch_ready)
-
-    def _may_dispatch(self, queue: KeyQueue[KeyT, RequestT, OutcomeT]) -> bool:
-        """Return whether a batch of this key may be dispatched now.
-
-        While one is in flight, a further one has to be worth it, and has to be expected to
-        complete in time behind it. After the stall timeout the first may be lost.
-        """
-        limits, latency = self._limits, queue.latency
-        if not latency.in_flight:
-            return True
-        if (
-            latency.in_flight >= limits.max_in_flight_per_key
-            or len(queue.entries) < limits.pipeline_threshold
-        ):
-            return False
-        now = self._clock()
-        is_in_time = limits.reserve is None or latency.next_batch_time(now) <= limits.reserve
-        return (latency.is_measured and is_in_time) or (
-            latency.stall_time(now) >= limits.stall_timeout
-        )
 
     def _dispatch_ready(self) -> None:
         self._is_dispatch_scheduled = False
@@ -263,7 +219,7 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
             if not queue.entries:
                 self._remove_if_idle(queue)  # its callers were cancelled
                 continue
-            if not self._may_dispatch(queue):
+            if not queue.may_dispatch(limits, self._clock):
                 continue  # the completion of its batch makes it ready again
             must_be_solo = queue.is_isolated or limits.must_be_solo(len(queue.entries))
             if must_be_solo and (entries or not self._may_dispatch_solo()):
@@ -289,22 +245,11 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
     def _take(
         self, queue: KeyQueue[KeyT, RequestT, OutcomeT]
     ) -> list[Entry[KeyT, RequestT, OutcomeT]]:
-        """Take at most a batch from the head of a queue; reject those that are too late."""
-        limits, now = self._limits, self._clock()
-        least_deadline = float("-inf")
-        if limits.reserve is not None:
-            least_deadline = now + max(limits.reserve, queue.latency.next_batch_time(now))
-        taken: list[Entry[KeyT, RequestT, OutcomeT]] = []
-        queue.is_isolated = False
-        while queue.entries and len(taken) < limits.max_batch_size:
-            _, entry = queue.entries.popitem(last=False)
-            self._waiting -= 1
-            if entry.future.done():
-                continue  # its caller was cancelled
-            if entry.deadline < least_deadline:
+        taken, dropped = queue.take(self._limits, self._clock())
+        self._waiting -= len(taken) + len(dropped)
+        for entry in dropped:
+            if entry.is_pending:
                 entry.resolve(self._error_for(Rejection.LATE))
-                continue
-            taken.append(entry)
         return taken
 
     def _dispatch(self, batch: InFlightBatch[KeyT, RequestT, OutcomeT]) -> None:
