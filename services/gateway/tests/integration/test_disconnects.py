@@ -31,25 +31,25 @@ from starlette.types import Receive, Scope, Send
 EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
 PATH = f"/api/v1/events/{EVENT}/bookings"
 BODY = json.dumps({"quantity": 1}).encode()
-PATIENCE = 60.0
+DEADLINE = 60.0
 RETRY_AFTER = 2
 
-until = partial(eventually, seconds=PATIENCE)
+until = partial(eventually, seconds=DEADLINE)
 TICK = 0.01
 """Loops count whole milliseconds."""
 
 Bearer = Callable[..., dict[str, str]]
 
 
-class StuckBooking:
-    """Answers a booking that comes alone once it is let go, and a batch at once."""
+class BlockedBooking:
+    """Answers a single booking once it is released, and a batch at once."""
 
     def __init__(self, booking: pb.Booking) -> None:
-        self.let_go = asyncio.Event()
+        self.released = asyncio.Event()
         self._made = pb.CreateBookingResponse(booking=booking)
 
     async def one(self, _request: pb.CreateBookingRequest) -> pb.CreateBookingResponse:
-        await self.let_go.wait()
+        await self.released.wait()
         return self._made
 
     def many(self, batch: pb.BatchCreateBookingsRequest) -> pb.BatchCreateBookingsResponse:
@@ -58,75 +58,77 @@ class StuckBooking:
 
 
 @dataclass
-class Door:
-    """A gateway behind a real port, and what a test can see of it; `now` is the queue's clock."""
+class Server:
+    """A gateway on a real port with its internals; `now` is the queue's clock."""
 
     app: Gateway
-    carrier: Coalescer
+    submitter: Coalescer
     url: str = ""
     now: float = 0.0
     stop: Stop = field(default_factory=Stop)
     connections: dict[str, Receive] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, and remember its connection by its idempotency key."""
+        """Handle one request, and record its connection by its idempotency key."""
         if key := Headers(scope=scope).get("Idempotency-Key"):
             self.connections[key] = receive
         await self.app(scope, receive, send)
 
 
 @asynccontextmanager
-async def open_door(settings: GatewaySettings) -> AsyncIterator[Door]:
+async def open_server(settings: GatewaySettings) -> AsyncIterator[Server]:
     bound = bind(settings.listen, share=False)
     async with open_components(settings) as parts:
         booking = parts.backends.booking
-        carrier = Coalescer(
-            booking.create, booking.create_many, Limits(deadline=PATIENCE), lambda: door.now
+        submitter = Coalescer(
+            booking.create, booking.create_many, Limits(deadline=DEADLINE), lambda: server.now
         )
-        desk = BookingPipeline(carrier, SoldOutCache(time.monotonic))
+        pipeline = BookingPipeline(submitter, SoldOutCache(time.monotonic))
         app = create_app(
-            replace(parts, booking_pipeline=desk),
+            replace(parts, booking_pipeline=pipeline),
             max_body_bytes=settings.max_body_bytes,
         )
         assert isinstance(app, Gateway)
-        door = Door(app, carrier)
+        server = Server(app, submitter)
         serving = asyncio.create_task(
-            serve(door, bound, parts.health, door.stop, app.retry_throttle.close)
+            serve(server, bound, parts.health, server.stop, app.retry_throttle.close)
         )
         try:
             await until(lambda: parts.health.ready)
-            door.url = f"http://{address(bound)}"
-            yield door
+            server.url = f"http://{address(bound)}"
+            yield server
         finally:
-            await carrier.aclose()
-            door.stop.set()
+            await submitter.aclose()
+            server.stop.set()
             await serving
 
 
-async def test_who_hangs_up_in_the_queue_is_not_booked_and_the_others_are(
+async def test_a_client_that_disconnects_in_the_queue_is_not_booked_and_the_others_are(
     settings: GatewaySettings, backends: ScriptedBackends, booking: pb.Booking, bearer: Bearer
 ) -> None:
-    stuck = StuckBooking(booking)
-    backends.answers |= {"CreateBooking": stuck.one, "BatchCreateBookings": stuck.many}
-    async with open_door(settings) as door, httpx.AsyncClient(timeout=PATIENCE) as client:
+    blocked = BlockedBooking(booking)
+    backends.answers |= {"CreateBooking": blocked.one, "BatchCreateBookings": blocked.many}
+    async with open_server(settings) as server, httpx.AsyncClient(timeout=DEADLINE) as client:
 
         def book(key: str) -> asyncio.Task[httpx.Response]:
             headers = bearer() | {"Idempotency-Key": key, "Content-Type": "application/json"}
-            return asyncio.create_task(client.post(door.url + PATH, content=BODY, headers=headers))
+            return asyncio.create_task(
+                client.post(server.url + PATH, content=BODY, headers=headers)
+            )
 
         first = book("first")
         await until(lambda: not backends.never_asked("CreateBooking"))
         before = book("before")
-        await until(lambda: door.carrier.waiting == 1)
-        _, writer = await _send_by_hand(door.url, bearer() | {"Idempotency-Key": "leaves"})
-        await until(lambda: door.carrier.waiting == 2)
+        await until(lambda: server.submitter.waiting == 1)
+        _, writer = await _send_raw(server.url, bearer() | {"Idempotency-Key": "leaves"})
+        await until(lambda: server.submitter.waiting == 2)
         after = book("after")
-        await until(lambda: door.carrier.waiting == 3)
+        await until(lambda: server.submitter.waiting == 3)
 
         writer.close()
-        await until(lambda: is_disconnected(door.connections["leaves"]))
-        door.now += 1.0  # long enough to be asked whether they are still there
-        stuck.let_go.set()
+        await until(lambda: is_disconnected(server.connections["leaves"]))
+        server.now += 1.0  # longer than the time after which disconnects are checked
+        blocked.released.set()
         answers = await asyncio.gather(first, before, after)
 
     assert [answer.status_code for answer in answers] == [201, 201, 201]
@@ -136,130 +138,135 @@ async def test_who_hangs_up_in_the_queue_is_not_booked_and_the_others_are(
 
 
 @dataclass
-class Room:
-    """Whether the queue has room, in place of the coalescer's own word; and who asked."""
+class Capacity:
+    """Whether the queue has capacity, in place of the submitter's answer, and the calls."""
 
     free: bool = False
-    asked: int = 0
+    calls: int = 0
 
-    def excess(self, _event_id: str) -> str | None:
-        self.asked += 1
+    def rejection_reason(self, _event_id: str) -> str | None:
+        self.calls += 1
         return None if self.free else "full"
 
 
 @pytest.fixture
-def room(monkeypatch: pytest.MonkeyPatch) -> Room:
-    room = Room()
+def capacity(monkeypatch: pytest.MonkeyPatch) -> Capacity:
+    capacity = Capacity()
     monkeypatch.setattr(
-        BookingPipeline, "excess", lambda _desk, event_id: room.rejection_reason(event_id)
+        BookingPipeline,
+        "rejection_reason",
+        lambda _pipeline, event_id: capacity.rejection_reason(event_id),
     )
     monkeypatch.setattr(problems, "RETRY_AFTER_SECONDS", (RETRY_AFTER, RETRY_AFTER))
-    return room
+    return capacity
 
 
-def refused_seconds() -> float:
-    """The sum of the seconds that answers to bookings have taken so far."""
+def booking_seconds() -> float:
+    """Return the sum of the seconds that responses to bookings have taken so far."""
     labels = {"method": "POST", "route": "/api/v1/events/{event_id}/bookings"}
     return REGISTRY.get_sample_value("goticket_http_request_duration_seconds_sum", labels) or 0.0
 
 
-def one_connection(door: Door) -> httpx.AsyncClient:
+def one_connection(server: Server) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=1)
-    return httpx.AsyncClient(base_url=door.url, timeout=PATIENCE, limits=limits)
+    return httpx.AsyncClient(base_url=server.url, timeout=DEADLINE, limits=limits)
 
 
-async def test_who_comes_back_before_their_time_is_held_until_then(
-    settings: GatewaySettings, bearer: Bearer, room: Room
+async def test_a_retry_before_its_time_is_delayed_until_then(
+    settings: GatewaySettings, bearer: Bearer, capacity: Capacity
 ) -> None:
     headers = bearer() | {"Content-Type": "application/json"}
-    async with open_door(settings) as door, one_connection(door) as client:
+    async with open_server(settings) as server, one_connection(server) as client:
         before = time.monotonic()
         first = await client.post(PATH, content=BODY, headers=headers)
-        counted = refused_seconds()
-        assert (first.status_code, first.headers["Retry-After"], room.asked) == (503, "2", 1)
-        # Whatever else the connection is used for is not held.
+        counted = booking_seconds()
+        assert (first.status_code, first.headers["Retry-After"], capacity.calls) == (503, "2", 1)
+        # Other requests on the connection are not delayed.
         assert (await client.get("/livez")).status_code == 200
         asked = time.monotonic()
         again = await client.post(PATH, content=BODY, headers=headers)
-        assert (again.status_code, room.asked) == (503, 3)
+        assert (again.status_code, capacity.calls) == (503, 3)
         assert time.monotonic() - before >= RETRY_AFTER - TICK
-        # What they waited is in the metrics and the access line.
-        assert refused_seconds() - counted >= RETRY_AFTER - (asked - before) - TICK
-        # Another connection has been told nothing.
-        async with one_connection(door) as other:
+        # The delay counts in the metrics and the access log.
+        assert booking_seconds() - counted >= RETRY_AFTER - (asked - before) - TICK
+        # Another connection got no Retry-After.
+        async with one_connection(server) as other:
             assert (await other.post(PATH, content=BODY, headers=headers)).status_code == 503
-        assert room.asked == 4
+        assert capacity.calls == 4
 
 
-async def test_who_was_held_is_served_when_there_is_room_by_then(
+async def test_a_delayed_request_is_served_when_there_is_capacity_by_then(
     settings: GatewaySettings,
     backends: ScriptedBackends,
     booking: pb.Booking,
     bearer: Bearer,
-    room: Room,
+    capacity: Capacity,
 ) -> None:
     backends.answers["CreateBooking"] = pb.CreateBookingResponse(booking=booking)
     headers = bearer() | {"Content-Type": "application/json"}
-    async with open_door(settings) as door, one_connection(door) as client:
+    async with open_server(settings) as server, one_connection(server) as client:
         assert (await client.post(PATH, content=BODY, headers=headers)).status_code == 503
         early = asyncio.create_task(client.post(PATH, content=BODY, headers=headers))
         await until(lambda: THROTTLED._value.get() == 1)
-        room.free = True
+        capacity.free = True
         assert (await early).status_code == 201
         assert THROTTLED._value.get() == 0
 
 
-async def test_who_hangs_up_while_held_is_not_booked_and_leaves_no_trace(
+async def test_a_client_that_disconnects_while_delayed_is_not_booked_and_nothing_is_logged(
     settings: GatewaySettings,
     backends: ScriptedBackends,
     bearer: Bearer,
-    room: Room,
+    capacity: Capacity,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    async with open_door(settings) as door:
+    async with open_server(settings) as server:
         headers = bearer() | {"Idempotency-Key": "leaves"}
-        reader, writer = await _send_by_hand(door.url, headers)
+        reader, writer = await _send_raw(server.url, headers)
         assert b" 503 " in await reader.readline()
-        writer.write(_booking(door.url, headers))
+        writer.write(_booking(server.url, headers))
         await until(lambda: THROTTLED._value.get() == 1)
         writer.close()
         await writer.wait_closed()
-        room.free = True
+        capacity.free = True
         await until(lambda: THROTTLED._value.get() == 0)
-        async with one_connection(door) as other:
+        async with one_connection(server) as other:
             assert (await other.get("/livez")).status_code == 200
-    assert room.asked == 3
+    assert capacity.calls == 3
     assert backends.never_asked("CreateBooking")
     assert "Exception" not in "".join(capfd.readouterr())
 
 
-async def test_who_sends_much_is_refused_at_once_since_a_held_body_takes_memory(
-    settings: GatewaySettings, bearer: Bearer, room: Room
+async def test_a_large_request_is_rejected_at_once_since_delayed_requests_use_memory(
+    settings: GatewaySettings, bearer: Bearer, capacity: Capacity
 ) -> None:
     headers = bearer() | {"Content-Type": "application/json"}
     long_body = BODY + b" " * 512, headers
     long_head = BODY, headers | {"X-Much": "x" * 9_000}
-    async with open_door(settings) as door, one_connection(door) as client:
+    async with open_server(settings) as server, one_connection(server) as client:
         for asked, (body, head) in enumerate([long_body, long_body, long_head], 1):
             answer = await client.post(PATH, content=body, headers=head)
-            assert (answer.status_code, room.asked) == (503, asked)  # who is held asks twice
+            assert (answer.status_code, capacity.calls) == (
+                503,
+                asked,
+            )  # a delayed request checks twice
 
 
-async def test_a_gateway_that_stops_lets_go_whom_it_holds(
-    settings: GatewaySettings, bearer: Bearer, room: Room, monkeypatch: pytest.MonkeyPatch
+async def test_a_gateway_that_stops_releases_delayed_requests(
+    settings: GatewaySettings, bearer: Bearer, capacity: Capacity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(problems, "RETRY_AFTER_SECONDS", (int(PATIENCE), int(PATIENCE)))
+    monkeypatch.setattr(problems, "RETRY_AFTER_SECONDS", (int(DEADLINE), int(DEADLINE)))
     headers = bearer() | {"Content-Type": "application/json"}
-    async with open_door(settings) as door, one_connection(door) as client:
+    async with open_server(settings) as server, one_connection(server) as client:
         assert (await client.post(PATH, content=BODY, headers=headers)).status_code == 503
         early = asyncio.create_task(client.post(PATH, content=BODY, headers=headers))
         await until(lambda: THROTTLED._value.get() == 1)
-        door.stop.set()
+        server.stop.set()
         assert (await early).status_code == 503
-        assert room.asked == 3
+        assert capacity.calls == 3
 
 
-async def _send_by_hand(
+async def _send_raw(
     url: str, headers: dict[str, str]
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Send a booking over a connection that the test can close."""
