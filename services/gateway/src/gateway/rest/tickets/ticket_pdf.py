@@ -11,7 +11,7 @@ from goticket_documents.times import known_zone
 
 
 def ticket_pdf(ticket: pb.Ticket, made_at: datetime) -> bytes:
-    """Draw the ticket as the buyer got it by e-mail, without its price and its number in the booking.
+    """Draw the ticket as in the e-mail, without its price and its number in the booking.
 
     Times of an unknown time zone are shown in UTC.
     """
