@@ -122,7 +122,7 @@ async def clients(port: int) -> AsyncIterator[Callable[[], asyncio.Task[Client]]
 Clients = Callable[[], asyncio.Task[Client]]
 
 
-async def test_half_a_body_does_not_keep_its_place(clients: Clients, small: Small) -> None:
+async def test_an_incomplete_body_times_out(clients: Clients, small: Small) -> None:
     client = await clients()
     await client.send("POST / HTTP/1.1\nhost: g\ncontent-length: 9\n\nhalf")
     await until(lambda: small.inside == 1)
@@ -147,7 +147,7 @@ async def test_a_head_without_end_is_refused(clients: Clients, small: Small) -> 
     assert small.begun == 0
 
 
-async def test_an_answer_that_nobody_reads_does_not_keep_its_place(
+async def test_a_response_that_the_client_does_not_read_times_out(
     clients: Clients, small: Small
 ) -> None:
     client = await clients()
@@ -184,7 +184,7 @@ async def test_a_request_may_come_in_pieces_and_its_answer_take_long(
     assert await client.answer() == (200, b"next")
 
 
-async def test_who_waits_behind_their_own_request_has_the_time_after_it(
+async def test_a_pipelined_requests_deadline_starts_after_the_request_before_it(
     clients: Clients, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "REQUEST_SECONDS", 1.0)
@@ -200,7 +200,7 @@ async def test_who_waits_behind_their_own_request_has_the_time_after_it(
     assert await client.answer() == (200, b"next")
 
 
-async def test_who_reads_slowly_gets_all_of_it(
+async def test_a_slow_reader_gets_the_whole_response(
     clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "UNREAD_SECONDS", 1.0)

@@ -1,4 +1,4 @@
-"""Who closes the connection while waiting for booking is not booked."""
+"""A client that disconnects while it waits for booking is not booked."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Too many requests at once: who comes on top is told so, and the others are served."""
+"""The bound on requests in flight: further ones are rejected, the others are served."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -67,7 +67,7 @@ async def crowd(
     await asyncio.gather(*crowd, return_exceptions=True)
 
 
-async def test_whoever_comes_on_top_is_refused_at_once_with_a_problem(
+async def test_a_request_over_the_bound_is_rejected_at_once_with_a_problem(
     client: httpx.AsyncClient,
     slow: Slow,
     crowd: list[asyncio.Task[httpx.Response]],
@@ -89,7 +89,7 @@ async def test_whoever_comes_on_top_is_refused_at_once_with_a_problem(
 
 
 @pytest.mark.parametrize("failure", [None, RuntimeError("of the inside")])
-async def test_an_answer_makes_room_whatever_it_was(
+async def test_every_response_frees_capacity(
     client: httpx.AsyncClient,
     slow: Slow,
     crowd: list[asyncio.Task[httpx.Response]],
@@ -104,7 +104,7 @@ async def test_an_answer_makes_room_whatever_it_was(
         assert (await client.get("/slow")).status_code == 200
 
 
-async def test_a_request_that_is_cancelled_makes_room(
+async def test_a_cancelled_request_frees_capacity(
     client: httpx.AsyncClient, slow: Slow, crowd: list[asyncio.Task[httpx.Response]]
 ) -> None:
     crowd[0].cancel()
@@ -116,7 +116,7 @@ async def test_a_request_that_is_cancelled_makes_room(
 
 @pytest.mark.usefixtures("crowd")
 @pytest.mark.parametrize("path", ["/health", "/livez", "/readyz"])
-async def test_probes_are_answered_while_there_is_no_room(
+async def test_probes_are_answered_without_free_capacity(
     client: httpx.AsyncClient, path: str
 ) -> None:
     assert (await client.get(path)).status_code == 200
@@ -126,7 +126,7 @@ async def test_probes_are_answered_while_there_is_no_room(
 
 @pytest.mark.usefixtures("crowd")
 @pytest.mark.parametrize("unusual", [False, True])
-async def test_bookings_are_bounded_elsewhere(
+async def test_bookings_have_a_bound_of_their_own(
     client: httpx.AsyncClient,
     backends: ScriptedBackends,
     booking: pb.Booking,
