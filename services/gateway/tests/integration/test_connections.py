@@ -1,4 +1,4 @@
-"""No client keeps a place in the gateway for nothing, and none is cut off that does its part."""
+"""Slow and idle clients time out, and clients that make progress do not."""
 
 import asyncio
 import contextlib
@@ -14,8 +14,8 @@ from goticket_platform.ops import Health
 from goticket_testing.messaging import eventually
 from starlette.types import Receive, Scope, Send
 
-PATIENCE = 60.0
-until = partial(eventually, seconds=PATIENCE)
+DEADLINE = 60.0
+until = partial(eventually, seconds=DEADLINE)
 BIG = b"x" * 8_000_000
 
 
@@ -63,19 +63,19 @@ class Client:
 
     async def answer(self) -> tuple[int, bytes]:
         """The status and the body of the next answer."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DEADLINE):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().split(b"content-length:")[1].split()[0])
             return int(head.split()[1]), await self.reader.readexactly(length)
 
     async def read(self, size: int) -> None:
         """Read so much, whatever it is."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DEADLINE):
             await self.reader.readexactly(size)
 
     async def is_closed(self) -> bool:
         """Wait until there is nothing more to read, because the connection is closed."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DEADLINE):
             with contextlib.suppress(ConnectionResetError):
                 return await self.reader.read() == b""
             return True
@@ -159,7 +159,7 @@ async def test_a_response_that_the_client_does_not_read_times_out(
 async def test_nor_does_half_a_request_behind_one(
     clients: Clients, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "UNREAD_SECONDS", PATIENCE)
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", DEADLINE)
     client = await clients()
     await client.send("GET /big HTTP/1.1\nhost: g\n\n")
     await client.read(len(BIG) - 100_000)  # the rest is in the kernel's buffers

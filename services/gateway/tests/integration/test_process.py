@@ -1,4 +1,4 @@
-"""The gateway as a process of its own: it starts, works through real sockets, and stops well."""
+"""The gateway as a process: it starts, serves real sockets, and stops cleanly."""
 
 import asyncio
 import json

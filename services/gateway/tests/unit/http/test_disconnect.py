@@ -1,4 +1,4 @@
-"""Whether a caller is still there, without waiting for them."""
+"""Detecting disconnects without waiting."""
 
 import asyncio
 

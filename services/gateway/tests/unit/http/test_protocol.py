@@ -1,4 +1,4 @@
-"""An answer is written with one system call, none of it lost; what is stuck is cut."""
+"""A response is written with one system call; a connection that cannot be closed is aborted."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Health, readiness, metrics and the pages for people."""
+"""Health, readiness, metrics and the documentation pages."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Access tokens: good ones pass without asking identity, every other kind is refused."""
+"""Access tokens: valid ones pass without a call to identity, others are rejected."""
 
 import base64
 import json
