@@ -1,1 +1,1 @@
-"""The public door: REST and OpenAPI over the internal gRPC services."""
+"""The public API: REST and OpenAPI over the internal gRPC services."""

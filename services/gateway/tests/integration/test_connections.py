@@ -1,4 +1,4 @@
-"""No client keeps a place in the gateway for nothing, and none is cut off that does its part."""
+"""Slow and idle clients time out, and clients that make progress do not."""
 
 import asyncio
 import contextlib
@@ -14,8 +14,8 @@ from goticket_platform.ops import Health
 from goticket_testing.messaging import eventually
 from starlette.types import Receive, Scope, Send
 
-PATIENCE = 60.0
-until = partial(eventually, seconds=PATIENCE)
+DEADLINE = 60.0
+until = partial(eventually, seconds=DEADLINE)
 BIG = b"x" * 8_000_000
 
 
@@ -63,19 +63,19 @@ class Client:
 
     async def answer(self) -> tuple[int, bytes]:
         """The status and the body of the next answer."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DEADLINE):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().split(b"content-length:")[1].split()[0])
             return int(head.split()[1]), await self.reader.readexactly(length)
 
     async def read(self, size: int) -> None:
         """Read so much, whatever it is."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DEADLINE):
             await self.reader.readexactly(size)
 
     async def is_closed(self) -> bool:
         """Wait until there is nothing more to read, because the connection is closed."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DEADLINE):
             with contextlib.suppress(ConnectionResetError):
                 return await self.reader.read() == b""
             return True
@@ -122,7 +122,7 @@ async def clients(port: int) -> AsyncIterator[Callable[[], asyncio.Task[Client]]
 Clients = Callable[[], asyncio.Task[Client]]
 
 
-async def test_half_a_body_does_not_keep_its_place(clients: Clients, small: Small) -> None:
+async def test_an_incomplete_body_times_out(clients: Clients, small: Small) -> None:
     client = await clients()
     await client.send("POST / HTTP/1.1\nhost: g\ncontent-length: 9\n\nhalf")
     await until(lambda: small.inside == 1)
@@ -147,7 +147,7 @@ async def test_a_head_without_end_is_refused(clients: Clients, small: Small) -> 
     assert small.begun == 0
 
 
-async def test_an_answer_that_nobody_reads_does_not_keep_its_place(
+async def test_a_response_that_the_client_does_not_read_times_out(
     clients: Clients, small: Small
 ) -> None:
     client = await clients()
@@ -159,7 +159,7 @@ async def test_an_answer_that_nobody_reads_does_not_keep_its_place(
 async def test_nor_does_half_a_request_behind_one(
     clients: Clients, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "UNREAD_SECONDS", PATIENCE)
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", DEADLINE)
     client = await clients()
     await client.send("GET /big HTTP/1.1\nhost: g\n\n")
     await client.read(len(BIG) - 100_000)  # the rest is in the kernel's buffers
@@ -184,7 +184,7 @@ async def test_a_request_may_come_in_pieces_and_its_answer_take_long(
     assert await client.answer() == (200, b"next")
 
 
-async def test_who_waits_behind_their_own_request_has_the_time_after_it(
+async def test_a_pipelined_requests_deadline_starts_after_the_request_before_it(
     clients: Clients, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "REQUEST_SECONDS", 1.0)
@@ -200,7 +200,7 @@ async def test_who_waits_behind_their_own_request_has_the_time_after_it(
     assert await client.answer() == (200, b"next")
 
 
-async def test_who_reads_slowly_gets_all_of_it(
+async def test_a_slow_reader_gets_the_whole_response(
     clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "UNREAD_SECONDS", 1.0)

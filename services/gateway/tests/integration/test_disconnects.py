@@ -1,4 +1,4 @@
-"""Who closes the connection while waiting for booking is not booked."""
+"""A client that disconnects while it waits for booking is not booked."""
 
 import asyncio
 import json
@@ -41,15 +41,15 @@ TICK = 0.01
 Bearer = Callable[..., dict[str, str]]
 
 
-class StuckBooking:
-    """Answers a booking that comes alone once it is let go, and a batch at once."""
+class BlockedBooking:
+    """Answers a single booking once it is released, and a batch at once."""
 
     def __init__(self, booking: pb.Booking) -> None:
-        self.let_go = asyncio.Event()
+        self.released = asyncio.Event()
         self._made = pb.CreateBookingResponse(booking=booking)
 
     async def one(self, _request: pb.CreateBookingRequest) -> pb.CreateBookingResponse:
-        await self.let_go.wait()
+        await self.released.wait()
         return self._made
 
     def many(self, batch: pb.BatchCreateBookingsRequest) -> pb.BatchCreateBookingsResponse:
@@ -58,8 +58,8 @@ class StuckBooking:
 
 
 @dataclass
-class GatewayServer:
-    """A gateway behind a real port, and what a test can see of it; `now` is the queue's clock."""
+class Server:
+    """A gateway on a real port with its internals; `now` is the queue's clock."""
 
     app: Gateway
     submitter: BatchedSubmitter
@@ -69,14 +69,14 @@ class GatewayServer:
     connections: dict[str, Receive] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, and remember its connection by its idempotency key."""
+        """Handle one request, and record its connection by its idempotency key."""
         if key := Headers(scope=scope).get("Idempotency-Key"):
             self.connections[key] = receive
         await self.app(scope, receive, send)
 
 
 @asynccontextmanager
-async def open_server(settings: GatewaySettings) -> AsyncIterator[GatewayServer]:
+async def open_server(settings: GatewaySettings) -> AsyncIterator[Server]:
     bound = bind(settings.listen, share=False)
     async with open_components(settings) as parts:
         booking = parts.backends.booking
@@ -89,7 +89,7 @@ async def open_server(settings: GatewaySettings) -> AsyncIterator[GatewayServer]
             max_body_bytes=settings.max_body_bytes,
         )
         assert isinstance(app, Gateway)
-        server = GatewayServer(app, submitter)
+        server = Server(app, submitter)
         serving = asyncio.create_task(
             serve(server, bound, parts.health, server.stop, app.retry_throttle.close)
         )
@@ -103,11 +103,11 @@ async def open_server(settings: GatewaySettings) -> AsyncIterator[GatewayServer]
             await serving
 
 
-async def test_who_hangs_up_in_the_queue_is_not_booked_and_the_others_are(
+async def test_a_client_that_disconnects_in_the_queue_is_not_booked_and_the_others_are(
     settings: GatewaySettings, backends: ScriptedBackends, booking: pb.Booking, bearer: Bearer
 ) -> None:
-    stuck = StuckBooking(booking)
-    backends.answers |= {"CreateBooking": stuck.one, "BatchCreateBookings": stuck.many}
+    blocked = BlockedBooking(booking)
+    backends.answers |= {"CreateBooking": blocked.one, "BatchCreateBookings": blocked.many}
     async with open_server(settings) as server, httpx.AsyncClient(timeout=DEADLINE) as client:
 
         def book(key: str) -> asyncio.Task[httpx.Response]:
@@ -120,15 +120,15 @@ async def test_who_hangs_up_in_the_queue_is_not_booked_and_the_others_are(
         await until(lambda: not backends.never_asked("CreateBooking"))
         before = book("before")
         await until(lambda: server.submitter.waiting == 1)
-        _, writer = await _send_by_hand(server.url, bearer() | {"Idempotency-Key": "leaves"})
+        _, writer = await _send_raw(server.url, bearer() | {"Idempotency-Key": "leaves"})
         await until(lambda: server.submitter.waiting == 2)
         after = book("after")
         await until(lambda: server.submitter.waiting == 3)
 
         writer.close()
         await until(lambda: is_disconnected(server.connections["leaves"]))
-        server.now += 1.0  # long enough to be asked whether they are still there
-        stuck.let_go.set()
+        server.now += 1.0  # longer than the time after which disconnects are checked
+        blocked.released.set()
         answers = await asyncio.gather(first, before, after)
 
     assert [answer.status_code for answer in answers] == [201, 201, 201]
@@ -138,20 +138,20 @@ async def test_who_hangs_up_in_the_queue_is_not_booked_and_the_others_are(
 
 
 @dataclass
-class QueueCapacity:
-    """Whether the queue has capacity, in place of the batcher's answer; counts the questions."""
+class Capacity:
+    """Whether the queue has capacity, in place of the submitter's answer, and the calls."""
 
     free: bool = False
-    asked: int = 0
+    calls: int = 0
 
     def rejection_reason(self, _event_id: str) -> str | None:
-        self.asked += 1
+        self.calls += 1
         return None if self.free else "full"
 
 
 @pytest.fixture
-def capacity(monkeypatch: pytest.MonkeyPatch) -> QueueCapacity:
-    capacity = QueueCapacity()
+def capacity(monkeypatch: pytest.MonkeyPatch) -> Capacity:
+    capacity = Capacity()
     monkeypatch.setattr(
         BookingPipeline,
         "rejection_reason",
@@ -161,46 +161,46 @@ def capacity(monkeypatch: pytest.MonkeyPatch) -> QueueCapacity:
     return capacity
 
 
-def refused_seconds() -> float:
-    """The sum of the seconds that answers to bookings have taken so far."""
+def booking_seconds() -> float:
+    """Return the sum of the seconds that responses to bookings have taken so far."""
     labels = {"method": "POST", "route": "/api/v1/events/{event_id}/bookings"}
     return REGISTRY.get_sample_value("goticket_http_request_duration_seconds_sum", labels) or 0.0
 
 
-def one_connection(server: GatewayServer) -> httpx.AsyncClient:
+def one_connection(server: Server) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=1)
     return httpx.AsyncClient(base_url=server.url, timeout=DEADLINE, limits=limits)
 
 
-async def test_who_comes_back_before_their_time_is_held_until_then(
-    settings: GatewaySettings, bearer: Bearer, capacity: QueueCapacity
+async def test_a_retry_before_its_time_is_delayed_until_then(
+    settings: GatewaySettings, bearer: Bearer, capacity: Capacity
 ) -> None:
     headers = bearer() | {"Content-Type": "application/json"}
     async with open_server(settings) as server, one_connection(server) as client:
         before = time.monotonic()
         first = await client.post(PATH, content=BODY, headers=headers)
-        counted = refused_seconds()
-        assert (first.status_code, first.headers["Retry-After"], capacity.asked) == (503, "2", 1)
-        # Whatever else the connection is used for is not held.
+        counted = booking_seconds()
+        assert (first.status_code, first.headers["Retry-After"], capacity.calls) == (503, "2", 1)
+        # Other requests on the connection are not delayed.
         assert (await client.get("/livez")).status_code == 200
         asked = time.monotonic()
         again = await client.post(PATH, content=BODY, headers=headers)
-        assert (again.status_code, capacity.asked) == (503, 3)
+        assert (again.status_code, capacity.calls) == (503, 3)
         assert time.monotonic() - before >= RETRY_AFTER - TICK
-        # What they waited is in the metrics and the access line.
-        assert refused_seconds() - counted >= RETRY_AFTER - (asked - before) - TICK
-        # Another connection has been told nothing.
+        # The delay counts in the metrics and the access log.
+        assert booking_seconds() - counted >= RETRY_AFTER - (asked - before) - TICK
+        # Another connection got no Retry-After.
         async with one_connection(server) as other:
             assert (await other.post(PATH, content=BODY, headers=headers)).status_code == 503
-        assert capacity.asked == 4
+        assert capacity.calls == 4
 
 
-async def test_who_was_held_is_served_when_there_is_capacity_by_then(
+async def test_a_delayed_request_is_served_when_there_is_capacity_by_then(
     settings: GatewaySettings,
     backends: ScriptedBackends,
     booking: pb.Booking,
     bearer: Bearer,
-    capacity: QueueCapacity,
+    capacity: Capacity,
 ) -> None:
     backends.answers["CreateBooking"] = pb.CreateBookingResponse(booking=booking)
     headers = bearer() | {"Content-Type": "application/json"}
@@ -213,16 +213,16 @@ async def test_who_was_held_is_served_when_there_is_capacity_by_then(
         assert THROTTLED._value.get() == 0
 
 
-async def test_who_hangs_up_while_held_is_not_booked_and_leaves_no_trace(
+async def test_a_client_that_disconnects_while_delayed_is_not_booked_and_nothing_is_logged(
     settings: GatewaySettings,
     backends: ScriptedBackends,
     bearer: Bearer,
-    capacity: QueueCapacity,
+    capacity: Capacity,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     async with open_server(settings) as server:
         headers = bearer() | {"Idempotency-Key": "leaves"}
-        reader, writer = await _send_by_hand(server.url, headers)
+        reader, writer = await _send_raw(server.url, headers)
         assert b" 503 " in await reader.readline()
         writer.write(_booking(server.url, headers))
         await until(lambda: THROTTLED._value.get() == 1)
@@ -232,13 +232,13 @@ async def test_who_hangs_up_while_held_is_not_booked_and_leaves_no_trace(
         await until(lambda: THROTTLED._value.get() == 0)
         async with one_connection(server) as other:
             assert (await other.get("/livez")).status_code == 200
-    assert capacity.asked == 3
+    assert capacity.calls == 3
     assert backends.never_asked("CreateBooking")
     assert "Exception" not in "".join(capfd.readouterr())
 
 
-async def test_who_sends_much_is_refused_at_once_since_a_held_body_takes_memory(
-    settings: GatewaySettings, bearer: Bearer, capacity: QueueCapacity
+async def test_a_large_request_is_rejected_at_once_since_delayed_requests_use_memory(
+    settings: GatewaySettings, bearer: Bearer, capacity: Capacity
 ) -> None:
     headers = bearer() | {"Content-Type": "application/json"}
     long_body = BODY + b" " * 512, headers
@@ -246,14 +246,14 @@ async def test_who_sends_much_is_refused_at_once_since_a_held_body_takes_memory(
     async with open_server(settings) as server, one_connection(server) as client:
         for asked, (body, head) in enumerate([long_body, long_body, long_head], 1):
             answer = await client.post(PATH, content=body, headers=head)
-            assert (answer.status_code, capacity.asked) == (503, asked)  # who is held asks twice
+            assert (answer.status_code, capacity.calls) == (
+                503,
+                asked,
+            )  # a delayed request checks twice
 
 
-async def test_a_gateway_that_stops_lets_go_whom_it_holds(
-    settings: GatewaySettings,
-    bearer: Bearer,
-    capacity: QueueCapacity,
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_gateway_that_stops_releases_delayed_requests(
+    settings: GatewaySettings, bearer: Bearer, capacity: Capacity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(problems, "RETRY_AFTER_SECONDS", (int(DEADLINE), int(DEADLINE)))
     headers = bearer() | {"Content-Type": "application/json"}
@@ -263,10 +263,10 @@ async def test_a_gateway_that_stops_lets_go_whom_it_holds(
         await until(lambda: THROTTLED._value.get() == 1)
         server.stop.set()
         assert (await early).status_code == 503
-        assert capacity.asked == 3
+        assert capacity.calls == 3
 
 
-async def _send_by_hand(
+async def _send_raw(
     url: str, headers: dict[str, str]
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Send a booking over a connection that the test can close."""

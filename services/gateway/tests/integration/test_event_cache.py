@@ -85,7 +85,7 @@ async def test_a_list_is_loaded_once_for_all_gateways_and_expires(
             assert await redis.pttl(KEY) in {-2, *range(1001)}
 
 
-async def test_a_change_served_here_or_published_by_the_catalog_ends_what_all_share(
+async def test_a_change_served_here_or_published_by_the_catalog_invalidates_the_shared_entries(
     gateways: list[EventCache], catalog: Catalog
 ) -> None:
     here, there, late = gateways

@@ -1,4 +1,4 @@
-"""The gateway as a process of its own: it starts, works through real sockets, and stops well."""
+"""The gateway as a process: it starts, serves real sockets, and stops cleanly."""
 
 import asyncio
 import json
@@ -199,7 +199,7 @@ async def test_several_workers_share_the_port_and_stop_together(
         assert len(await gateway.logged(3, event="stopped")) == 3
 
 
-async def test_when_a_worker_dies_the_whole_process_ends_for_its_supervisor_to_see(
+async def test_when_a_worker_dies_the_process_exits_with_an_error(
     backends: ScriptedBackends,
 ) -> None:
     async with running(backends, GATEWAY_WORKERS="2") as gateway:
@@ -221,7 +221,7 @@ async def test_the_operations_port_has_metrics_and_readiness(backends: ScriptedB
 
 
 @pytest.mark.parametrize("taken", ["1", "2"])
-async def test_what_is_missing_is_named_and_nothing_starts(
+async def test_missing_settings_are_named_and_the_process_does_not_start(
     backends: ScriptedBackends, taken: str
 ) -> None:
     process = await asyncio.create_subprocess_exec(

@@ -51,6 +51,12 @@ async def consume_broadcast(
     before. `name` shows in the broker's list of connections.
     """
 
+    async def deliver(message: AbstractIncomingMessage) -> None:
+        try:
+            await on_message(read_message(message))
+        except NonRetryableError as error:
+            logger.warning("message not understood", error=str(error))
+
     async def session(outage: Outage) -> None:
         connection = await aio_pika.connect(
             amqp_url,
@@ -63,7 +69,7 @@ async def consume_broadcast(
             queue = await _declare(channel, exchange, bindings)
             closed = asyncio.Event()
             channel.close_callbacks.add(lambda *_: closed.set())
-            await queue.consume(lambda message: _deliver(message, on_message), no_ack=True)
+            await queue.consume(deliver, no_ack=True)
             outage.end()
             on_subscribed()
             await _until_closed(closed, stop)
@@ -98,10 +104,3 @@ async def _until_closed(closed: asyncio.Event, stop: Stop) -> None:
             wait.cancel()
     if not stop.is_set():
         raise BrokerLost("the channel was closed")
-
-
-async def _deliver(message: AbstractIncomingMessage, on_message: OnMessage) -> None:
-    try:
-        await on_message(read_message(message))
-    except NonRetryableError as error:
-        logger.warning("message not understood", error=str(error))

@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope
 from gateway.booking_submission.batched_submitter import REJECTED
 from gateway.booking_submission.pipeline import BookingPipeline, render_created
 from gateway.booking_submission.retry_throttle import RetryThrottle
+from gateway.booking_submission.submitter import IsDisconnected
 from gateway.http.disconnect import is_disconnected
 from gateway.http.exchange import HttpExchange
 from gateway.http.problems import Problem, error_response
@@ -111,11 +112,13 @@ class BookingFastPath:
         if reason := await self._rejection_reason(event_id, exchange):
             REJECTED.labels(reason).inc()
             return self._reject(exchange, Problem("busy"))
+        receive = exchange.receive  # `_parse` replaces it by one that replays the body
         parsed = await self._parse(exchange)
         if parsed is None:
             return None
         exchange.user_id = parsed.caller.user_id
-        return await self._submit(event_id, parsed, exchange)
+        disconnected = functools.partial(is_disconnected, receive)
+        return await self._submit(event_id, parsed, exchange, disconnected)
 
     async def _rejection_reason(self, event_id: str, exchange: HttpExchange) -> str | None:
         reason = self._pipeline.rejection_reason(event_id)
@@ -151,9 +154,12 @@ class BookingFastPath:
         return _ParsedRequest(caller, body, None if key is None else key.decode())
 
     async def _submit(
-        self, event_id: str, parsed: _ParsedRequest, exchange: HttpExchange
+        self,
+        event_id: str,
+        parsed: _ParsedRequest,
+        exchange: HttpExchange,
+        disconnected: IsDisconnected,
     ) -> HttpResponse:
-        disconnected = functools.partial(is_disconnected, exchange.receive)
         try:
             request = create_request(parsed.body, event_id, parsed.caller, parsed.idempotency_key)
             created = await self._pipeline.submit(request, exchange.context, disconnected)

@@ -133,7 +133,7 @@ async def _expected_version(
         ),
     ] = None,
 ) -> int | None:
-    """Return the version that If-Match asks for, None for no condition.
+    """Return the version that If-Match requires, None for no condition.
 
     Of several it is the one that the catalog has now. The catalog checks it again when it
     saves, so a change in between is refused.

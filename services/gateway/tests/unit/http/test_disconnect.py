@@ -1,4 +1,4 @@
-"""Whether a caller is still there, without waiting for them."""
+"""Detecting disconnects without waiting."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ class Connection:
         return {"type": "http.disconnect"}
 
 
-async def test_who_waits_is_there_and_can_be_asked_again() -> None:
+async def test_a_waiting_client_is_connected_and_can_be_checked_again() -> None:
     connection = Connection()
     assert not is_disconnected(connection.receive)
     assert not is_disconnected(connection.receive)
@@ -32,7 +32,7 @@ async def test_asking_leaves_nothing_waiting() -> None:
     assert not connection.closed._waiters
 
 
-async def test_somebody_who_waits_for_the_end_still_hears_of_it() -> None:
+async def test_a_later_receive_still_gets_the_disconnect() -> None:
     connection = Connection()
     waiting = asyncio.create_task(connection.receive())
     await asyncio.sleep(0)

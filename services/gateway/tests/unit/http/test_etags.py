@@ -21,7 +21,7 @@ def test_a_list_is_read_whatever_its_spaces_and_empty_places(
 @pytest.mark.parametrize(
     "field", ["3", '"3', '3"', '"3" "4"', '"a"b"', 'w/"3"', '"3", 4', '"3", *', '"a b"', "*"]
 )
-def test_what_is_no_list_names_no_tag(field: str) -> None:
+def test_an_invalid_list_has_no_tags(field: str) -> None:
     assert entity_tags(field) == []
 
 

@@ -77,7 +77,7 @@ def _lasting(answer: httpx.Response) -> dict[str, str]:
 
 @pytest.mark.parametrize("url", ["/api/v1/events", f"/api/v1/events/{EVENT}"])
 @pytest.mark.usefixtures("shown")
-async def test_an_answer_that_is_kept_is_not_modified(client: httpx.AsyncClient, url: str) -> None:
+async def test_a_cached_response_is_not_modified(client: httpx.AsyncClient, url: str) -> None:
     etag = (await client.head(url)).headers["ETag"]
     assert (await client.head(url, headers={"If-None-Match": etag})).status_code == 304
 

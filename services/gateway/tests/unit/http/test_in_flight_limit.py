@@ -1,4 +1,4 @@
-"""Too many requests at once: who comes on top is told so, and the others are served."""
+"""The bound on requests in flight: further ones are rejected, the others are served."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -11,8 +11,8 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket_testing.scripted import ScriptedBackends
 from prometheus_client import REGISTRY
 
-MOST = 2
-PATIENCE = 60.0
+MAX_IN_FLIGHT = 2
+DEADLINE = 60.0
 EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
 BOOKINGS = f"/api/v1/events/{EVENT}/bookings"
 SHOP = "https://shop.goticket.test"
@@ -22,25 +22,25 @@ Bearer = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def settings(settings: GatewaySettings) -> GatewaySettings:
-    return settings.model_copy(update={"max_in_flight": MOST})
+    return settings.model_copy(update={"max_in_flight": MAX_IN_FLIGHT})
 
 
 class Slow:
-    """A route that answers, or raises, once it is let go."""
+    """A route that answers, or raises, once it is released."""
 
     def __init__(self) -> None:
-        self.let_go = asyncio.Event()
-        self.inside = 0
-        self.most_inside = 0
+        self.released = asyncio.Event()
+        self.active = 0
+        self.max_running = 0
         self.failure: Exception | None = None
 
     async def handle(self) -> str:
-        self.inside += 1
-        self.most_inside = max(self.most_inside, self.inside)
+        self.active += 1
+        self.max_running = max(self.max_running, self.active)
         try:
-            await self.let_go.wait()
+            await self.released.wait()
         finally:
-            self.inside -= 1
+            self.active -= 1
         if self.failure:
             raise self.failure
         return "done"
@@ -54,69 +54,69 @@ def slow(app: FastAPI) -> Slow:
 
 
 @pytest.fixture
-async def crowd(
+async def running(
     client: httpx.AsyncClient, slow: Slow
 ) -> AsyncIterator[list[asyncio.Task[httpx.Response]]]:
-    """As many requests as there is room for, all in flight."""
-    crowd = [asyncio.create_task(client.get("/slow")) for _ in range(MOST)]
-    async with asyncio.timeout(PATIENCE):
-        while slow.inside < MOST:
+    """As many requests as the bound allows, all in flight."""
+    running = [asyncio.create_task(client.get("/slow")) for _ in range(MAX_IN_FLIGHT)]
+    async with asyncio.timeout(DEADLINE):
+        while slow.active < MAX_IN_FLIGHT:
             await asyncio.sleep(0)
-    yield crowd
-    slow.let_go.set()
-    await asyncio.gather(*crowd, return_exceptions=True)
+    yield running
+    slow.released.set()
+    await asyncio.gather(*running, return_exceptions=True)
 
 
-async def test_whoever_comes_on_top_is_refused_at_once_with_a_problem(
+async def test_a_request_over_the_bound_is_rejected_at_once_with_a_problem(
     client: httpx.AsyncClient,
     slow: Slow,
-    crowd: list[asyncio.Task[httpx.Response]],
+    running: list[asyncio.Task[httpx.Response]],
 ) -> None:
-    over_bound, logged = _over_bound(), _logged()
+    rejected, logged = _rejected(), _logged()
     headers = {"X-Request-ID": "req-7", "Origin": SHOP}
-    answer = await asyncio.wait_for(client.get("/slow", headers=headers), PATIENCE)
+    answer = await asyncio.wait_for(client.get("/slow", headers=headers), DEADLINE)
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] in {"1", "2", "3"}
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["X-Request-ID"] == "req-7"
     assert answer.headers["Access-Control-Allow-Origin"] == SHOP
     assert (answer.json()["error"], answer.json()["requestId"]) == ("busy", "req-7")
-    assert (_over_bound(), _logged()) == (over_bound + 1, logged + 1)
-    slow.let_go.set()
-    answers = await asyncio.gather(*crowd)
-    assert [answer.status_code for answer in answers] == [200] * MOST
-    assert slow.most_inside == MOST
+    assert (_rejected(), _logged()) == (rejected + 1, logged + 1)
+    slow.released.set()
+    answers = await asyncio.gather(*running)
+    assert [answer.status_code for answer in answers] == [200] * MAX_IN_FLIGHT
+    assert slow.max_running == MAX_IN_FLIGHT
 
 
-@pytest.mark.parametrize("failure", [None, RuntimeError("of the inside")])
-async def test_an_answer_makes_room_whatever_it_was(
+@pytest.mark.parametrize("failure", [None, RuntimeError("internal")])
+async def test_every_response_frees_capacity(
     client: httpx.AsyncClient,
     slow: Slow,
-    crowd: list[asyncio.Task[httpx.Response]],
+    running: list[asyncio.Task[httpx.Response]],
     failure: Exception | None,
 ) -> None:
     slow.failure = failure
-    slow.let_go.set()
-    answers = await asyncio.gather(*crowd)
+    slow.released.set()
+    answers = await asyncio.gather(*running)
     assert {answer.status_code for answer in answers} == {500 if failure else 200}
     slow.failure = None
-    for _ in range(MOST + 1):
+    for _ in range(MAX_IN_FLIGHT + 1):
         assert (await client.get("/slow")).status_code == 200
 
 
-async def test_a_request_that_is_cancelled_makes_room(
-    client: httpx.AsyncClient, slow: Slow, crowd: list[asyncio.Task[httpx.Response]]
+async def test_a_cancelled_request_frees_capacity(
+    client: httpx.AsyncClient, slow: Slow, running: list[asyncio.Task[httpx.Response]]
 ) -> None:
-    crowd[0].cancel()
-    await asyncio.wait(crowd[:1])
+    running[0].cancel()
+    await asyncio.wait(running[:1])
     fresh = asyncio.create_task(client.get("/slow"))
-    slow.let_go.set()
+    slow.released.set()
     assert (await fresh).status_code == 200
 
 
-@pytest.mark.usefixtures("crowd")
+@pytest.mark.usefixtures("running")
 @pytest.mark.parametrize("path", ["/health", "/livez", "/readyz"])
-async def test_probes_are_answered_while_there_is_no_room(
+async def test_probes_are_answered_without_free_capacity(
     client: httpx.AsyncClient, path: str
 ) -> None:
     assert (await client.get(path)).status_code == 200
@@ -124,9 +124,9 @@ async def test_probes_are_answered_while_there_is_no_room(
     assert (await client.get("/nowhere")).status_code == 503
 
 
-@pytest.mark.usefixtures("crowd")
+@pytest.mark.usefixtures("running")
 @pytest.mark.parametrize("unusual", [False, True])
-async def test_bookings_are_bounded_elsewhere(
+async def test_bookings_have_a_bound_of_their_own(
     client: httpx.AsyncClient,
     backends: ScriptedBackends,
     booking: pb.Booking,
@@ -141,7 +141,7 @@ async def test_bookings_are_bounded_elsewhere(
     assert (await client.get(BOOKINGS, headers=bearer())).status_code == 503
 
 
-def _over_bound() -> float:
+def _rejected() -> float:
     return REGISTRY.get_sample_value("goticket_http_requests_rejected_total") or 0.0
 
 

@@ -1,4 +1,4 @@
-"""What wraps every request, and in which order."""
+"""What holds for every request."""
 
 import asyncio
 import json
@@ -63,7 +63,7 @@ def exploding(app: FastAPI) -> FastAPI:
     return app
 
 
-async def test_a_handler_that_blows_up_is_one_logged_500_and_the_rest_goes_on(
+async def test_an_unexpected_error_is_one_logged_500_and_the_process_continues(
     exploding: FastAPI,
     client: httpx.AsyncClient,
     entries: list[dict[str, Any]],
@@ -88,7 +88,7 @@ async def test_a_handler_that_blows_up_is_one_logged_500_and_the_rest_goes_on(
     assert (await client.get("/health")).status_code == 200
 
 
-async def test_an_answer_that_breaks_off_is_not_mistaken_for_whole(
+async def test_a_response_that_fails_half_way_is_incomplete_for_the_client(
     exploding: FastAPI, entries: list[dict[str, Any]], access_log: list[AccessLogEntry]
 ) -> None:
     transport = httpx.ASGITransport(exploding)
@@ -99,7 +99,7 @@ async def test_an_answer_that_breaks_off_is_not_mistaken_for_whole(
     assert [entry.status for entry in access_log] == [200]
 
 
-async def test_a_sane_request_id_is_kept_and_reaches_the_backends(
+async def test_a_valid_request_id_is_kept_and_sent_to_the_backends(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
 ) -> None:
     backends.answers["ListEvents"] = pb.ListEventsResponse()
@@ -110,7 +110,7 @@ async def test_a_sane_request_id_is_kept_and_reaches_the_backends(
 
 
 @pytest.mark.parametrize("given", ["", "two words", "x" * 129, "ümlaut", "tab\there"])
-async def test_a_strange_request_id_is_replaced(client: httpx.AsyncClient, given: str) -> None:
+async def test_an_invalid_request_id_is_replaced(client: httpx.AsyncClient, given: str) -> None:
     headers = {b"X-Request-ID": given.encode("latin-1")}
     first = (await client.get("/health", headers=headers)).headers["X-Request-ID"]
     second = (await client.get("/health", headers=headers)).headers["X-Request-ID"]
@@ -128,7 +128,7 @@ async def test_requests_at_the_same_time_keep_their_own_ids(client: httpx.AsyncC
     assert await asyncio.gather(*map(get, names)) == names
 
 
-async def test_routes_are_counted_by_template_and_strangers_together(
+async def test_routes_are_counted_by_template_and_unknown_ones_together(
     client: httpx.AsyncClient,
 ) -> None:
     for number in range(3):
@@ -196,7 +196,7 @@ async def test_allowed_origins_may_read_answers(client: httpx.AsyncClient) -> No
 @pytest.mark.parametrize(
     ("origin", "allowed"), [("https://shop.goticket.test", True), ("https://evil.test", False)]
 )
-async def test_a_preflight_tells_what_is_allowed(
+async def test_a_preflight_lists_what_is_allowed(
     client: httpx.AsyncClient, origin: str, allowed: bool
 ) -> None:
     headers = {

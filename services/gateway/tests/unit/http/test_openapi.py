@@ -21,7 +21,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
             yield f"{method.upper()} {path}", operation
 
 
-def test_the_document_is_valid_and_names_the_whole_contract(document: dict[str, Any]) -> None:
+def test_the_document_is_valid_and_covers_the_whole_contract(document: dict[str, Any]) -> None:
     assert document["openapi"] == "3.1.0"
     schemathesis.openapi.from_dict(document).validate()
     assert {name for name, _ in operations(document)} == {
@@ -59,7 +59,7 @@ def test_the_document_is_valid_and_names_the_whole_contract(document: dict[str, 
     }
 
 
-def test_every_operation_has_a_name_a_tag_and_words(document: dict[str, Any]) -> None:
+def test_every_operation_has_a_name_a_tag_and_texts(document: dict[str, Any]) -> None:
     tags = {tag["name"] for tag in document["tags"]}
     ids = [operation["operationId"] for _, operation in operations(document)]
     assert len(set(ids)) == len(ids)
@@ -108,7 +108,7 @@ def test_public_reads_document_their_condition_and_caching(
     assert "$ref" in read["responses"]["200"]["content"]["application/json"]["schema"]
 
 
-def test_what_needs_a_token_says_so(document: dict[str, Any]) -> None:
+def test_operations_that_need_a_token_document_it(document: dict[str, Any]) -> None:
     public = {name for name, one in operations(document) if {} in one.get("security", [{}])}
     assert {name for name in public if "/api/" in name} == {
         "POST /api/v1/auth/register",

@@ -134,7 +134,7 @@ async def test_all_wrong_fields_are_named_at_once(
         ({"ticketTypes": [{}] * 51}, "ticketTypes", "at most 50 entries"),
     ],
 )
-async def test_a_bound_is_told_in_characters_of_a_text_and_entries_of_a_list(
+async def test_a_bound_is_in_characters_of_a_text_and_entries_of_a_list(
     client: httpx.AsyncClient, bearer: Bearer, body: dict[str, Any], field: str, message: str
 ) -> None:
     answer = await client.patch(f"{EVENTS}/{EVENT}", json=body, headers=bearer("organizer"))
@@ -142,7 +142,7 @@ async def test_a_bound_is_told_in_characters_of_a_text_and_entries_of_a_list(
     assert errors == [{"field": field, "message": f"Should have {message}."}]
 
 
-async def test_a_bound_of_a_query_parameter_is_told_in_characters(
+async def test_a_bound_of_a_query_parameter_is_in_characters(
     client: httpx.AsyncClient, bearer: Bearer
 ) -> None:
     answer = await client.get(f"{EVENTS}?q={'x' * 201}")
@@ -151,9 +151,7 @@ async def test_a_bound_of_a_query_parameter_is_told_in_characters(
     ]
 
 
-async def test_a_bound_of_one_is_told_in_the_singular(
-    client: httpx.AsyncClient, bearer: Bearer
-) -> None:
+async def test_a_bound_of_one_is_in_the_singular(client: httpx.AsyncClient, bearer: Bearer) -> None:
     headers = bearer() | {"Idempotency-Key": ""}
     answer = await client.post(f"{EVENTS}/{EVENT}/bookings", json={"items": []}, headers=headers)
     assert {item["field"]: item["message"] for item in answer.json()["errors"]} == {
@@ -186,7 +184,7 @@ def test_fields_are_named_as_in_the_request(location: tuple[Any, ...], name: str
     assert field_name(location) == name
 
 
-def test_every_kind_has_a_status_and_words_for_people() -> None:
+def test_every_problem_has_a_status_and_texts() -> None:
     for code, kind in KINDS.items():
         assert code.replace("_", "").isalpha()
         assert 400 <= kind.status <= 503
@@ -205,10 +203,10 @@ def test_an_unknown_code_falls_back_by_its_status_and_keeps_its_fields(
 
 
 def test_extensions_of_the_contract_are_passed_on_and_no_others() -> None:
-    told = {"ticketTypeId": "t", "available": "0", "limit": "x", "taken": "", "host": "db-7"}
-    refused = RemoteError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "No.", (), told)
+    details = {"ticketTypeId": "t", "available": "0", "limit": "x", "taken": "", "host": "db-7"}
+    refused = RemoteError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "No.", (), details)
     assert from_remote(refused).extensions == {"ticketTypeId": "t", "available": 0}
-    failed = RemoteError(grpc.StatusCode.INTERNAL, "internal", "No.", (), told)
+    failed = RemoteError(grpc.StatusCode.INTERNAL, "internal", "No.", (), details)
     assert from_remote(failed).extensions == {}
 
 
@@ -217,7 +215,7 @@ def test_any_other_failure_is_internal(status: grpc.StatusCode) -> None:
     assert from_remote(RemoteError(status, status.name.lower(), "x")).code == "internal"
 
 
-async def test_a_backend_that_breaks_tells_the_outside_nothing(
+async def test_internal_errors_of_a_backend_are_not_exposed(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:
     backends.answers["ListEvents"] = RuntimeError("SELECT secret FROM inside")
@@ -226,7 +224,7 @@ async def test_a_backend_that_breaks_tells_the_outside_nothing(
     assert "secret" not in answer.text
 
 
-async def test_words_of_an_unavailable_backend_stay_inside(
+async def test_messages_of_an_unavailable_backend_are_not_exposed(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:
     backends.answers["ListEvents"] = Refusal(
@@ -238,7 +236,7 @@ async def test_words_of_an_unavailable_backend_stay_inside(
     assert "10.0.0.7" not in answer.text
 
 
-async def test_a_stack_trace_never_leaves(
+async def test_stack_traces_are_not_exposed(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:
     # An answer the gateway cannot translate is its own bug, and looks like any other.

@@ -1,4 +1,4 @@
-"""An answer is written with one system call, none of it lost; what is stuck is cut."""
+"""A response is written with one system call; a connection that cannot be closed is aborted."""
 
 import asyncio
 from typing import Any
@@ -33,7 +33,7 @@ class Transport(asyncio.Transport):
         return name
 
 
-async def test_what_is_written_in_one_turn_leaves_together_and_in_order() -> None:
+async def test_writes_of_one_turn_are_sent_together_and_in_order() -> None:
     transport = Transport()
     wrapped = WriteBuffer(transport)
     wrapped.write(b"head ")

@@ -61,7 +61,7 @@ async def test_booking_a_quantity_answers_with_tickets(
     assert (asked.hold, asked.idempotency_key) == (False, "")
 
 
-async def test_a_hold_of_several_lines_tells_when_it_ends(
+async def test_a_hold_of_several_lines_includes_its_expiry(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, booking: pb.Booking
 ) -> None:
     booking.status = pb.BOOKING_STATUS_HELD
@@ -78,7 +78,7 @@ async def test_a_hold_of_several_lines_tells_when_it_ends(
     assert [line.ticket_type_id for line in asked.lines] == [TYPE, EVENT]
 
 
-async def test_a_replayed_request_gets_the_first_answer_and_is_told_so(
+async def test_a_replayed_request_gets_the_first_response_and_is_marked(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, booking: pb.Booking
 ) -> None:
     backends.answers["CreateBooking"] = pb.CreateBookingResponse(booking=booking, replayed=True)
@@ -160,7 +160,7 @@ def _json(body: Any) -> str:
         (Status.INTERNAL, "internal", 500),
     ],
 )
-async def test_what_booking_refuses_has_its_status_and_its_words(
+async def test_bookings_refusals_keep_their_status_and_message(
     client: httpx.AsyncClient,
     backends: ScriptedBackends,
     bearer: Bearer,
@@ -179,7 +179,7 @@ async def test_what_booking_refuses_has_its_status_and_its_words(
     assert answer.headers.get("Retry-After") in ({"1", "2", "3"} if http == 503 else {None})
 
 
-async def test_a_booking_under_a_key_is_tried_again_and_without_one_never(
+async def test_only_a_booking_with_an_idempotency_key_is_retried(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
 ) -> None:
     backends.answers["CreateBooking"] = Refusal(Status.UNAVAILABLE, "unavailable")
@@ -239,7 +239,7 @@ async def test_a_booking_is_read_confirmed_and_cancelled_by_its_id(
         (Status.FAILED_PRECONDITION, "event_started", 409),
     ],
 )
-async def test_somebody_elses_or_ended_bookings_are_refused(
+async def test_other_users_or_closed_bookings_are_refused(
     client: httpx.AsyncClient,
     backends: ScriptedBackends,
     bearer: Bearer,
@@ -298,7 +298,7 @@ async def test_an_events_bookings_are_for_its_organizer(
     assert backends.asked("ListBookings").event_id == EVENT
 
 
-async def test_a_crowd_travels_in_one_call_and_each_gets_its_own_answer(
+async def test_concurrent_bookings_share_one_call_and_each_gets_its_own_response(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, booking: pb.Booking
 ) -> None:
     let_go = asyncio.Event()

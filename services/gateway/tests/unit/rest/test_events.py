@@ -79,7 +79,7 @@ async def test_creating_an_event_answers_where_it_is_and_which_version(
     assert (asked.price, asked.capacity, list(asked.ticket_types)) == (25000, 1000, [])
 
 
-async def test_ticket_types_take_the_place_of_price_and_capacity(
+async def test_ticket_types_replace_price_and_capacity(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
 ) -> None:
     backends.answers["CreateEvent"] = pb.CreateEventResponse(event=event)
@@ -160,7 +160,7 @@ async def test_names_may_hold_any_script_and_emoji(
     assert backends.asked("CreateEvent").name == event.name
 
 
-async def test_what_the_catalog_finds_wrong_is_passed_on_field_by_field(
+async def test_the_catalogs_field_errors_are_passed_on(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
 ) -> None:
     backends.answers["CreateEvent"] = Refusal(
@@ -171,7 +171,7 @@ async def test_what_the_catalog_finds_wrong_is_passed_on_field_by_field(
     assert answer.json()["errors"] == [{"field": "endAt", "message": "must be after startAt"}]
 
 
-async def test_a_buyer_may_not_create_events_and_no_backend_is_asked(
+async def test_a_buyer_may_not_create_events_and_no_backend_is_called(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
 ) -> None:
     answer = await client.post("/api/v1/events", json=BODY, headers=bearer())
@@ -180,7 +180,7 @@ async def test_a_buyer_may_not_create_events_and_no_backend_is_asked(
     assert backends.never_asked("CreateEvent")
 
 
-async def test_an_event_is_read_with_what_is_left_of_it(
+async def test_an_event_is_read_with_its_availability(
     client: httpx.AsyncClient,
     backends: ScriptedBackends,
     event: pb.Event,
@@ -196,7 +196,7 @@ async def test_an_event_is_read_with_what_is_left_of_it(
     assert not backends.asked("GetEvent").HasField("actor")
 
 
-async def test_an_answer_that_would_be_the_same_is_not_sent_again(
+async def test_an_unchanged_event_is_not_sent_again(
     client: httpx.AsyncClient,
     backends: ScriptedBackends,
     bearer: Bearer,
@@ -226,7 +226,7 @@ async def test_an_answer_that_would_be_the_same_is_not_sent_again(
     assert (answer.status_code, answer.json()["availableSpots"]) == (200, 96)
 
 
-async def test_a_change_is_seen_at_once_by_everybody(
+async def test_a_change_is_visible_to_every_caller_at_once(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
 ) -> None:
     url = f"/api/v1/events/{EVENT}"
@@ -254,7 +254,7 @@ async def test_a_change_is_seen_at_once_by_everybody(
     assert await names() == ["Third"] * 2
 
 
-async def test_a_token_on_a_public_read_tells_the_catalog_who_asks(
+async def test_a_token_on_a_public_read_names_the_actor_to_the_catalog(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
 ) -> None:
     backends.answers["GetEvent"] = pb.GetEventResponse(event=event)
@@ -262,7 +262,7 @@ async def test_a_token_on_a_public_read_tells_the_catalog_who_asks(
     assert backends.asked("GetEvent").actor.user_id == USER
 
 
-async def test_an_event_is_read_without_numbers_when_nobody_can_tell_them(
+async def test_an_event_has_null_availability_when_it_is_unknown(
     client: httpx.AsyncClient, backends: ScriptedBackends, event: pb.Event
 ) -> None:
     backends.answers["GetEvent"] = pb.GetEventResponse(event=event)
@@ -293,7 +293,7 @@ async def test_an_unknown_event_is_not_found(
         assert (answer.status_code, answer.json()["error"]) == (404, "event_not_found")
 
 
-async def test_a_list_asks_for_the_availability_of_a_whole_page_at_once(
+async def test_a_list_reads_the_availability_of_a_whole_page_in_one_call(
     client: httpx.AsyncClient,
     backends: ScriptedBackends,
     event: pb.Event,
@@ -324,7 +324,7 @@ async def test_a_list_asks_for_the_availability_of_a_whole_page_at_once(
     assert asked.to.ToJsonString() == "2030-12-31T23:00:00Z"
 
 
-async def test_a_list_that_would_be_the_same_is_not_sent_again(
+async def test_an_unchanged_list_is_not_sent_again(
     client: httpx.AsyncClient,
     backends: ScriptedBackends,
     bearer: Bearer,
@@ -420,7 +420,7 @@ async def test_a_wrong_query_parameter_is_named(
     assert backends.never_asked()
 
 
-async def test_a_replacement_empties_what_it_leaves_out(
+async def test_a_replacement_clears_absent_fields(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
 ) -> None:
     backends.answers["UpdateEvent"] = pb.UpdateEventResponse(event=event)
@@ -448,7 +448,7 @@ async def test_a_replacement_needs_every_field(
     assert fields == {"name", "startAt", "endAt"}
 
 
-async def test_a_change_leaves_out_what_it_does_not_name(
+async def test_a_change_keeps_absent_fields(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
 ) -> None:
     backends.answers["UpdateEvent"] = pb.UpdateEventResponse(event=event)
@@ -559,7 +559,7 @@ async def test_cancelling_an_event_answers_nothing(
     assert (answer.status_code, answer.content) == (204, b"")
 
 
-async def test_shrinking_below_what_is_sold_is_a_conflict(
+async def test_a_capacity_below_the_sold_tickets_is_a_conflict(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
 ) -> None:
     backends.answers["UpdateEvent"] = Refusal(
@@ -584,7 +584,7 @@ async def test_availability_comes_from_booking(
     assert backends.never_asked("GetEvent")
 
 
-async def test_all_of_an_event_is_left_that_booking_has_not_heard_of(
+async def test_an_event_that_booking_does_not_know_is_fully_available(
     client: httpx.AsyncClient, backends: ScriptedBackends, event: pb.Event
 ) -> None:
     backends.answers["GetEvent"] = pb.GetEventResponse(event=event)
@@ -592,7 +592,7 @@ async def test_all_of_an_event_is_left_that_booking_has_not_heard_of(
     assert answer.json()["available"] == 1000
 
 
-async def test_availability_nobody_can_tell_is_unavailable(
+async def test_unknown_availability_is_unavailable(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:
     backends.answers["GetAvailability"] = Refusal(grpc.StatusCode.UNAVAILABLE, "unavailable")

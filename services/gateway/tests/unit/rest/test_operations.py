@@ -1,4 +1,4 @@
-"""Health, readiness, metrics and the pages for people."""
+"""Health, readiness, metrics and the documentation pages."""
 
 import re
 
@@ -11,7 +11,9 @@ from gateway.http.app import create_app
 from goticket_testing.scripted import ScriptedBackends
 
 
-async def test_health_asks_nobody(client: httpx.AsyncClient, backends: ScriptedBackends) -> None:
+async def test_health_calls_no_backend(
+    client: httpx.AsyncClient, backends: ScriptedBackends
+) -> None:
     for path in ("/health", "/livez", "/readyz"):
         answer = await client.get(path)
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
@@ -27,7 +29,7 @@ async def test_a_gateway_that_stops_is_not_ready_and_still_alive(
     assert (await client.get("/livez")).status_code == 200
 
 
-async def test_database_health_is_what_the_services_say(client: httpx.AsyncClient) -> None:
+async def test_database_health_is_that_of_the_services(client: httpx.AsyncClient) -> None:
     answer = await client.get("/health/db")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
@@ -48,7 +50,7 @@ async def test_dead_backends_are_named_by_database_health(settings: GatewaySetti
 
 
 @pytest.mark.parametrize(("public", "status"), [(False, 404), (True, 200)])
-async def test_metrics_are_public_only_when_asked_for(
+async def test_metrics_are_public_only_when_configured(
     settings: GatewaySettings, public: bool, status: int
 ) -> None:
     async with open_components(settings) as parts:

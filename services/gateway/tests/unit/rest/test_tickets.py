@@ -28,7 +28,7 @@ def shown(backends: ScriptedBackends, ticket: pb.Ticket) -> pb.Ticket:
     return answer.ticket
 
 
-async def test_a_ticket_tells_its_event_and_its_holder(
+async def test_a_ticket_includes_its_event_and_its_holder(
     client: httpx.AsyncClient, bearer: Bearer, shown: pb.Ticket
 ) -> None:
     answer = await client.get(URL, headers=bearer())
@@ -99,7 +99,7 @@ async def test_the_pdf_of_a_void_ticket_says_so_and_has_no_code(
     assert await asyncio.to_thread(_scan, answer.content) == []
 
 
-async def test_the_pdf_leaves_out_what_a_ticket_does_not_tell(
+async def test_the_pdf_omits_the_price_and_the_number_in_the_booking(
     client: httpx.AsyncClient, bearer: Bearer, shown: pb.Ticket
 ) -> None:
     shown.event.timezone = "Mars/Olympus"
@@ -118,7 +118,7 @@ def _scan(document: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("suffix", ["", "/qr.svg", "/ticket.pdf"])
-async def test_somebody_elses_ticket_is_not_shown_in_any_form(
+async def test_another_users_ticket_is_forbidden_in_every_form(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, suffix: str
 ) -> None:
     backends.answers["GetTicket"] = Refusal(grpc.StatusCode.PERMISSION_DENIED, "forbidden")

@@ -105,7 +105,7 @@ async def test_logging_out_answers_nothing(
     assert backends.asked("Logout").refresh_token == "opaque"
 
 
-async def test_me_is_who_the_token_names(
+async def test_me_is_the_subject_of_the_token(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
 ) -> None:
     backends.answers["GetUser"] = pb.GetUserResponse(user=ADA)

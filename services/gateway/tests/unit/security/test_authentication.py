@@ -1,4 +1,4 @@
-"""Access tokens: good ones pass without asking identity, every other kind is refused."""
+"""Access tokens: valid ones pass without a call to identity, others are rejected."""
 
 import base64
 import json
@@ -58,7 +58,9 @@ async def test_a_header_that_holds_no_token_is_unauthenticated(
     assert (answer.status_code, answer.json()["error"]) == (401, "unauthenticated")
 
 
-async def test_an_expired_token_says_so(client: httpx.AsyncClient, token: Token) -> None:
+async def test_an_expired_token_is_reported_as_expired(
+    client: httpx.AsyncClient, token: Token
+) -> None:
     answer = await get_me(client, f"Bearer {token(exp=int(time.time()) - 1)}")
     assert (answer.status_code, answer.json()["error"]) == (401, "token_expired")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -174,7 +176,7 @@ async def test_a_new_key_is_found_and_the_old_ones_outlive_identitys_absence(
     assert len((await keys.document())["keys"]) == 2
 
 
-async def test_without_any_key_callers_are_told_at_once_that_identity_is_away(
+async def test_without_keys_requests_fail_at_once_as_unavailable(
     jwks: dict[str, Any],
 ) -> None:
     identity = Identity(jwks)
@@ -189,9 +191,7 @@ async def test_without_any_key_callers_are_told_at_once_that_identity_is_away(
     assert await keys.key(jwks["keys"][0]["kid"])
 
 
-async def test_a_remembered_token_still_ends_when_it_says(
-    jwks: dict[str, Any], token: Token
-) -> None:
+async def test_a_cached_token_still_expires(jwks: dict[str, Any], token: Token) -> None:
     identity = Identity(jwks)
     now = time.time()
     verifier = TokenVerifier(

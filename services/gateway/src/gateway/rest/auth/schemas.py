@@ -43,7 +43,7 @@ class RolesChange(Body):
 
 
 class UserOut(Answer):
-    """Somebody with an account."""
+    """An account."""
 
     id: Id
     email: EmailOut

@@ -69,7 +69,7 @@ async def get_ticket_qr(caller: AnyCaller, ticket_id: TicketId, booking: Booking
     responses={**_file(PDF), **problems("forbidden", "ticket_not_found")},
 )
 async def get_ticket_pdf(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -> Response:
-    """One page to print or show at the door."""
+    """One page to print or to show at the entrance."""
     ticket = await booking.get_ticket(caller.actor, ticket_id)
     # Milliseconds of computing: in a thread they do not delay other requests.
     document = await asyncio.to_thread(ticket_pdf, ticket, datetime.now(UTC))

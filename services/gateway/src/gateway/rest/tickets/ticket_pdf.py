@@ -11,9 +11,9 @@ from goticket_documents.times import known_zone
 
 
 def ticket_pdf(ticket: pb.Ticket, made_at: datetime) -> bytes:
-    """Draw the ticket as the buyer got it by mail, without what a ticket alone does not tell.
+    """Draw the ticket as in the e-mail, without its price and its number in the booking.
 
-    That is its price and its number in its booking. An unknown time zone is told in UTC.
+    Times of an unknown time zone are shown in UTC.
     """
     return render_ticket(_printable(ticket), made_at)
 
