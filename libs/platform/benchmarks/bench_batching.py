@@ -10,7 +10,7 @@ counts: CPU time varies with the load of the machine.
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -80,7 +80,7 @@ async def group(submitters: int, keys: int) -> float:
     return await _cpu_seconds(work) / (times * submitters * GROUP_SIZE)
 
 
-async def _cpu_seconds(work: list[Awaitable[None]]) -> float:
+async def _cpu_seconds(work: Sequence[Awaitable[None]]) -> float:
     start = time.process_time()
     await asyncio.gather(*work)
     return time.process_time() - start
