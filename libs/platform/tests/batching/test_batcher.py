@@ -256,10 +256,12 @@ async def test_requeued_requests_keep_their_place_in_a_solo_batch(
     backend.requeues |= {"a-1", "a-2"}
     await backend.complete(1)
     assert backend.batches[1:] == [["a-1", "a-2", "b-1"], ["a-1", "a-2", "a-3"]]
-    assert callers.batcher.waiting == 1
-    await backend.complete_all()
+    await callers.submit("a-4")
+    assert callers.batcher.waiting == 2
+    await backend.complete(2)
     assert callers.outcome("a-2") == "a-2"
-    assert backend.batches[3:] == [["c-1"]]
+    assert backend.batches[3:] == [["c-1", "a-4"]], "only the next batch is a solo batch"
+    await backend.complete_all()
 
 
 async def test_a_requeued_request_without_caller_is_dropped(
