@@ -138,8 +138,8 @@ def with_many_values(query: str) -> str:
     adjustments = [
         {"event_id": str(UUID(int=n)), "ticket_type_id": str(UUID(int=n))} for n in range(256)
     ]
-    argument = json.dumps([bookings, [], [], adjustments])
-    query = query.replace("$1::json", f"'{argument}'::json").replace("$2", f"'{UUID(int=1)}'")
+    argument = json.dumps({"bookings": bookings, "inventory": adjustments})
+    query = query.replace("$1::jsonb", f"'{argument}'::jsonb").replace("$2", f"'{UUID(int=1)}'")
     return query.replace("$1", f"'{UUID(int=1)}'")
 
 
