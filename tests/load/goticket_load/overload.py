@@ -67,7 +67,7 @@ def five_times_the_clients(bench: Bench) -> None:
         "overload, Retry-After ignored": {},
     }
     for name, settings in variants.items():
-        load = Load("book", FACTOR * connections, bench.seconds(9, 4), settings=settings)
+        load = Load("book", FACTOR * connections, bench.seconds(9, 6), settings=settings)
         ratios = []
         for _ in range(repeats):
             flooded = _overload(bench, name, load, event, probed=event)

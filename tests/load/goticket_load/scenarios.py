@@ -166,7 +166,7 @@ SCENARIOS = (
     Scenario("holds-and-reads", "Holds, expiries and reads", holds_and_reads, 45, 14),
     Scenario("reads", "Reads, compared with bare FastAPI", reads, 150, 36),
     Scenario("reads-during-sale", "A sale with readers", reads_during_sale, 25, 9),
-    Scenario("overload", "Overload", overload, 110, 30),
+    Scenario("overload", "Overload", overload, 110, 35),
     Scenario("replica", "A second replica", replica, 36, 10),
     Scenario("stored-bookings", "Two million bookings stored", stored_bookings, 130, 18),
     Scenario("relay-and-email", "Relay and notification", relay_and_email, 60, 15),
