@@ -94,7 +94,7 @@ chaos: setup ## Inject faults under load, then check every invariant (SEED=7 SEC
 	@CHAOS_SEED=$(or $(SEED),any) CHAOS_SECONDS=$(or $(SECONDS),180) $(BIN)/pytest -s -m chaos tests/chaos/test_chaos.py
 
 .PHONY: bench
-bench: setup ## Measure under load, ten minutes (QUICK=1: two; S=a,b: some scenarios)
+bench: setup ## Measure under load, fifteen minutes (QUICK=1: three; S=reads,overload: some)
 	@PYTHONPATH=tests/load $(BIN)/python -m goticket_load $(if $(QUICK),--quick) --scenarios "$(S)"
 
 .PHONY: format

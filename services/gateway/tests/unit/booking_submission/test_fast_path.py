@@ -52,8 +52,8 @@ REQUESTS: list[tuple[dict[str, str], Any]] = [
     ({"Idempotency-Key": "order-17"}, {"quantity": 2}),
     ({"Idempotency-Key": "two words"}, {"quantity": 2}),
     ({"Idempotency-Key": "x" * 256}, {"quantity": 2}),
-    ({"RequestContext": SHOP}, {"quantity": 2}),
-    ({"RequestContext": "https://elsewhere.test"}, {"quantity": 2}),
+    ({"Origin": SHOP}, {"quantity": 2}),
+    ({"Origin": "https://elsewhere.test"}, {"quantity": 2}),
     ({"Authorization": "Bearer nonsense"}, {"quantity": 2}),
     ({"Authorization": "Basic YTpi"}, {"quantity": 2}),
     ({"Authorization": ""}, {"quantity": 2}),
@@ -175,12 +175,12 @@ async def test_a_full_queue_rejects_before_the_body_is_read(
     monkeypatch.setattr(app.state.components.booking_pipeline, "rejection_reason", reason)
     refused = REJECTED.labels("full")._value.get()
     answer = await client.post(
-        URL, content=b"no JSON", headers={"X-Request-ID": "req-2", "RequestContext": SHOP}
+        URL, content=b"no JSON", headers={"X-Request-ID": "req-2", "Origin": SHOP}
     )
     assert (answer.status_code, answer.json()["error"]) == (503, "busy")
     assert answer.json()["requestId"] == answer.headers["X-Request-ID"] == "req-2"
     assert answer.headers["Retry-After"] in {"1", "2", "3"}
-    assert answer.headers["Access-Control-Allow-RequestContext"] == SHOP
+    assert answer.headers["Access-Control-Allow-Origin"] == SHOP
     assert "CreateBooking" not in backends.requests
     assert REJECTED.labels("full")._value.get() == refused + 1
     other = URL.replace("e1/", "e2/")
