@@ -143,7 +143,8 @@ def test_a_new_service_starts_with_the_local_stack(
 ) -> None:
     services = load_services(copy)
     owned = databases(services)
-    passwords = {name: f"password-of-{name}" for name in owned}
+    # The session's passwords: other tests of this worker use the same roles.
+    passwords = {NAME: "password-of-the-new-role", **postgres_server.passwords}
     server = postgres_server.server
     server.create_database(DATABASE)
     server.run_sql(DATABASE, bootstrap_script(services, passwords))

@@ -4,14 +4,14 @@ import pytest
 from goticket_local import ports
 from goticket_testing.spread import SYSTEMS, group, priority
 
-RUSH = "tests/e2e/test_rush.py::test_200_buyers[a/b::c]"
+CONCURRENT = "tests/e2e/test_concurrent_buyers.py::test_200_buyers[a/b::c]"
 STACK = "tests/support/tests/test_stack.py::test_a_process_stops"
 RELAY = "libs/platform/tests/messaging/test_relay.py::test_order"
 MONEY = "libs/documents/tests/unit/test_money.py::test_sums"
 
 
 def test_tests_of_one_system_run_in_one_worker() -> None:
-    assert group(RUSH) == group(STACK) == "stack"
+    assert group(CONCURRENT) == group(STACK) == "stack"
 
 
 def test_tests_of_one_file_run_in_one_worker() -> None:
@@ -19,7 +19,7 @@ def test_tests_of_one_file_run_in_one_worker() -> None:
 
 
 def test_system_tests_start_first_and_unit_tests_last() -> None:
-    assert sorted([MONEY, RELAY, RUSH], key=priority) == [RUSH, RELAY, MONEY]
+    assert sorted([MONEY, RELAY, CONCURRENT], key=priority) == [CONCURRENT, RELAY, MONEY]
 
 
 def test_only_tests_of_its_group_use_a_system(request: pytest.FixtureRequest) -> None:

@@ -8,7 +8,8 @@ SOLD_OUT_CHANNEL: Final = "goticket:sold-out"
 available again. Published by booking, consumed by gateways."""
 
 EVENT_CHANGED_CHANNEL: Final = "goticket:event-changed"
-"""JSON {"eventId", "version"}: the catalog has a newer version of the event."""
+"""JSON {"eventId", "version"}: an event has changed. Published by the gateway that served the
+change, consumed by all gateways."""
 
 EVENT_LISTS_GENERATION_KEY: Final = "goticket:{events}:generation"
 """A random text, replaced before each message of EVENT_CHANGED_CHANNEL. Cached event lists of

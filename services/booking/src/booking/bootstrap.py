@@ -28,18 +28,13 @@ from prometheus_client import Gauge, Histogram
 from redis.asyncio import Redis
 
 from booking.adapters.availability import RedisAvailability
+from booking.adapters.batched_submitter import BatchedSubmitter, batching_limits, open_batcher
 from booking.adapters.catalog import CatalogClient, event_of_state
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import SCHEMA
 from booking.adapters.ticket_codes import TicketSigner
 from booking.application.booking_context import BookingContext, BookingResult
-from booking.application.booking_submitter import (
-    BatchedSubmitter,
-    BookingSubmitter,
-    UnbatchedSubmitter,
-    batching_limits,
-    open_batcher,
-)
+from booking.application.booking_submitter import BookingSubmitter, UnbatchedSubmitter
 from booking.application.commands.commit_bookings import commit_bookings
 from booking.application.commands.prepare_booking import PreparedBooking
 from booking.application.commands.provision_event import ProvisionEvent

@@ -240,12 +240,12 @@ def _silent_availability() -> SilentAvailability:
 
 
 @pytest.fixture(name="user")
-def _person() -> object:
+def _user() -> object:
     return user
 
 
 @pytest.fixture(name="command")
-def _wish() -> object:
+def _command() -> object:
     return command
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
-from booking.application.booking_submitter import (
+from booking.adapters.batched_submitter import (
     BatchedSubmitter,
     batching_limits,
     open_batcher,
 )
+from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
 from booking.application.commands.commit_bookings import commit_bookings
 from booking.application.commands.prepare_booking import PreparedBooking, prepare_booking
 from booking.domain.booking_creation import CreateBookingCommand

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from booking.adapters.batched_submitter import BatchedSubmitter, open_batcher
 from booking.adapters.postgres.bookings import PostgresBookings
 from booking.adapters.postgres.transaction import PostgresTransaction
 from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
-from booking.application.booking_submitter import BatchedSubmitter, open_batcher
 from booking.application.commands.commit_bookings import commit_bookings
 from booking.application.commands.prepare_booking import PreparedBooking
 from booking.application.ports import BookingOfEvent, RequestKey, Snapshot

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
 import pytest
-from booking.application.booking_submitter import batching_limits, open_batcher
+from booking.adapters.batched_submitter import batching_limits, open_batcher
 from booking.domain.errors import Busy
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from booking.application.booking_submitter import batching_limits, open_batcher
+from booking.adapters.batched_submitter import batching_limits, open_batcher
 from booking.domain.errors import Busy
 from goticket_platform.batching import Batcher, BatchingLimits
 from goticket_testing.batching.interleavings import ACTIONS, Action, check_interleaving

@@ -1,6 +1,8 @@
 """Creates the folder of a new service from templates."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -45,8 +47,16 @@ def create_service(checkout: Path, name: str) -> list[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(Template(text).substitute(values))
         created.append(target)
+    _sort_imports(folder)
     update_workspace(checkout)
     return created
+
+
+def _sort_imports(folder: Path) -> None:
+    """Sort the imports: their order depends on the name of the service."""
+    ruff = Path(sys.executable).with_name("ruff")
+    command = [ruff, "check", "--quiet", "--fix", "--select", "I", folder]
+    subprocess.run(command, check=True)
 
 
 def _free_default(services: tuple[Service, ...], first: int) -> int:

@@ -359,8 +359,8 @@ async def test_a_batch_that_finds_no_booking_service_is_tried_again_for_those_wi
     async with open_channel(backends.target) as channel:
         service = BookingClient(channel)
         backends.answers["BatchCreateBookings"] = Refusal(Status.UNAVAILABLE, "unavailable")
-        wishes = [pb.CreateBookingRequest(idempotency_key=key) for key in ("a", "", "b")]
-        outcomes = await service.create_many(wishes, 5)
+        requests = [pb.CreateBookingRequest(idempotency_key=key) for key in ("a", "", "b")]
+        outcomes = await service.create_many(requests, 5)
         assert [_code(one) for one in outcomes] == ["unavailable"] * 3
         sizes = [len(batch.requests) for batch in backends.requests["BatchCreateBookings"]]
         assert sizes == [3, 2, 2, 2]
@@ -372,7 +372,7 @@ async def test_a_batch_that_finds_no_booking_service_is_tried_again_for_those_wi
             return pb.BatchCreateBookingsResponse(results=[created] * len(request.requests))
 
         backends.answers["BatchCreateBookings"] = back
-        outcomes = await service.create_many(wishes, 5)
+        outcomes = await service.create_many(requests, 5)
         assert [_code(one) for one in outcomes] == ["", "unavailable", ""]
 
 
