@@ -6,7 +6,7 @@ oldest data in it, which is a second at most.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -18,7 +18,13 @@ from gateway.cache.availability_reader import (
     Availability,
     AvailabilityReader,
 )
-from gateway.cache.event_cache import EventCache, is_personal, list_name, may_have_drafts
+from gateway.cache.event_cache import (
+    TTL_SECONDS,
+    EventCache,
+    is_personal,
+    list_name,
+    may_have_drafts,
+)
 from gateway.http.etags import matches_weakly
 from gateway.http.request_context import RequestContext
 from gateway.http.responses import JSON, HttpResponse
@@ -96,6 +102,19 @@ class PublicReads:
         Raises:
             RemoteError: there is none, or the catalog is unavailable.
         """
+        return await self._fresh(lambda: self._event(event_id, caller, context))
+
+    async def _fresh(self, read: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Read, and read again if the answer has expired while a part of it was loaded.
+
+        The second answer may be too old, too, if backends take that long. `Age` says so.
+        """
+        answer = await read()
+        if self.clock() - answer.loaded_at > TTL_SECONDS:
+            answer = await read()
+        return answer
+
+    async def _event(self, event_id: str, caller: Caller | None, context: RequestContext) -> Answer:
         entry = await self.events.event(event_id, caller, context)
         known = await self.availability.load_if_known(event_id)
         availability = known.value if known else None
@@ -125,6 +144,11 @@ class PublicReads:
         Raises:
             RemoteError: the catalog refuses or is unavailable.
         """
+        return await self._fresh(lambda: self._page(request, caller, context))
+
+    async def _page(
+        self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
+    ) -> Answer:
         if is_personal(request, caller):
             return (await self._load_page(request, caller, context)).value
         # An invalidation changes the key, so that pages made before it are not found.
@@ -142,6 +166,11 @@ class PublicReads:
         Raises:
             RemoteError: there is no such event, or no backend that knows answers.
         """
+        return await self._fresh(lambda: self._event_availability(event_id, caller, context))
+
+    async def _event_availability(
+        self, event_id: str, caller: Caller | None, context: RequestContext
+    ) -> Answer:
         known = await self.availability.load(event_id)
         availability, loaded_at = known.value, known.loaded_at
         if availability is UNPROVISIONED:

@@ -1,0 +1,64 @@
+"""The age of answers that are put together from two caches."""
+
+from typing import Any, cast
+
+from gateway.cache.availability_reader import Availability, AvailabilityReader
+from gateway.cache.event_cache import EventCache
+from gateway.http.request_context import RequestContext
+from gateway.rest.events.public_reads import PublicReads
+from goticket.catalog.v1 import catalog_pb2 as pb
+from goticket_platform.caching import Entry
+from opentelemetry.trace import INVALID_SPAN
+
+CONTEXT = RequestContext("request", "", INVALID_SPAN)
+
+
+class Backends:
+    """Caches whose availability takes `delays` seconds to load; `now` is the clock."""
+
+    generation = 0
+
+    def __init__(self, *delays: float) -> None:
+        self.now = 100.0
+        self.event_loaded_at = 99.5
+        self.reads = 0
+        self._delays = list(delays)
+
+    async def event(self, event_id: str, *_: Any) -> Entry[pb.Event]:
+        self.reads += 1
+        if self.now - self.event_loaded_at >= 1.0:
+            self.event_loaded_at = self.now
+        return Entry(
+            pb.Event(id=event_id, status=pb.EVENT_STATUS_PUBLISHED),
+            self.event_loaded_at,
+            self.event_loaded_at + 1.0,
+        )
+
+    async def load_if_known(self, _event_id: str) -> Entry[Availability]:
+        self.now += self._delays.pop(0)
+        return Entry(Availability({}), self.now, self.now + 1.0)
+
+    def public_reads(self) -> PublicReads:
+        return PublicReads(
+            cast("EventCache", self), cast("AvailabilityReader", self), lambda: self.now
+        )
+
+
+async def test_an_event_that_expires_while_its_availability_loads_is_read_again() -> None:
+    backends = Backends(0.8, 0.0)
+    answer = await backends.public_reads().event("event", None, CONTEXT)
+    assert backends.now - answer.loaded_at <= 1.0
+    assert backends.reads == 2
+
+
+async def test_a_fresh_answer_is_read_once() -> None:
+    backends = Backends(0.1)
+    await backends.public_reads().event("event", None, CONTEXT)
+    assert backends.reads == 1
+
+
+async def test_an_answer_that_expires_twice_is_returned_with_its_age() -> None:
+    backends = Backends(1.5, 1.5)
+    answer = await backends.public_reads().event("event", None, CONTEXT)
+    assert backends.reads == 2
+    assert backends.now - answer.loaded_at == 1.5
