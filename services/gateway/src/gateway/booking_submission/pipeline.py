@@ -27,6 +27,11 @@ class BookingPipeline:
     def __init__(self, submitter: BookingSubmitter, sold_out: SoldOutCache) -> None:
         self._submitter = submitter
         self._sold_out = sold_out
+        self._in_progress = 0
+
+    def is_booking(self) -> bool:
+        """Return whether a booking has been submitted and not answered yet."""
+        return self._in_progress > 0
 
     def rejection_reason(self, event_id: str) -> str | None:
         """Return why a booking of this event is rejected as "busy" now; None when it is not."""
@@ -55,12 +60,15 @@ class BookingPipeline:
             RemoteError: booking refused it, or its call failed.
         """
         self.reject_sold_out(request)
+        self._in_progress += 1
         try:
             return await self._submitter.submit(request, context, is_disconnected)
         except RemoteError as error:
             if error.code == "sold_out":
                 self._sold_out.record(request, error.metadata)
             raise
+        finally:
+            self._in_progress -= 1
 
 
 def render_created(created: pb.CreateBookingResponse) -> HttpResponse:

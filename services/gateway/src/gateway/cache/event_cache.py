@@ -16,11 +16,12 @@
   they see their drafts and, at once, their changes.
 """
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -75,6 +76,7 @@ class EventCache:
             max_bytes=LISTS_BYTES, size_of=pb.ListEventsResponse.ByteSize, clock=clock
         )
         self._loader: BatchLoader[str, Entry[pb.Event]] = BatchLoader(self._load_events)
+        self._storing: set[asyncio.Task[object]] = set()
         self.generation = 0
         """Grows with every invalidation: a list that was made before it is stale."""
 
@@ -87,6 +89,7 @@ class EventCache:
             RemoteError: there is none, or the catalog is unavailable.
         """
         if entry := self._cached(event_id, caller):
+            READS.labels("memory").inc()
             return entry
         context.enter()
         if caller is not None and may_have_drafts(caller):
@@ -97,6 +100,10 @@ class EventCache:
             if caller is None or error.status is not grpc.StatusCode.NOT_FOUND:
                 raise
         return self._entry(await self._catalog.get(event_id, caller.actor), self._clock())
+
+    def is_cached(self, event_id: str, caller: Caller | None) -> bool:
+        """Return whether `event` returns without a call."""
+        return self._cached(event_id, caller) is not None
 
     async def page(
         self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
@@ -161,10 +168,7 @@ class EventCache:
     def _cached(self, event_id: str, caller: Caller | None) -> Entry[pb.Event] | None:
         if caller is not None and may_have_drafts(caller):
             return None
-        entry = self._events.get(event_id)
-        if entry is not None:
-            READS.labels("memory").inc()
-        return entry
+        return self._events.get(event_id)
 
     def _entry(self, value: MessageT, started: float) -> Entry[MessageT]:
         return Entry(value, started, started + TTL_SECONDS)
@@ -198,7 +202,9 @@ class EventCache:
         entry = self._entry(await self._catalog.list_page(request), started)
         if now and (milliseconds := self._rest(entry)):
             value = _text(generation, now, entry.value)
-            await self._shared.run(lambda commands: commands.set(key, value, px=milliseconds))
+            self._in_background(
+                self._shared.run(lambda commands: commands.set(key, value, px=milliseconds))
+            )
         return entry
 
     async def _load_event(self, event_id: str) -> Entry[pb.Event]:
@@ -225,7 +231,7 @@ class EventCache:
         if missing:
             READS.labels("catalog").inc(len(missing))
             loaded = [self._entry(event, started) for event in await self._from_catalog(missing)]
-            await self._store(loaded, now)
+            self._in_background(self._store(loaded, now))
             found |= {entry.value.id: entry for entry in loaded}
         return found
 
@@ -248,6 +254,12 @@ class EventCache:
 
         if now and any(milliseconds for _, milliseconds in lasting):
             await self._shared.run(queue)
+
+    def _in_background(self, storing: Coroutine[Any, Any, object]) -> None:
+        """Store in Redis while the request is answered. It never raises."""
+        task = asyncio.create_task(storing)
+        self._storing.add(task)
+        task.add_done_callback(self._storing.discard)
 
     def _entry_from(
         self, kind: type[MessageT], stored: "_Stored", now: int, started: float

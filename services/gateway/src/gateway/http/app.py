@@ -26,6 +26,7 @@ from gateway.rest.events import router as events
 from gateway.rest.keys import router as keys
 from gateway.rest.operations import router as operations
 from gateway.rest.read_fast_path import ReadFastPath
+from gateway.rest.read_pacing import ReadPacer
 from gateway.rest.tickets import router as tickets
 from gateway.rest.users import router as users
 
@@ -106,7 +107,12 @@ def _fast_paths(
             max_body_bytes=max_body_bytes,
             retry_throttle=retry_throttle,
         ),
-        ReadFastPath(components.verifier, components.public_reads, components.backends.booking),
+        ReadFastPath(
+            components.verifier,
+            components.public_reads,
+            components.backends.booking,
+            ReadPacer(components.booking_pipeline.is_booking),
+        ),
     )
 
 

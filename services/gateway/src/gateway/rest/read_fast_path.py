@@ -19,6 +19,7 @@ from gateway.http.responses import HttpResponse, json_response
 from gateway.rest.bookings.reads import read_booking
 from gateway.rest.events.public_reads import Answer, PublicReads, render_answer
 from gateway.rest.events.query import parse_query
+from gateway.rest.read_pacing import ReadPacer
 from gateway.rest.tickets.reads import read_ticket, read_ticket_qr, read_tickets
 from gateway.security.authentication import Caller, TokenVerifier, authenticate
 
@@ -43,11 +44,16 @@ class ReadFastPath:
     """Answers reads of events, own bookings and own tickets, and liveness probes."""
 
     def __init__(
-        self, verifier: TokenVerifier, public_reads: PublicReads, booking: BookingClient
+        self,
+        verifier: TokenVerifier,
+        public_reads: PublicReads,
+        booking: BookingClient,
+        pacer: ReadPacer,
     ) -> None:
         self._verifier = verifier
         self._reads = public_reads
         self._booking = booking
+        self._pacer = pacer
         self._routes = (
             _route("events/{event_id}", self._event),
             _route("events", self._page),
@@ -78,6 +84,7 @@ class ReadFastPath:
         found = self._find(path)
         if found is None or exchange.has_repeated_headers:
             return None
+        await self._pacer.admit()
         route, resource_id = found
         caller = None
         if b"authorization" in exchange.headers:

@@ -24,6 +24,9 @@ class Backends:
         self.reads = 0
         self._delays = list(delays)
 
+    def is_cached(self, *_: Any) -> bool:
+        return True
+
     async def event(self, event_id: str, *_: Any) -> Entry[pb.Event]:
         self.reads += 1
         if self.now - self.event_loaded_at >= 1.0:
