@@ -16,7 +16,7 @@ from goticket.identity.v1 import identity_pb2 as pb
 from goticket.identity.v1 import identity_pb2_grpc as rpc
 from goticket_platform.ops import Health
 from goticket_platform.rpc.client import call, open_channel
-from goticket_platform.rpc.errors import ErrorTable, RemoteError
+from goticket_platform.rpc.errors import ErrorTable, RemoteError, public_metadata
 from goticket_platform.rpc.server import serve_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -179,3 +179,11 @@ async def test_an_idle_connection_is_pinged_and_stays_open(monkeypatch: pytest.M
         leaving.cancel()
         await channel.close()
     assert done == set()
+
+
+def test_the_metadata_of_an_error_has_the_names_of_the_public_api() -> None:
+    assert public_metadata({"ticket_type_id": "a", "available": "0", "retryAfter": "1"}) == {
+        "ticketTypeId": "a",
+        "available": "0",
+        "retryAfter": "1",
+    }

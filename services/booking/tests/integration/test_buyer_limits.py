@@ -75,7 +75,7 @@ async def test_a_limit_counts_over_bookings_and_within_a_batch(
     refused = results[3]
     assert isinstance(refused, MaxPerBuyerExceeded)
     type_id = str(event.offers[0].id)
-    assert refused.metadata == {"ticketTypeId": type_id, "limit": "4", "taken": "4"}
+    assert refused.metadata == {"ticket_type_id": type_id, "limit": "4", "taken": "4"}
 
 
 async def test_cancelled_and_expired_tickets_no_longer_count(

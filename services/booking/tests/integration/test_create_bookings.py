@@ -81,7 +81,7 @@ async def test_all_ticket_types_of_a_command_are_granted_or_none(
     assert [item.ticket_type_id for item in booking.items] == [boxes, seats]
     [refused] = await system.create(event, command(lines=[(seats, 1), (boxes, 1)]))
     assert isinstance(refused, SoldOut)
-    assert refused.metadata == {"ticketTypeId": str(boxes), "available": "0"}
+    assert refused.metadata == {"ticket_type_id": str(boxes), "available": "0"}
     assert await system.counts(event) == [(0, 2), (0, 1)]
 
 

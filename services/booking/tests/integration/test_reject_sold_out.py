@@ -49,7 +49,7 @@ async def test_commands_for_a_sold_out_event_are_rejected_without_locks(
         )
     expected = [SoldOut, SoldOut, MaxPerBookingExceeded, SoldOut, SoldOut]
     assert [type(result) for result in results] == expected
-    expected_metadata = {"ticketTypeId": str(event.offers[0].id), "available": "0"}
+    expected_metadata = {"ticket_type_id": str(event.offers[0].id), "available": "0"}
     assert isinstance(results[0], SoldOut)
     assert results[0].metadata == expected_metadata
     assert (await system.row_counts())["bookings"] == 1

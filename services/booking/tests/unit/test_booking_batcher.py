@@ -341,7 +341,7 @@ async def test_a_request_past_its_deadline_is_rejected_and_not_committed(
     database.gate.set()
     [rejected] = await late
     assert isinstance(rejected, Busy)
-    assert rejected.metadata == {"retryAfter": "1"}
+    assert rejected.metadata == {"retry_after": "1"}
     assert await in_time == ["IN_TIME"]
     await first
     assert database.committed == ["first", "in_time"]

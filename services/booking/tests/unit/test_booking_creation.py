@@ -102,7 +102,7 @@ def test_a_command_that_does_not_fit_the_event_names_the_field(
 def test_the_error_has_the_limit_per_booking() -> None:
     with pytest.raises(MaxPerBookingExceeded) as caught:
         attempt(command((None, 11)), inventory(SEAT))
-    assert caught.value.metadata == {"ticketTypeId": str(SEAT), "limit": "10"}
+    assert caught.value.metadata == {"ticket_type_id": str(SEAT), "limit": "10"}
 
 
 def test_a_booking_has_at_most_as_many_tickets_as_one_email_can_carry() -> None:

@@ -55,7 +55,7 @@ def create_service(checkout: Path, name: str) -> list[Path]:
 def _sort_imports(folder: Path) -> None:
     """Sort the imports: their order depends on the name of the service."""
     ruff = Path(sys.executable).with_name("ruff")
-    command = [ruff, "check", "--quiet", "--fix", "--select", "I", folder]
+    command: list[str | Path] = [ruff, "check", "--quiet", "--fix", "--select", "I", folder]
     subprocess.run(command, check=True)
 
 

@@ -58,6 +58,19 @@ class RemoteError(Exception):
         self.metadata = dict(metadata or {})
 
 
+def public_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata of an error with keys in lowerCamelCase, as ErrorInfo has them.
+
+    Domains name facts in snake_case ("ticket_type_id"); the public API uses camelCase.
+    """
+    return {_camel_case(name): value for name, value in metadata.items()}
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
 def rich_status(
     domain: str,
     status: grpc.StatusCode,
@@ -68,7 +81,9 @@ def rich_status(
     metadata: Mapping[str, str] | None = None,
 ) -> status_pb2.Status:
     """Build the google.rpc.Status with `code` and the field violations."""
-    info = error_details_pb2.ErrorInfo(reason=code, domain=domain, metadata=dict(metadata or {}))
+    info = error_details_pb2.ErrorInfo(
+        reason=code, domain=domain, metadata=public_metadata(metadata or {})
+    )
     details = [_pack(info)]
     if fields:
         violations = [

@@ -18,7 +18,7 @@ from booking.application.commands.prepare_booking import PreparedBooking
 from booking.domain.booking_creation import CreateBookingCommand
 from booking.domain.errors import Busy
 
-RETRY_AFTER = {"retryAfter": "1"}
+RETRY_AFTER = {"retry_after": "1"}
 """Seconds after which a rejected client may try again."""
 
 

@@ -145,7 +145,7 @@ def _quantities(command: CreateBookingCommand, inventory: EventInventory) -> dic
             message = f"Must be at most {kind.max_per_booking} per booking."
             raise MaxPerBookingExceeded(
                 fields=[FieldError(_line_field(index, "quantity"), message)],
-                metadata={"ticketTypeId": str(kind.id), "limit": str(kind.max_per_booking)},
+                metadata={"ticket_type_id": str(kind.id), "limit": str(kind.max_per_booking)},
             )
         quantities[kind.id] = wanted
     if sum(quantities.values()) > MAX_TICKETS:
@@ -166,7 +166,7 @@ def _ticket_type(index: int, line: CommandLine, inventory: EventInventory) -> Ti
     if kind is None or not kind.active:
         raise UnknownTicketType(
             fields=[FieldError(field, "Is not a ticket type of this event.")],
-            metadata={"ticketTypeId": str(line.ticket_type_id)},
+            metadata={"ticket_type_id": str(line.ticket_type_id)},
         )
     return kind
 

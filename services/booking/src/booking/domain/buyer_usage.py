@@ -43,7 +43,7 @@ class BuyerUsage:
             if limit and taken + quantity > limit:
                 raise MaxPerBuyerExceeded(
                     metadata={
-                        "ticketTypeId": str(type_id),
+                        "ticket_type_id": str(type_id),
                         "limit": str(limit),
                         "taken": str(taken),
                     }

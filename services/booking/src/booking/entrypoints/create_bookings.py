@@ -8,7 +8,7 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket_kernel.errors import DomainError, FieldError
 from goticket_platform.logs import get_logger
 from goticket_platform.postgres import is_transient
-from goticket_platform.rpc.errors import INTERNAL, UNAVAILABLE
+from goticket_platform.rpc.errors import INTERNAL, UNAVAILABLE, public_metadata
 from prometheus_client import Counter as Metric
 
 from booking.application.booking_context import BookingResult, CreatedBooking
@@ -109,7 +109,7 @@ def _batch_error(error: Exception) -> pb.BatchError:
             reason=error.code,
             message=str(error),
             fields=[pb.FieldViolation(field=f.field, message=f.message) for f in error.fields],
-            metadata=error.metadata,
+            metadata=public_metadata(error.metadata),
         )
     if is_transient(error):
         logger.warning("request failed for now", error=type(error).__name__)

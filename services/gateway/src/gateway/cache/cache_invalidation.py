@@ -4,7 +4,6 @@ A lost message only costs freshness: every cache entry also expires by itself. S
 Redis nor RabbitMQ is needed for readiness.
 """
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from goticket_platform.lifecycle import Stop
 from goticket_platform.logs import get_logger
 from goticket_platform.messaging.broadcast import consume_broadcast
 from goticket_platform.messaging.cloudevents import ReceivedMessage
+from goticket_platform.retry import Outage, RetryPolicy, retry_until_stopped
 from redis.asyncio.client import PubSub
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -23,7 +23,7 @@ from redis.retry import Retry
 
 CATALOG_TYPES = (EVENT_PUBLISHED, EVENT_UPDATED, EVENT_CANCELLED)
 
-RETRY_SECONDS = 0.5
+RECONNECT = RetryPolicy(first_wait=0.2, longest_wait=1.0)
 CONNECT_SECONDS = 1.0
 HEALTH_CHECK_SECONDS = 5.0
 """After this long without a message the connection is checked."""
@@ -59,8 +59,8 @@ async def subscribe(
 
     `on_subscribed` is called whenever messages may have been missed before.
     """
-    lost = False
-    while True:
+
+    async def session(outage: Outage) -> None:
         try:
             async with redis.Redis.from_url(
                 url,
@@ -72,15 +72,18 @@ async def subscribe(
                 # RESP2, in which reports of writes come as messages of a channel.
                 protocol=2,
             ) as client:
-                await _receive(client, handlers, on_subscribed, tracking)
-        except (RedisError, OSError, TimeoutError) as error:
-            if not lost:
-                logger.warning("redis subscription lost", error=type(error).__name__)
-            lost = True
+                await _receive(client, handlers, outage, on_subscribed, tracking)
         finally:
             if tracking:
                 tracking.set_active(False)
-        await asyncio.sleep(RETRY_SECONDS)
+
+    await retry_until_stopped(
+        Stop(),
+        session,
+        name="redis subscription",
+        is_expected=lambda error: isinstance(error, RedisError | OSError | TimeoutError),
+        policy=RECONNECT,
+    )
 
 
 async def consume_catalog(
@@ -107,6 +110,7 @@ async def consume_catalog(
 async def _receive(
     client: redis.Redis,
     handlers: Mapping[str, OnMessage],
+    outage: Outage,
     on_subscribed: Callable[[], None] | None,
     tracking: KeyTracking | None,
 ) -> None:
@@ -114,6 +118,7 @@ async def _receive(
         if tracking:
             await _track(channels, tracking)
         await channels.subscribe(*handlers)
+        outage.end()
         if on_subscribed:
             on_subscribed()
         while True:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from prometheus_client import Counter
 
 MAX_PER_TURN = 8
-"""About 1.5 ms of work: a turn in which only bookings are handled takes as long."""
+"""Less than a millisecond of work, so that a turn stays short."""
 
 DELAYED = Counter("goticket_reads_delayed", "Reads that waited because bookings were in progress")
 

@@ -46,7 +46,9 @@ class CountedInventory:
         for type_id, quantity in quantities.items():
             available = self.ticket_types[type_id].available
             if quantity > available:
-                raise SoldOut(metadata={"ticketTypeId": str(type_id), "available": str(available)})
+                raise SoldOut(
+                    metadata={"ticket_type_id": str(type_id), "available": str(available)}
+                )
 
     def reserve(self, quantities: Mapping[UUID, int], *, hold: bool) -> None:
         """Hold or sell tickets of known types, all or none.
@@ -111,7 +113,7 @@ class CountedInventory:
         for kind in known:
             if capacities[kind.id] < kind.taken:
                 raise CapacityBelowTaken(
-                    metadata={"ticketTypeId": str(kind.id), "taken": str(kind.taken)}
+                    metadata={"ticket_type_id": str(kind.id), "taken": str(kind.taken)}
                 )
         for kind in known:
             kind.capacity = min(kind.capacity, capacities[kind.id])
