@@ -7,6 +7,7 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket_documents.qr import qr_svg
 
 from gateway.clients.booking import BookingClient
+from gateway.http.problems import Problem
 from gateway.http.responses import HttpResponse, content_headers, json_response
 from gateway.rest.tickets.rendering import ticket_json, ticket_page_json
 from gateway.security.authentication import Caller
@@ -44,12 +45,26 @@ async def read_ticket_qr(booking: BookingClient, caller: Caller, ticket_id: str)
     """Return a ticket's code as a QR code.
 
     Raises:
+        Problem: ticket_void.
         RemoteError: booking refuses or is unavailable.
     """
-    ticket = await booking.get_ticket(caller.actor, ticket_id)
+    ticket = await read_usable_ticket(booking, caller, ticket_id)
     drawing = _drawings.get(ticket.code)
     if drawing is None:
         # Milliseconds of computing: in a thread they do not delay other requests.
         drawing = await asyncio.to_thread(qr_svg, ticket.code)
         _drawings[ticket.code] = drawing
     return HttpResponse(200, content_headers(SVG.encode(), drawing), drawing)
+
+
+async def read_usable_ticket(booking: BookingClient, caller: Caller, ticket_id: str) -> pb.Ticket:
+    """Return a ticket to be drawn; a void one has no code.
+
+    Raises:
+        Problem: ticket_void.
+        RemoteError: booking refuses or is unavailable.
+    """
+    ticket = await booking.get_ticket(caller.actor, ticket_id)
+    if ticket.status == pb.TICKET_STATUS_VOID:
+        raise Problem("ticket_void")
+    return ticket
