@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import redis.asyncio as redis
@@ -27,6 +28,9 @@ RESET_SECONDS = 1.0
 MAX_BATCH = 100
 """Keys that one batch loads at most."""
 MAX_BATCHES_IN_FLIGHT = 2
+STALL_SECONDS = 0.5
+"""A batch in flight for longer is stalled. It no longer counts, so that one frozen server does
+not delay all requests until its calls have timed out."""
 
 logger = get_logger(__name__)
 
@@ -129,6 +133,8 @@ class BatchLoader(Generic[KeyT, ValueT]):
 
     Keys that are requested while batches are in flight form the next batch. A batch never
     answers a request that came after it was sent, so every value is newer than its request.
+    Keys whose callers were all cancelled while they waited are not sent. `clock` returns
+    monotonic seconds.
     """
 
     def __init__(
@@ -137,12 +143,17 @@ class BatchLoader(Generic[KeyT, ValueT]):
         *,
         max_batch: int = MAX_BATCH,
         max_in_flight: int = MAX_BATCHES_IN_FLIGHT,
+        stall_seconds: float = STALL_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._load_batch = load_batch
         self._max_batch = max_batch
         self._max_in_flight = max_in_flight
+        self._stall_seconds = stall_seconds
+        self._clock = clock
         self._waiting: dict[KeyT, list[asyncio.Future[Any]]] = {}
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight: dict[asyncio.Task[None], float] = {}
+        """When each batch was sent."""
         self._scheduled = False
 
     async def load(self, key: KeyT) -> ValueT | None:
@@ -163,22 +174,39 @@ class BatchLoader(Generic[KeyT, ValueT]):
         return loaded
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._scheduled and len(self._in_flight) < self._max_in_flight:
+        if not self._scheduled and self._may_send():
             # Not at once: requests of the same turn of the loop share the batch.
             self._scheduled = True
             loop.call_soon(self._send)
 
+    def _may_send(self) -> bool:
+        if len(self._in_flight) < self._max_in_flight:
+            return True
+        stalled = self._clock() - self._stall_seconds
+        return sum(sent > stalled for sent in self._in_flight.values()) < self._max_in_flight
+
     def _send(self) -> None:
         self._scheduled = False
-        while self._waiting and len(self._in_flight) < self._max_in_flight:
-            keys = list(self._waiting)[: self._max_batch]
-            batch = {key: self._waiting.pop(key) for key in keys}
+        while self._waiting and self._may_send():
+            batch = self._take()
+            if not batch:
+                continue
             task = asyncio.get_running_loop().create_task(self._run(batch))
-            self._in_flight.add(task)
+            self._in_flight[task] = self._clock()
             task.add_done_callback(self._done)
 
+    def _take(self) -> dict[KeyT, list[asyncio.Future[Any]]]:
+        """Remove the keys of the next batch; leave out those that nobody waits for."""
+        keys = list(islice(self._waiting, self._max_batch))
+        batch = {key: self._waiting.pop(key) for key in keys}
+        return {
+            key: futures
+            for key, futures in batch.items()
+            if not all(future.done() for future in futures)
+        }
+
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
+        del self._in_flight[task]
         self._send()
 
     async def _run(self, batch: Mapping[KeyT, list[asyncio.Future[Any]]]) -> None:

@@ -239,6 +239,42 @@ async def test_a_cancelled_caller_leaves_the_others_of_its_batch(batches: Batche
     assert results[1] == "1"
 
 
+async def test_a_key_that_nobody_waits_for_any_more_is_not_sent(batches: Batches) -> None:
+    loader = BatchLoader(batches, max_batch=1, max_in_flight=1)
+    batches.open.clear()
+    loads = [asyncio.create_task(loader.load(key)) for key in (1, 2, 2, 3, 3)]
+    while not batches.batches:
+        await asyncio.sleep(0)
+    for cancelled in loads[1:4]:
+        cancelled.cancel()
+    await asyncio.sleep(0)
+    batches.open.set()
+    results = await asyncio.gather(*loads, return_exceptions=True)
+    assert (results[0], results[4]) == ("1", "3")
+    assert batches.batches == [[1], [3]]
+
+
+async def test_a_stalled_batch_does_not_delay_later_requests(batches: Batches) -> None:
+    now = 0.0
+    loader = BatchLoader(batches, max_in_flight=1, stall_seconds=0.5, clock=lambda: now)
+    batches.open.clear()
+    stalled = asyncio.create_task(loader.load(1))
+    while not batches.batches:
+        await asyncio.sleep(0)
+    now = 0.4
+    second = asyncio.create_task(loader.load(2))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert batches.batches == [[1]]
+    now = 0.5
+    third = asyncio.create_task(loader.load(3))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert batches.batches == [[1], [2, 3]]
+    batches.open.set()
+    assert await asyncio.gather(*[stalled, second, third]) == ["1", "2", "3"]
+
+
 class Redis:
     """Executes pipelines; fails on demand."""
 

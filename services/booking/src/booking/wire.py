@@ -108,20 +108,20 @@ def write_booking(
         )
 
 
-def ticket_message(found: TicketOfBooking) -> booking_pb2.Ticket:
-    """Return a ticket with the data that is printed on it."""
-    ticket, snapshot = found.ticket, event_snapshot(found.event)
-    return booking_pb2.Ticket(
-        id=str(ticket.id),
-        booking_id=str(found.booking_id),
-        event_id=snapshot.id,
-        ticket_type_id=str(ticket.ticket_type_id),
-        ticket_type_name=found.ticket_type_name,
-        code=ticket.code,
-        status=TICKET_STATUS[ticket.status],
-        holder_name=found.holder_name,
-        event=snapshot,
-    )
+def write_ticket(
+    found: TicketOfBooking, snapshot: booking_pb2.EventSnapshot, message: booking_pb2.Ticket
+) -> None:
+    """Write a ticket with the data that is printed on it into an empty message."""
+    ticket = found.ticket
+    message.id = str(ticket.id)
+    message.booking_id = str(found.booking_id)
+    message.event_id = snapshot.id
+    message.ticket_type_id = str(ticket.ticket_type_id)
+    message.ticket_type_name = found.ticket_type_name
+    message.code = ticket.code
+    message.status = TICKET_STATUS[ticket.status]
+    message.holder_name = found.holder_name
+    message.event.CopyFrom(snapshot)
 
 
 @lru_cache(maxsize=TIMESTAMP_CACHE_SIZE)

@@ -24,7 +24,10 @@ MANY_ROWS = (
     "buyer_usage",
     "create_bookings",
     "change_bookings",
+    "bookings",
     "bookings_by_key",
+    "printed_tickets",
+    "tickets_of_users",
     "items",
     "tickets",
 )
@@ -130,6 +133,7 @@ def with_many_values(query: str) -> str:
     values: dict[str, Callable[[int], object]] = {
         "uuid[]": lambda number: UUID(int=number),
         "text[]": str,
+        "int[]": int,
     }
     for kind, value in values.items():
         array = ",".join(str(value(number)) for number in range(256))

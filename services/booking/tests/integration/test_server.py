@@ -205,6 +205,19 @@ async def test_only_buyer_organizer_and_admins_read_and_change_a_booking(
                 await call(method, request)
             else:
                 assert (await refusal(method, request)).code == "forbidden"
+    reads = [
+        pb.GetBookingRequest(actor=actor, booking_id=created.id) for actor in (STRANGER, BUYER)
+    ]
+    batch = pb.BatchGetBookingsRequest(requests=reads)
+    forbidden, allowed_read = (await call(booking.BatchGetBookings, batch)).results
+    assert (forbidden.error.reason, allowed_read.booking) == ("forbidden", created)
+    tickets = [pb.GetTicketRequest(actor=BUYER, ticket_id=created.tickets[0].id)]
+    ticket_batch = pb.BatchGetTicketsRequest(requests=tickets)
+    [found] = (await call(booking.BatchGetTickets, ticket_batch)).results
+    assert found.ticket == created.tickets[0]
+    pages = pb.BatchListTicketsRequest(requests=[pb.ListTicketsRequest(actor=BUYER)])
+    [listed] = (await call(booking.BatchListTickets, pages)).results
+    assert list(listed.page.tickets) == list(created.tickets)
     changes: tuple[tuple[Method, object], ...] = (
         (booking.CancelBooking, pb.CancelBookingRequest(actor=STRANGER, booking_id=created.id)),
         (booking.ConfirmBooking, pb.ConfirmBookingRequest(actor=ORGANIZER, booking_id=created.id)),

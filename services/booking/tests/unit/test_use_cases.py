@@ -27,11 +27,12 @@ from booking.application.ports import (
     RequestKey,
     Snapshot,
     TicketOfBooking,
+    TicketPageQuery,
     TypesOfEvents,
 )
-from booking.application.queries.get_booking import get_booking
 from booking.application.queries.get_booking_details import get_booking_details
-from booking.application.queries.get_ticket import get_ticket
+from booking.application.queries.get_bookings import get_bookings
+from booking.application.queries.get_tickets import get_tickets
 from booking.application.queries.list_bookings import list_bookings
 from booking.domain.booking import (
     Booking,
@@ -140,16 +141,19 @@ class MemoryStore:
             if user_id in (None, booking.user_id)
         ]
 
-    async def find_ticket(self, ticket_id: UUID) -> TicketOfBooking | None:
-        for booking in self.bookings.values():
-            for ticket in booking.tickets:
-                if ticket.id == ticket_id:
-                    return TicketOfBooking(ticket, booking.id, booking.user_id, "T", "P1", EVENT)
-        return None
+    async def find_bookings(self, booking_ids: Collection[UUID]) -> list[BookingOfEvent]:
+        known = self.bookings
+        return [BookingOfEvent(known[each], EVENT) for each in booking_ids if each in known]
 
-    async def list_tickets(
-        self, user_id: UUID, before: UUID | None, limit: int
-    ) -> list[TicketOfBooking]:
+    async def find_tickets(self, ticket_ids: Collection[UUID]) -> list[TicketOfBooking]:
+        return [
+            TicketOfBooking(ticket, booking.id, booking.user_id, "T", "P1", EVENT)
+            for booking in self.bookings.values()
+            for ticket in booking.tickets
+            if ticket.id in ticket_ids
+        ]
+
+    async def list_tickets(self, wanted: Sequence[TicketPageQuery]) -> list[list[TicketOfBooking]]:
         raise NotImplementedError
 
     async def find_details(self, wanted: Collection[BookingKey]) -> list[BookingOfEvent]:
@@ -375,21 +379,28 @@ async def test_only_buyer_organizer_and_admins_may_read(
     store: MemoryStore, context: BookingContext
 ) -> None:
     booking = await book(context)
-    ticket_id = booking.tickets[0].id
-    for actor in (BUYER, ORGANIZER, ADMIN):
-        assert (await get_booking(booking.id, actor, bookings=store)).booking == booking
-        assert (await get_ticket(ticket_id, actor, queries=store)).ticket.id == ticket_id
-    for refused in (
-        get_booking(booking.id, STRANGER, bookings=store),
-        get_ticket(ticket_id, STRANGER, queries=store),
-        cancel_booking(booking.id, STRANGER, bookings=store, now=context.now),
-    ):
-        with pytest.raises(Forbidden):
-            await refused
-    with pytest.raises(BookingNotFound):
-        await get_booking(uuid4(), ADMIN, bookings=store)
-    with pytest.raises(TicketNotFound):
-        await get_ticket(uuid4(), ADMIN, queries=store)
+    unknown, ticket_id = uuid4(), booking.tickets[0].id
+    actors = (BUYER, STRANGER, ORGANIZER, ADMIN)
+    bookings = [(booking.id, actor) for actor in actors]
+    *found, missing = await get_bookings([*bookings, (unknown, ADMIN)], queries=store)
+    assert [getattr(each, "booking", type(each)) for each in found] == [
+        booking,
+        Forbidden,
+        booking,
+        booking,
+    ]
+    assert isinstance(missing, BookingNotFound)
+    tickets = [(ticket_id, actor) for actor in actors]
+    *printed, no_ticket = await get_tickets([*tickets, (unknown, ADMIN)], queries=store)
+    assert [getattr(each, "ticket", type(each)) for each in printed] == [
+        booking.tickets[0],
+        Forbidden,
+        booking.tickets[0],
+        booking.tickets[0],
+    ]
+    assert isinstance(no_ticket, TicketNotFound)
+    with pytest.raises(Forbidden):
+        await cancel_booking(booking.id, STRANGER, bookings=store, now=context.now)
 
 
 @pytest.mark.parametrize(

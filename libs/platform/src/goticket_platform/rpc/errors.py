@@ -57,6 +57,10 @@ class RemoteError(Exception):
         self.fields = fields
         self.metadata = dict(metadata or {})
 
+    def copy(self) -> "RemoteError":
+        """Return an equal error: one that several tasks raise would gather their tracebacks."""
+        return RemoteError(self.status, self.code, self.message, self.fields, self.metadata)
+
 
 def public_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """Return the metadata of an error with keys in lowerCamelCase, as ErrorInfo has them.

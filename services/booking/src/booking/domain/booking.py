@@ -67,7 +67,7 @@ class BookingItem:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """One admission."""
+    """One admission. A void ticket has no code: a scanner would accept it without a call."""
 
     id: UUID
     ticket_type_id: UUID
@@ -176,7 +176,9 @@ class Booking:
         )
 
     def _closed(self, status: BookingStatus, now: datetime) -> "Booking":
-        tickets = tuple(replace(ticket, status=TicketStatus.VOID) for ticket in self.tickets)
+        tickets = tuple(
+            replace(ticket, status=TicketStatus.VOID, code="") for ticket in self.tickets
+        )
         return replace(
             self,
             status=status,
@@ -232,6 +234,15 @@ def issue_tickets(
         Ticket(ticket.id, item.ticket_type_id, ticket.code, TicketStatus.VALID)
         for item, ticket in zip(admissions, issued, strict=True)
     )
+
+
+def require_reader(actor: Actor, buyer_id: UUID, event: Event) -> None:
+    """Check that `actor` may read a buyer's booking of `event`, or one of its tickets.
+
+    Raises:
+        Forbidden: the actor is not the buyer, the event's organizer or an admin.
+    """
+    actor.require_admin_or(buyer_id, event.organizer_id)
 
 
 def cancellation_reason(

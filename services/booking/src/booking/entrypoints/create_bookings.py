@@ -3,27 +3,20 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import grpc
 from goticket.booking.v1 import booking_pb2 as pb
-from goticket_kernel.errors import DomainError, FieldError
-from goticket_platform.logs import get_logger
-from goticket_platform.postgres import is_transient
-from goticket_platform.rpc.errors import INTERNAL, UNAVAILABLE, public_metadata
+from goticket_kernel.errors import DomainError
 from prometheus_client import Counter as Metric
 
 from booking.application.booking_context import BookingResult, CreatedBooking
 from booking.application.booking_submitter import BookingSubmitter
-from booking.domain.booking_creation import CreateBookingCommand
-from booking.domain.errors import InvalidBooking
-from booking.entrypoints.grpc_errors import ERRORS, with_public_fields
+from booking.entrypoints.batches import batch_error, execute_each, require_at_most
+from booking.entrypoints.grpc_errors import with_public_fields
 from booking.entrypoints.requests import command_of, has_only_quantity
 from booking.wire import event_snapshot, write_booking
 
 MAX_REQUESTS = 1_000
 
 RESULTS = Metric("goticket_booking_requests", "Decided requests for bookings", ["result"])
-
-logger = get_logger(__name__)
 
 
 async def create_booking(
@@ -50,13 +43,11 @@ async def batch_create_bookings(
     Raises:
         InvalidBooking: more than MAX_REQUESTS requests.
     """
-    if len(requests) > MAX_REQUESTS:
-        problem = FieldError("requests", f"Must have at most {MAX_REQUESTS} entries.")
-        raise InvalidBooking(fields=[problem])
+    require_at_most(MAX_REQUESTS, requests)
     results = await _submit(requests, submitter, deadline)
     # Many requests of a batch share one error.
     failed = {result for result in results if isinstance(result, Exception)}
-    errors = {failure: _batch_error(failure) for failure in failed}
+    errors = {failure: batch_error(failure) for failure in failed}
     # Bookings of one commit share the Event object; a search for equal ones would cost more.
     created = [result for result in results if isinstance(result, CreatedBooking)]
     events = {id(result.event): result.event for result in created}
@@ -75,16 +66,9 @@ async def _submit(
     requests: Sequence[pb.CreateBookingRequest], submitter: BookingSubmitter, deadline: float
 ) -> list[BookingResult]:
     """Submit all requests that can be read; return a result for each request."""
-    unreadable: list[DomainError | None] = []
-    commands: list[CreateBookingCommand] = []
-    for request in requests:
-        try:
-            commands.append(command_of(request))
-            unreadable.append(None)
-        except DomainError as refusal:
-            unreadable.append(refusal)
-    submitted = iter(await submitter.submit(commands, deadline))
-    results = [next(submitted) if refusal is None else refusal for refusal in unreadable]
+    results = await execute_each(
+        requests, command_of, lambda commands: submitter.submit(commands, deadline)
+    )
     _count(results)
     return [
         with_public_fields(result, only_quantity=has_only_quantity(request))
@@ -99,26 +83,6 @@ def _write_created(
 ) -> None:
     write_booking(result.booking, snapshot, response.booking)
     response.replayed = result.replayed
-
-
-def _batch_error(error: Exception) -> pb.BatchError:
-    """Return the error that the server's interceptor would return for this request alone."""
-    if isinstance(error, DomainError) and (status := ERRORS.status_of(error)):
-        return pb.BatchError(
-            status=status.value[0],
-            reason=error.code,
-            message=str(error),
-            fields=[pb.FieldViolation(field=f.field, message=f.message) for f in error.fields],
-            metadata=public_metadata(error.metadata),
-        )
-    if is_transient(error):
-        logger.warning("request failed for now", error=type(error).__name__)
-        status, reason, message = grpc.StatusCode.UNAVAILABLE, UNAVAILABLE, "Try again in a moment."
-    else:
-        logger.error("request failed", exc_info=error)
-        status, reason = grpc.StatusCode.INTERNAL, INTERNAL
-        message = "Something went wrong on our side."
-    return pb.BatchError(status=status.value[0], reason=reason, message=message)
 
 
 def _count(results: Iterable[BookingResult]) -> None:

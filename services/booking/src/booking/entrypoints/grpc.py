@@ -25,12 +25,18 @@ from booking.application.ports import (
     InventoryQueries,
 )
 from booking.application.queries.get_availability import get_availability
-from booking.application.queries.get_booking import get_booking
-from booking.application.queries.get_ticket import get_ticket
 from booking.application.queries.list_bookings import list_bookings
-from booking.domain.errors import BookingNotFound, EventNotFound, TicketNotFound
+from booking.domain.errors import BookingNotFound, EventNotFound
 from booking.domain.inventory import EventInventory
 from booking.entrypoints.create_bookings import batch_create_bookings, create_booking
+from booking.entrypoints.reads import (
+    batch_get_bookings,
+    batch_get_tickets,
+    batch_list_tickets,
+    get_booking,
+    get_ticket,
+    list_tickets,
+)
 from booking.entrypoints.requests import (
     actor_of,
     before_of,
@@ -40,7 +46,7 @@ from booking.entrypoints.requests import (
     next_cursor,
     status_of,
 )
-from booking.wire import booking_message, ticket_message
+from booking.wire import booking_message
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["BookingService"].full_name
 
@@ -111,12 +117,13 @@ class BookingService(BookingServiceServicer):
         self, request: pb.GetBookingRequest, context: object
     ) -> pb.GetBookingResponse:
         """Read one booking."""
-        found = await get_booking(
-            id_of(request.booking_id, BookingNotFound),
-            actor_of(request.actor),
-            bookings=self.creation.bookings,
-        )
-        return pb.GetBookingResponse(booking=_message(found))
+        return await get_booking(request, self.queries)
+
+    async def BatchGetBookings(  # noqa: N802 - named by the proto
+        self, request: pb.BatchGetBookingsRequest, context: object
+    ) -> pb.BatchGetBookingsResponse:
+        """Read many bookings."""
+        return await batch_get_bookings(request.requests, self.queries)
 
     async def ListBookings(  # noqa: N802 - named by the proto
         self, request: pb.ListBookingsRequest, context: object
@@ -140,21 +147,25 @@ class BookingService(BookingServiceServicer):
         self, request: pb.GetTicketRequest, context: object
     ) -> pb.GetTicketResponse:
         """Read one ticket."""
-        ticket_id = id_of(request.ticket_id, TicketNotFound)
-        found = await get_ticket(ticket_id, actor_of(request.actor), queries=self.queries)
-        return pb.GetTicketResponse(ticket=ticket_message(found))
+        return await get_ticket(request, self.queries)
+
+    async def BatchGetTickets(  # noqa: N802 - named by the proto
+        self, request: pb.BatchGetTicketsRequest, context: object
+    ) -> pb.BatchGetTicketsResponse:
+        """Read many tickets."""
+        return await batch_get_tickets(request.requests, self.queries)
 
     async def ListTickets(  # noqa: N802 - named by the proto
         self, request: pb.ListTicketsRequest, context: object
     ) -> pb.ListTicketsResponse:
         """List the actor's tickets page by page."""
-        limit = limit_of(request.limit)
-        buyer = actor_of(request.actor).user_id
-        page = await self.queries.list_tickets(buyer, before_of(request.cursor), limit)
-        return pb.ListTicketsResponse(
-            tickets=[ticket_message(found) for found in page],
-            next_cursor=next_cursor([found.ticket.id for found in page], limit),
-        )
+        return await list_tickets(request, self.queries)
+
+    async def BatchListTickets(  # noqa: N802 - named by the proto
+        self, request: pb.BatchListTicketsRequest, context: object
+    ) -> pb.BatchListTicketsResponse:
+        """List the tickets of several actors."""
+        return await batch_list_tickets(request.requests, self.queries)
 
     async def GetAvailability(  # noqa: N802 - named by the proto
         self, request: pb.GetAvailabilityRequest, context: object

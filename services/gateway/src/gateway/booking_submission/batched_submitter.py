@@ -18,20 +18,16 @@ from operator import attrgetter
 from typing import Any
 
 import grpc
-import structlog
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.batching import Batcher, BatchingLimits, Entry, InFlightBatch, Rejection
-from goticket_platform.ids import new_id
 from goticket_platform.logs import get_logger
 from goticket_platform.rpc.client import WRITE_SECONDS
 from goticket_platform.rpc.errors import RemoteError
-from goticket_platform.telemetry import tracer
-from opentelemetry import trace
 from prometheus_client import Counter, Gauge, Histogram
 
 from gateway.booking_submission.submitter import IsDisconnected, Outcome, SendMany, SendOne
 from gateway.http.problems import Problem
-from gateway.http.request_context import RequestContext
+from gateway.http.request_context import RequestContext, batch_context
 
 LIMITS = BatchingLimits(
     max_batch_size=256,
@@ -138,7 +134,7 @@ class BatchedSubmitter:
         try:
             outcomes = await self._send(entries)
         except RemoteError as error:
-            outcomes = [_copy(error) for _ in entries]
+            outcomes = [error.copy() for _ in entries]
         except Exception as error:
             logger.exception("sending bookings failed", error=type(error).__name__)
             outcomes = [_internal() for _ in entries]
@@ -152,12 +148,12 @@ class BatchedSubmitter:
             pending = entries[0].request
             pending.context.enter()
             return [await self._send_one(pending.request, timeout)]
-        with tracer.start_as_current_span("batched bookings", links=_links(entries)):
-            _bind_request_id(entries)
+        contexts = [entry.request.context for entry in entries]
+        with batch_context("batched bookings", contexts):
             outcomes = await self._send_many([entry.request.request for entry in entries], timeout)
         if len(outcomes) != len(entries):
             raise ValueError(f"{len(outcomes)} outcomes for {len(entries)} requests")
-        return [_copy(item) if isinstance(item, RemoteError) else item for item in outcomes]
+        return [item.copy() if isinstance(item, RemoteError) else item for item in outcomes]
 
 
 def _is_wanted(entry: _Entry, now: float) -> bool:
@@ -180,22 +176,5 @@ def _error_for(reason: Rejection) -> Exception:
     return RemoteError(grpc.StatusCode.UNAVAILABLE, "unavailable", "The call was cancelled.")
 
 
-def _copy(error: RemoteError) -> RemoteError:
-    """Return an equal error: one that several tasks raise would gather all their tracebacks."""
-    return RemoteError(error.status, error.code, error.message, error.fields, error.metadata)
-
-
 def _internal() -> RemoteError:
     return RemoteError(grpc.StatusCode.INTERNAL, "internal", "The batch failed.")
-
-
-def _links(entries: Sequence[_Entry]) -> list[trace.Link]:
-    spans = [entry.request.context.span.get_span_context() for entry in entries]
-    return [trace.Link(span) for span in spans if span.trace_flags.sampled]
-
-
-def _bind_request_id(entries: Sequence[_Entry]) -> None:
-    """Give the call a request id of its own, and log which requests it contains."""
-    structlog.contextvars.bind_contextvars(request_id=str(new_id()))
-    requests = [entry.request.context.request_id for entry in entries]
-    logger.info("bookings sent", requests=requests)

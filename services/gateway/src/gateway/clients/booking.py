@@ -1,7 +1,8 @@
 """Calls to booking: bookings, tickets, availability."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import grpc
 from goticket.booking.v1 import booking_pb2 as pb
@@ -9,6 +10,16 @@ from goticket.booking.v1.booking_pb2_grpc import BookingServiceStub
 from goticket.common.v1.common_pb2 import Actor
 from goticket_platform.rpc.client import READ_SECONDS, WRITE_SECONDS, call
 from goticket_platform.rpc.errors import RemoteError
+
+from gateway.clients.batched_reads import BatchedReads
+from gateway.http.request_context import RequestContext
+
+MAX_READS = 100
+"""Bookings or tickets that one call reads at most; booking accepts 200."""
+MAX_PAGES = 25
+"""Pages of tickets that one call reads at most: a page has up to 100 tickets."""
+
+ResponseT = TypeVar("ResponseT")
 
 _STATUSES = {status.value[0]: status for status in grpc.StatusCode}
 
@@ -19,6 +30,15 @@ class BookingClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
         self._stub = BookingServiceStub(channel)
+        self._bookings = BatchedReads(
+            "bookings", self._get_booking, self._get_bookings, max_batch=MAX_READS
+        )
+        self._tickets = BatchedReads(
+            "tickets", self._get_ticket, self._get_tickets, max_batch=MAX_READS
+        )
+        self._ticket_pages = BatchedReads(
+            "ticket pages", self._list_tickets, self._list_many_tickets, max_batch=MAX_PAGES
+        )
 
     async def create(
         self, request: pb.CreateBookingRequest, timeout: float = WRITE_SECONDS
@@ -87,27 +107,66 @@ class BookingClient:
         request = pb.CancelBookingRequest(actor=actor, booking_id=booking_id)
         return (await call(self._stub.CancelBooking, request, timeout=WRITE_SECONDS)).booking
 
-    async def get(self, actor: Actor, booking_id: str) -> pb.Booking:
+    async def get(self, actor: Actor, booking_id: str, context: RequestContext) -> pb.Booking:
         """Read a booking."""
         request = pb.GetBookingRequest(actor=actor, booking_id=booking_id)
-        return (
-            await call(self._stub.GetBooking, request, timeout=READ_SECONDS, idempotent=True)
-        ).booking
+        return await self._bookings.read(request, context)
+
+    async def _get_booking(self, request: pb.GetBookingRequest, timeout: float) -> pb.Booking:
+        return (await _read(self._stub.GetBooking, request, timeout)).booking
+
+    async def _get_bookings(
+        self, requests: Sequence[pb.GetBookingRequest], timeout: float
+    ) -> Sequence[pb.Booking | RemoteError]:
+        request = pb.BatchGetBookingsRequest(requests=requests)
+        answer = await _read(self._stub.BatchGetBookings, request, timeout)
+        return [
+            each.booking if each.HasField("booking") else _remote_error(each.error)
+            for each in answer.results
+        ]
 
     async def list_page(self, request: pb.ListBookingsRequest) -> pb.ListBookingsResponse:
         """Read a page of bookings."""
         return await call(self._stub.ListBookings, request, timeout=READ_SECONDS, idempotent=True)
 
-    async def get_ticket(self, actor: Actor, ticket_id: str) -> pb.Ticket:
+    async def get_ticket(self, actor: Actor, ticket_id: str, context: RequestContext) -> pb.Ticket:
         """Read a ticket."""
         request = pb.GetTicketRequest(actor=actor, ticket_id=ticket_id)
-        return (
-            await call(self._stub.GetTicket, request, timeout=READ_SECONDS, idempotent=True)
-        ).ticket
+        return await self._tickets.read(request, context)
 
-    async def list_tickets(self, request: pb.ListTicketsRequest) -> pb.ListTicketsResponse:
+    async def _get_ticket(self, request: pb.GetTicketRequest, timeout: float) -> pb.Ticket:
+        return (await _read(self._stub.GetTicket, request, timeout)).ticket
+
+    async def _get_tickets(
+        self, requests: Sequence[pb.GetTicketRequest], timeout: float
+    ) -> Sequence[pb.Ticket | RemoteError]:
+        request = pb.BatchGetTicketsRequest(requests=requests)
+        answer = await _read(self._stub.BatchGetTickets, request, timeout)
+        return [
+            each.ticket if each.HasField("ticket") else _remote_error(each.error)
+            for each in answer.results
+        ]
+
+    async def list_tickets(
+        self, request: pb.ListTicketsRequest, context: RequestContext
+    ) -> pb.ListTicketsResponse:
         """Read a page of tickets."""
-        return await call(self._stub.ListTickets, request, timeout=READ_SECONDS, idempotent=True)
+        return await self._ticket_pages.read(request, context)
+
+    async def _list_tickets(
+        self, request: pb.ListTicketsRequest, timeout: float
+    ) -> pb.ListTicketsResponse:
+        return await _read(self._stub.ListTickets, request, timeout)
+
+    async def _list_many_tickets(
+        self, requests: Sequence[pb.ListTicketsRequest], timeout: float
+    ) -> Sequence[pb.ListTicketsResponse | RemoteError]:
+        request = pb.BatchListTicketsRequest(requests=requests)
+        answer = await _read(self._stub.BatchListTickets, request, timeout)
+        return [
+            each.page if each.HasField("page") else _remote_error(each.error)
+            for each in answer.results
+        ]
 
     async def availability(self, event_ids: Sequence[str]) -> Sequence[pb.EventAvailability]:
         """Return the availability of those events that are provisioned."""
@@ -124,11 +183,20 @@ class BookingClient:
         ).keys
 
 
+async def _read(
+    method: Callable[..., Awaitable[ResponseT]], request: object, timeout: float
+) -> ResponseT:
+    return await call(method, request, timeout=timeout, idempotent=True)
+
+
 def _outcome(result: pb.BatchResult) -> pb.CreateBookingResponse | RemoteError:
-    """Read one result of a batch: what the request's own call would have answered."""
     if result.WhichOneof("outcome") == "created":
         return result.created
-    error = result.error
+    return _remote_error(result.error)
+
+
+def _remote_error(error: pb.BatchError) -> RemoteError:
+    """Return the error that the request's own call would have raised."""
     return RemoteError(
         _STATUSES.get(error.status, grpc.StatusCode.UNKNOWN),
         error.reason or "internal",

@@ -76,6 +76,7 @@ class ReadFastPath:
         """Return the response; None leaves the request to FastAPI.
 
         Raises:
+            Problem: the resource's state does not allow it.
             RemoteError: a backend refused the request or is unavailable.
         """
         path = exchange.scope["path"]
@@ -145,32 +146,28 @@ class ReadFastPath:
     ) -> HttpResponse | None:
         if caller is None:
             return None
-        exchange.context.enter()
-        return await read_booking(self._booking, caller, booking_id)
+        return await read_booking(self._booking, caller, booking_id, exchange.context)
 
     async def _own_tickets(
         self, exchange: HttpExchange, _id: str, caller: Caller | None
     ) -> HttpResponse | None:
         if caller is None or exchange.scope["query_string"]:
             return None
-        exchange.context.enter()
-        return await read_tickets(self._booking, caller, _DEFAULT_LIMIT, None)
+        return await read_tickets(self._booking, caller, _DEFAULT_LIMIT, None, exchange.context)
 
     async def _own_ticket(
         self, exchange: HttpExchange, ticket_id: str, caller: Caller | None
     ) -> HttpResponse | None:
         if caller is None:
             return None
-        exchange.context.enter()
-        return await read_ticket(self._booking, caller, ticket_id)
+        return await read_ticket(self._booking, caller, ticket_id, exchange.context)
 
     async def _ticket_qr(
         self, exchange: HttpExchange, ticket_id: str, caller: Caller | None
     ) -> HttpResponse | None:
         if caller is None:
             return None
-        exchange.context.enter()
-        return await read_ticket_qr(self._booking, caller, ticket_id)
+        return await read_ticket_qr(self._booking, caller, ticket_id, exchange.context)
 
 
 def _route(path: str, read: Read, *, personal: bool = False) -> _Route:

@@ -89,14 +89,44 @@ async def test_the_pdf_shows_a_code_that_scans(
     assert await asyncio.to_thread(_scan, answer.content) == [shown.code]
 
 
-async def test_the_pdf_of_a_void_ticket_says_so_and_has_no_code(
-    client: httpx.AsyncClient, bearer: Bearer, shown: pb.Ticket
+@pytest.mark.parametrize("suffix", ["/qr.svg", "/ticket.pdf"])
+async def test_a_void_ticket_is_not_drawn(
+    client: httpx.AsyncClient, bearer: Bearer, shown: pb.Ticket, suffix: str
 ) -> None:
     shown.status = pb.TICKET_STATUS_VOID
-    answer = await client.get(f"{URL}/ticket.pdf", headers=bearer())
-    (page,) = PdfReader(BytesIO(answer.content)).pages
-    assert "VOID" in page.extract_text()
-    assert await asyncio.to_thread(_scan, answer.content) == []
+    answer = await client.get(URL + suffix, headers=bearer())
+    assert (answer.status_code, answer.json()["error"]) == (409, "ticket_void")
+    document = (await client.get("/openapi.json")).json()
+    responses = document["paths"]["/api/v1/tickets/{ticket_id}" + suffix]["get"]["responses"]
+    assert list(responses["409"]["content"]["application/problem+json"]["examples"]) == [
+        "ticket_void"
+    ]
+
+
+async def test_a_void_ticket_has_no_code_whatever_booking_sends(
+    client: httpx.AsyncClient,
+    bearer: Bearer,
+    backends: ScriptedBackends,
+    shown: pb.Ticket,
+    booking: pb.Booking,
+) -> None:
+    shown.status = booking.tickets[0].status = pb.TICKET_STATUS_VOID
+    backends.answers |= {
+        "ListTickets": pb.ListTicketsResponse(tickets=[shown]),
+        "GetBooking": pb.GetBookingResponse(booking=booking),
+        "ListBookings": pb.ListBookingsResponse(bookings=[booking]),
+        "CancelBooking": pb.CancelBookingResponse(booking=booking),
+    }
+    own = f"/api/v1/bookings/{booking.id}"
+    tickets = [
+        (await client.get(URL, headers=bearer())).json(),
+        *(await client.get("/api/v1/tickets", headers=bearer())).json()["items"],
+        (await client.get(own, headers=bearer())).json()["tickets"][0],
+        (await client.get("/api/v1/bookings", headers=bearer())).json()["items"][0]["tickets"][0],
+        (await client.post(f"{own}/cancel", headers=bearer())).json()["tickets"][0],
+    ]
+    assert [ticket["status"] for ticket in tickets] == ["void"] * 5
+    assert not [ticket for ticket in tickets if "code" in ticket]
 
 
 async def test_the_pdf_omits_the_price_and_the_number_in_the_booking(

@@ -221,7 +221,7 @@ class Ticket(_message.Message):
     ticket_type_name: _builtins.str
     """Name of the ticket type at the time of booking."""
     code: _builtins.str
-    """Signed code, the content of the QR code."""
+    """Signed code, the content of the QR code; empty if the ticket is void."""
     status: Global___TicketStatus.ValueType
     """Status."""
     holder_name: _builtins.str
@@ -788,6 +788,86 @@ class GetBookingResponse(_message.Message):
 Global___GetBookingResponse: _TypeAlias = GetBookingResponse  # noqa: Y015
 
 @_typing.final
+class BatchGetBookingsRequest(_message.Message):
+    """Input of BatchGetBookings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetBookingRequest]:
+        """At most 200 requests."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___GetBookingRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetBookingsRequest: _TypeAlias = BatchGetBookingsRequest  # noqa: Y015
+
+@_typing.final
+class GetBookingResult(_message.Message):
+    """The result of one request of BatchGetBookings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKING_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def booking(self) -> Global___Booking:
+        """The booking."""
+
+    @_builtins.property
+    def error(self) -> Global___BatchError:
+        """Refused."""
+
+    def __init__(
+        self,
+        *,
+        booking: Global___Booking | None = ...,
+        error: Global___BatchError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["booking", b"booking", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking", b"booking", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["booking", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___GetBookingResult: _TypeAlias = GetBookingResult  # noqa: Y015
+
+@_typing.final
+class BatchGetBookingsResponse(_message.Message):
+    """Output of BatchGetBookings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetBookingResult]:
+        """One result for each request, in the same order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___GetBookingResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetBookingsResponse: _TypeAlias = BatchGetBookingsResponse  # noqa: Y015
+
+@_typing.final
 class ListBookingsRequest(_message.Message):
     """Input of ListBookings."""
 
@@ -908,6 +988,86 @@ class GetTicketResponse(_message.Message):
 Global___GetTicketResponse: _TypeAlias = GetTicketResponse  # noqa: Y015
 
 @_typing.final
+class BatchGetTicketsRequest(_message.Message):
+    """Input of BatchGetTickets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetTicketRequest]:
+        """At most 200 requests."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___GetTicketRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetTicketsRequest: _TypeAlias = BatchGetTicketsRequest  # noqa: Y015
+
+@_typing.final
+class GetTicketResult(_message.Message):
+    """The result of one request of BatchGetTickets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> Global___Ticket:
+        """The ticket."""
+
+    @_builtins.property
+    def error(self) -> Global___BatchError:
+        """Refused."""
+
+    def __init__(
+        self,
+        *,
+        ticket: Global___Ticket | None = ...,
+        error: Global___BatchError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["ticket", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___GetTicketResult: _TypeAlias = GetTicketResult  # noqa: Y015
+
+@_typing.final
+class BatchGetTicketsResponse(_message.Message):
+    """Output of BatchGetTickets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetTicketResult]:
+        """One result for each request, in the same order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___GetTicketResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetTicketsResponse: _TypeAlias = BatchGetTicketsResponse  # noqa: Y015
+
+@_typing.final
 class ListTicketsRequest(_message.Message):
     """Input of ListTickets."""
 
@@ -966,6 +1126,86 @@ class ListTicketsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListTicketsResponse: _TypeAlias = ListTicketsResponse  # noqa: Y015
+
+@_typing.final
+class BatchListTicketsRequest(_message.Message):
+    """Input of BatchListTickets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListTicketsRequest]:
+        """At most 200 requests."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___ListTicketsRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListTicketsRequest: _TypeAlias = BatchListTicketsRequest  # noqa: Y015
+
+@_typing.final
+class ListTicketsResult(_message.Message):
+    """The result of one request of BatchListTickets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def page(self) -> Global___ListTicketsResponse:
+        """The page."""
+
+    @_builtins.property
+    def error(self) -> Global___BatchError:
+        """Refused."""
+
+    def __init__(
+        self,
+        *,
+        page: Global___ListTicketsResponse | None = ...,
+        error: Global___BatchError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "page", b"page"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["page", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___ListTicketsResult: _TypeAlias = ListTicketsResult  # noqa: Y015
+
+@_typing.final
+class BatchListTicketsResponse(_message.Message):
+    """Output of BatchListTickets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListTicketsResult]:
+        """One result for each request, in the same order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___ListTicketsResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListTicketsResponse: _TypeAlias = BatchListTicketsResponse  # noqa: Y015
 
 @_typing.final
 class GetAvailabilityRequest(_message.Message):

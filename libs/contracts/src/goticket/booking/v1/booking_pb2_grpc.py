@@ -66,6 +66,11 @@ class BookingServiceStub:
                 request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.GetBookingRequest.SerializeToString,
                 response_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.GetBookingResponse.FromString,
                 _registered_method=True)
+        self.BatchGetBookings = channel.unary_unary(
+                '/goticket.booking.v1.BookingService/BatchGetBookings',
+                request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchGetBookingsRequest.SerializeToString,
+                response_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchGetBookingsResponse.FromString,
+                _registered_method=True)
         self.ListBookings = channel.unary_unary(
                 '/goticket.booking.v1.BookingService/ListBookings',
                 request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ListBookingsRequest.SerializeToString,
@@ -76,10 +81,20 @@ class BookingServiceStub:
                 request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.GetTicketRequest.SerializeToString,
                 response_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.GetTicketResponse.FromString,
                 _registered_method=True)
+        self.BatchGetTickets = channel.unary_unary(
+                '/goticket.booking.v1.BookingService/BatchGetTickets',
+                request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchGetTicketsRequest.SerializeToString,
+                response_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchGetTicketsResponse.FromString,
+                _registered_method=True)
         self.ListTickets = channel.unary_unary(
                 '/goticket.booking.v1.BookingService/ListTickets',
                 request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ListTicketsRequest.SerializeToString,
                 response_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ListTicketsResponse.FromString,
+                _registered_method=True)
+        self.BatchListTickets = channel.unary_unary(
+                '/goticket.booking.v1.BookingService/BatchListTickets',
+                request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchListTicketsRequest.SerializeToString,
+                response_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchListTicketsResponse.FromString,
                 _registered_method=True)
         self.GetAvailability = channel.unary_unary(
                 '/goticket.booking.v1.BookingService/GetAvailability',
@@ -146,6 +161,13 @@ class BookingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetBookings(self, request, context):
+        """Reads bookings for any actors. Each request has the result of a call with this request alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListBookings(self, request, context):
         """Lists the actor's own bookings, or all bookings of an event for its organizer.
         """
@@ -160,8 +182,23 @@ class BookingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetTickets(self, request, context):
+        """Reads tickets for any actors. Each request has the result of a call with this request alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTickets(self, request, context):
         """Lists the actor's own tickets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchListTickets(self, request, context):
+        """Lists the tickets of several actors. Each request has the result of a call with this
+        request alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -222,6 +259,11 @@ def add_BookingServiceServicer_to_server(servicer, server):
                     request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.GetBookingRequest.FromString,
                     response_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.GetBookingResponse.SerializeToString,
             ),
+            'BatchGetBookings': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetBookings,
+                    request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchGetBookingsRequest.FromString,
+                    response_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchGetBookingsResponse.SerializeToString,
+            ),
             'ListBookings': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBookings,
                     request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ListBookingsRequest.FromString,
@@ -232,10 +274,20 @@ def add_BookingServiceServicer_to_server(servicer, server):
                     request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.GetTicketRequest.FromString,
                     response_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.GetTicketResponse.SerializeToString,
             ),
+            'BatchGetTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetTickets,
+                    request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchGetTicketsRequest.FromString,
+                    response_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchGetTicketsResponse.SerializeToString,
+            ),
             'ListTickets': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTickets,
                     request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ListTicketsRequest.FromString,
                     response_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ListTicketsResponse.SerializeToString,
+            ),
+            'BatchListTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchListTickets,
+                    request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchListTicketsRequest.FromString,
+                    response_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchListTicketsResponse.SerializeToString,
             ),
             'GetAvailability': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAvailability,
@@ -428,6 +480,33 @@ class BookingService:
             _registered_method=True)
 
     @staticmethod
+    def BatchGetBookings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/goticket.booking.v1.BookingService/BatchGetBookings',
+            goticket_dot_booking_dot_v1_dot_booking__pb2.BatchGetBookingsRequest.SerializeToString,
+            goticket_dot_booking_dot_v1_dot_booking__pb2.BatchGetBookingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListBookings(request,
             target,
             options=(),
@@ -482,6 +561,33 @@ class BookingService:
             _registered_method=True)
 
     @staticmethod
+    def BatchGetTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/goticket.booking.v1.BookingService/BatchGetTickets',
+            goticket_dot_booking_dot_v1_dot_booking__pb2.BatchGetTicketsRequest.SerializeToString,
+            goticket_dot_booking_dot_v1_dot_booking__pb2.BatchGetTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListTickets(request,
             target,
             options=(),
@@ -498,6 +604,33 @@ class BookingService:
             '/goticket.booking.v1.BookingService/ListTickets',
             goticket_dot_booking_dot_v1_dot_booking__pb2.ListTicketsRequest.SerializeToString,
             goticket_dot_booking_dot_v1_dot_booking__pb2.ListTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchListTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/goticket.booking.v1.BookingService/BatchListTickets',
+            goticket_dot_booking_dot_v1_dot_booking__pb2.BatchListTicketsRequest.SerializeToString,
+            goticket_dot_booking_dot_v1_dot_booking__pb2.BatchListTicketsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,12 +49,20 @@ class BookingServiceStub:
     """Cancels a booking and releases its inventory. Cancelling again changes nothing."""
     GetBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetBookingRequest, _booking_pb2.GetBookingResponse]
     """Reads a booking. Allowed for its buyer, the event's organizer and admins."""
+    BatchGetBookings: _grpc.UnaryUnaryMultiCallable[_booking_pb2.BatchGetBookingsRequest, _booking_pb2.BatchGetBookingsResponse]
+    """Reads bookings for any actors. Each request has the result of a call with this request alone."""
     ListBookings: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListBookingsRequest, _booking_pb2.ListBookingsResponse]
     """Lists the actor's own bookings, or all bookings of an event for its organizer."""
     GetTicket: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetTicketRequest, _booking_pb2.GetTicketResponse]
     """Reads a ticket. Allowed for its buyer, the event's organizer and admins."""
+    BatchGetTickets: _grpc.UnaryUnaryMultiCallable[_booking_pb2.BatchGetTicketsRequest, _booking_pb2.BatchGetTicketsResponse]
+    """Reads tickets for any actors. Each request has the result of a call with this request alone."""
     ListTickets: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListTicketsRequest, _booking_pb2.ListTicketsResponse]
     """Lists the actor's own tickets."""
+    BatchListTickets: _grpc.UnaryUnaryMultiCallable[_booking_pb2.BatchListTicketsRequest, _booking_pb2.BatchListTicketsResponse]
+    """Lists the tickets of several actors. Each request has the result of a call with this
+    request alone.
+    """
     GetAvailability: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetAvailabilityRequest, _booking_pb2.GetAvailabilityResponse]
     """Returns the availability of some events. Unknown events and drafts are left out."""
     ShrinkCapacity: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ShrinkCapacityRequest, _booking_pb2.ShrinkCapacityResponse]
@@ -85,12 +93,20 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """Cancels a booking and releases its inventory. Cancelling again changes nothing."""
     GetBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetBookingRequest, _booking_pb2.GetBookingResponse]  # type: ignore[assignment]
     """Reads a booking. Allowed for its buyer, the event's organizer and admins."""
+    BatchGetBookings: _aio.UnaryUnaryMultiCallable[_booking_pb2.BatchGetBookingsRequest, _booking_pb2.BatchGetBookingsResponse]  # type: ignore[assignment]
+    """Reads bookings for any actors. Each request has the result of a call with this request alone."""
     ListBookings: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListBookingsRequest, _booking_pb2.ListBookingsResponse]  # type: ignore[assignment]
     """Lists the actor's own bookings, or all bookings of an event for its organizer."""
     GetTicket: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetTicketRequest, _booking_pb2.GetTicketResponse]  # type: ignore[assignment]
     """Reads a ticket. Allowed for its buyer, the event's organizer and admins."""
+    BatchGetTickets: _aio.UnaryUnaryMultiCallable[_booking_pb2.BatchGetTicketsRequest, _booking_pb2.BatchGetTicketsResponse]  # type: ignore[assignment]
+    """Reads tickets for any actors. Each request has the result of a call with this request alone."""
     ListTickets: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListTicketsRequest, _booking_pb2.ListTicketsResponse]  # type: ignore[assignment]
     """Lists the actor's own tickets."""
+    BatchListTickets: _aio.UnaryUnaryMultiCallable[_booking_pb2.BatchListTicketsRequest, _booking_pb2.BatchListTicketsResponse]  # type: ignore[assignment]
+    """Lists the tickets of several actors. Each request has the result of a call with this
+    request alone.
+    """
     GetAvailability: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetAvailabilityRequest, _booking_pb2.GetAvailabilityResponse]  # type: ignore[assignment]
     """Returns the availability of some events. Unknown events and drafts are left out."""
     ShrinkCapacity: _aio.UnaryUnaryMultiCallable[_booking_pb2.ShrinkCapacityRequest, _booking_pb2.ShrinkCapacityResponse]  # type: ignore[assignment]
@@ -156,6 +172,14 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads a booking. Allowed for its buyer, the event's organizer and admins."""
 
     @_abc_1.abstractmethod
+    def BatchGetBookings(
+        self,
+        request: _booking_pb2.BatchGetBookingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.BatchGetBookingsResponse, _abc.Awaitable[_booking_pb2.BatchGetBookingsResponse]]:
+        """Reads bookings for any actors. Each request has the result of a call with this request alone."""
+
+    @_abc_1.abstractmethod
     def ListBookings(
         self,
         request: _booking_pb2.ListBookingsRequest,
@@ -172,12 +196,30 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads a ticket. Allowed for its buyer, the event's organizer and admins."""
 
     @_abc_1.abstractmethod
+    def BatchGetTickets(
+        self,
+        request: _booking_pb2.BatchGetTicketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.BatchGetTicketsResponse, _abc.Awaitable[_booking_pb2.BatchGetTicketsResponse]]:
+        """Reads tickets for any actors. Each request has the result of a call with this request alone."""
+
+    @_abc_1.abstractmethod
     def ListTickets(
         self,
         request: _booking_pb2.ListTicketsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.ListTicketsResponse, _abc.Awaitable[_booking_pb2.ListTicketsResponse]]:
         """Lists the actor's own tickets."""
+
+    @_abc_1.abstractmethod
+    def BatchListTickets(
+        self,
+        request: _booking_pb2.BatchListTicketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.BatchListTicketsResponse, _abc.Awaitable[_booking_pb2.BatchListTicketsResponse]]:
+        """Lists the tickets of several actors. Each request has the result of a call with this
+        request alone.
+        """
 
     @_abc_1.abstractmethod
     def GetAvailability(

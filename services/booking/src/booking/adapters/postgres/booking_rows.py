@@ -11,7 +11,7 @@ from booking.adapters.postgres.commit_effects import CommitEffects
 from booking.adapters.postgres.connection import Connection, domain_error
 from booking.adapters.postgres.queries import QUERIES
 from booking.adapters.postgres.records import changed_bookings_json, ids_of
-from booking.adapters.postgres.rows import booking_of_event, bookings_of
+from booking.adapters.postgres.rows import bookings_of, bookings_of_events
 from booking.application.ports import BookingKey
 from booking.domain.booking import Booking, BookingChange
 from booking.domain.inventory import EventInventory
@@ -40,7 +40,7 @@ class PostgresBookingRows:
     async def find(self, wanted: Collection[BookingKey]) -> dict[UUID, Booking]:
         """See the port."""
         rows = await self._connection.fetch(QUERIES["bookings_by_key"], *ids_of(wanted))
-        return {row["id"]: booking_of_event(row).booking for row in rows}
+        return {found.booking.id: found.booking for found in bookings_of_events(rows)}
 
     async def save(self, changes: Sequence[BookingChange], inventory: EventInventory) -> None:
         """See the port. One statement: each round trip keeps the inventory locked longer."""

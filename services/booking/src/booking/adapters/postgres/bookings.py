@@ -12,10 +12,10 @@ from booking.adapters.postgres.queries import QUERIES
 from booking.adapters.postgres.records import ids_of
 from booking.adapters.postgres.rows import (
     Row,
-    booking_of_event,
+    bookings_of_events,
     event_of,
     inventories_of,
-    ticket_of_booking,
+    tickets_of_bookings,
     used_keys_of,
 )
 from booking.adapters.postgres.transaction import PostgresTransaction
@@ -26,6 +26,7 @@ from booking.application.ports import (
     RequestKey,
     Snapshot,
     TicketOfBooking,
+    TicketPageQuery,
 )
 from booking.domain.booking import BookingStatus
 from booking.domain.errors import Busy
@@ -70,8 +71,12 @@ class PostgresBookings:
 
     async def find_booking(self, booking_id: UUID) -> BookingOfEvent | None:
         """See the port."""
-        row = await self._pool.fetchrow(QUERIES["booking"], booking_id)
-        return booking_of_event(row) if row else None
+        found = await self.find_bookings([booking_id])
+        return found[0] if found else None
+
+    async def find_bookings(self, booking_ids: Collection[UUID]) -> list[BookingOfEvent]:
+        """See the port."""
+        return bookings_of_events(await self._pool.fetch(QUERIES["bookings"], list(booking_ids)))
 
     async def read_snapshot(
         self, event_ids: Collection[UUID], keys: Collection[RequestKey]
@@ -106,24 +111,30 @@ class PostgresBookings:
             rows = await self._pool.fetch(
                 QUERIES["bookings_of_user"], user_id, end, event_id, wanted, limit
             )
-        return [booking_of_event(row) for row in rows]
+        return bookings_of_events(rows)
 
     async def find_details(self, wanted: Collection[BookingKey]) -> list[BookingOfEvent]:
         """See the port."""
         rows = await self._pool.fetch(QUERIES["bookings_by_key"], *ids_of(wanted))
-        return [booking_of_event(row) for row in rows]
+        return bookings_of_events(rows)
 
-    async def find_ticket(self, ticket_id: UUID) -> TicketOfBooking | None:
+    async def find_tickets(self, ticket_ids: Collection[UUID]) -> list[TicketOfBooking]:
         """See the port."""
-        row = await self._pool.fetchrow(QUERIES["ticket"], ticket_id)
-        return ticket_of_booking(row) if row else None
+        rows = await self._pool.fetch(QUERIES["printed_tickets"], list(ticket_ids))
+        return tickets_of_bookings(rows)
 
-    async def list_tickets(
-        self, user_id: UUID, before: UUID | None, limit: int
-    ) -> list[TicketOfBooking]:
+    async def list_tickets(self, wanted: Sequence[TicketPageQuery]) -> list[list[TicketOfBooking]]:
         """See the port."""
-        rows = await self._pool.fetch(QUERIES["tickets_of_user"], user_id, before or LAST_ID, limit)
-        return [ticket_of_booking(row) for row in rows]
+        rows = await self._pool.fetch(
+            QUERIES["tickets_of_users"],
+            [page.user_id for page in wanted],
+            [page.before or LAST_ID for page in wanted],
+            [page.limit for page in wanted],
+        )
+        pages: list[list[TicketOfBooking]] = [[] for _ in wanted]
+        for row, ticket in zip(rows, tickets_of_bookings(rows), strict=True):
+            pages[row["page"] - 1].append(ticket)
+        return pages
 
     async def find_inventories(self, event_ids: Collection[UUID]) -> list[EventInventory]:
         """See the port."""

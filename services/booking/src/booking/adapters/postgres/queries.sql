@@ -31,6 +31,10 @@ LEFT JOIN LATERAL (
     inventory_version, active, type_max_per_buyer
 ) ON true
 
+-- name: usable_code
+-- The code of a ticket, none if it is void: a scanner accepts a code without a call.
+CASE WHEN status = 'void' THEN '' ELSE code END
+
 -- name: booking_details
 -- Select bookings `b` with event, items and tickets. The two lists are JSON arrays in the
 -- order of creation; a ticket's id is its order.
@@ -43,7 +47,8 @@ SELECT b.*, e.*,
            WHERE event_id = b.event_id AND booking_id = b.id
        )::text AS items,
        (
-           SELECT json_agg(json_build_array(id, ticket_type_id, code, status) ORDER BY id)
+           SELECT json_agg(
+               json_build_array(id, ticket_type_id, {usable_code}, status) ORDER BY id)
            FROM booking.tickets
            WHERE event_id = b.event_id AND booking_id = b.id
        )::text AS tickets
@@ -54,16 +59,28 @@ CROSS JOIN LATERAL (
     SELECT {event_columns} FROM booking.events WHERE event_id = b.event_id OFFSET 0
 ) AS e ({event_column_aliases})
 
+-- name: ticket_columns
+event_id, id, booking_id, user_id, ticket_type_id, status, {usable_code} AS code
+
 -- name: printed_ticket
 -- Select tickets `t` with the data that is printed on them.
 SELECT t.id AS ticket_id, t.booking_id, t.user_id, t.ticket_type_id, t.code,
        t.status AS ticket_status, b.buyer_name, i.ticket_type_name, e.*
-FROM booking.tickets AS t
-JOIN booking.bookings AS b ON b.event_id = t.event_id AND b.id = t.booking_id
-JOIN booking.booking_items AS i
-    ON i.event_id = t.event_id
-   AND i.booking_id = t.booking_id
-   AND i.ticket_type_id = t.ticket_type_id
+
+-- name: data_of_ticket
+-- Join the booking, the item and the event of tickets `t`.
+CROSS JOIN LATERAL (
+    SELECT buyer_name FROM booking.bookings WHERE event_id = t.event_id AND id = t.booking_id
+    OFFSET 0
+) AS b
+CROSS JOIN LATERAL (
+    SELECT ticket_type_name
+    FROM booking.booking_items
+    WHERE event_id = t.event_id
+      AND booking_id = t.booking_id
+      AND ticket_type_id = t.ticket_type_id
+    OFFSET 0
+) AS i
 CROSS JOIN LATERAL (
     SELECT {event_columns} FROM booking.events WHERE event_id = t.event_id OFFSET 0
 ) AS e
@@ -388,17 +405,20 @@ ORDER BY i.booking_id, i.position
 SELECT t.booking_id, t.id, t.ticket_type_id, t.code, t.status
 FROM unnest($1::uuid[], $2::uuid[]) AS w (event_id, booking_id)
 CROSS JOIN LATERAL (
-    SELECT booking_id, id, ticket_type_id, code, status
+    SELECT booking_id, id, ticket_type_id, status, {usable_code} AS code
     FROM booking.tickets
     WHERE event_id = w.event_id AND booking_id = w.booking_id
     OFFSET 0
 ) AS t
 ORDER BY t.booking_id, t.id
 
--- name: booking
--- One booking by its id alone.
+-- name: bookings
+-- Some bookings, by their ids alone.
 {booking_details}
-FROM (SELECT {booking_columns} FROM booking.bookings WHERE id = $1) AS b
+FROM unnest($1::uuid[]) AS w (id)
+CROSS JOIN LATERAL (
+    SELECT {booking_columns} FROM booking.bookings WHERE id = w.id OFFSET 0
+) AS b
 {event_of_booking}
 
 -- name: bookings_by_key
@@ -444,17 +464,30 @@ FROM (
 {event_of_booking}
 ORDER BY b.id DESC
 
--- name: ticket
--- One ticket with the data that is printed on it.
+-- name: printed_tickets
+-- Some tickets with the data that is printed on them, by their ids alone.
 {printed_ticket}
-WHERE t.id = $1
+FROM unnest($1::uuid[]) AS w (id)
+CROSS JOIN LATERAL (
+    SELECT {ticket_columns} FROM booking.tickets WHERE id = w.id OFFSET 0
+) AS t
+{data_of_ticket}
 
--- name: tickets_of_user
--- A page of a user's tickets with the data that is printed on them, newest first.
-{printed_ticket}
-WHERE t.user_id = $1 AND t.id < $2
-ORDER BY t.id DESC
-LIMIT $3
+-- name: tickets_of_users
+-- Pages of users' tickets with the data that is printed on them, newest first. `page` counts
+-- the pages from 1 in the order of the arguments.
+{printed_ticket}, w.page
+FROM unnest($1::uuid[], $2::uuid[], $3::int[])
+    WITH ORDINALITY AS w (user_id, before, page_size, page)
+CROSS JOIN LATERAL (
+    SELECT {ticket_columns}
+    FROM booking.tickets
+    WHERE user_id = w.user_id AND id < w.before
+    ORDER BY id DESC
+    LIMIT w.page_size
+) AS t
+{data_of_ticket}
+ORDER BY w.page, t.id DESC
 
 -- name: events_with_due_holds
 -- Events of the holds whose end was the longest time ago.

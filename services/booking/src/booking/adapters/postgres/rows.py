@@ -101,8 +101,13 @@ def bookings_of(
     return [_booking_of(row, items[row["id"]], tickets[row["id"]]) for row in rows]
 
 
-def booking_of_event(row: Row) -> BookingOfEvent:
-    """Read a row of the fragment `booking_details`."""
+def bookings_of_events(rows: Iterable[Row]) -> list[BookingOfEvent]:
+    """Read rows of the fragment `booking_details`; bookings of one event share its object."""
+    events: dict[UUID, Event] = {}
+    return [_booking_of_event(row, events) for row in rows]
+
+
+def _booking_of_event(row: Row, events: dict[UUID, Event]) -> BookingOfEvent:
     items = [
         BookingItem(pgproto.UUID(type_id), name, quantity, price)
         for type_id, name, quantity, price in orjson.loads(row["items"] or "[]")
@@ -111,7 +116,15 @@ def booking_of_event(row: Row) -> BookingOfEvent:
         Ticket(pgproto.UUID(ticket_id), pgproto.UUID(type_id), code, TicketStatus(status))
         for ticket_id, type_id, code, status in orjson.loads(row["tickets"] or "[]")
     ]
-    return BookingOfEvent(_booking_of(row, items, tickets), event_of(row, "e_"))
+    return BookingOfEvent(_booking_of(row, items, tickets), _shared_event(row, events, "e_"))
+
+
+def _shared_event(row: Row, events: dict[UUID, Event], prefix: str = "") -> Event:
+    event_id = row[prefix + "event_id"]
+    event = events.get(event_id)
+    if event is None:
+        event = events[event_id] = event_of(row, prefix)
+    return event
 
 
 def _booking_of(row: Row, items: Sequence[BookingItem], tickets: Sequence[Ticket]) -> Booking:
@@ -144,8 +157,13 @@ def buyer_usage_of(rows: Iterable[Row]) -> defaultdict[BuyerOfEvent, BuyerUsage]
     return found
 
 
-def ticket_of_booking(row: Row) -> TicketOfBooking:
-    """Read a row of the fragment `printed_ticket`."""
+def tickets_of_bookings(rows: Iterable[Row]) -> list[TicketOfBooking]:
+    """Read rows of the fragment `printed_ticket`; tickets of one event share its object."""
+    events: dict[UUID, Event] = {}
+    return [_ticket_of_booking(row, events) for row in rows]
+
+
+def _ticket_of_booking(row: Row, events: dict[UUID, Event]) -> TicketOfBooking:
     ticket = Ticket(
         row["ticket_id"], row["ticket_type_id"], row["code"], TicketStatus(row["ticket_status"])
     )
@@ -155,5 +173,5 @@ def ticket_of_booking(row: Row) -> TicketOfBooking:
         user_id=row["user_id"],
         ticket_type_name=row["ticket_type_name"],
         holder_name=row["buyer_name"],
-        event=event_of(row),
+        event=_shared_event(row, events),
     )

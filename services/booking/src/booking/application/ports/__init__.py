@@ -7,6 +7,7 @@ from booking.application.ports.bookings import (
     BookingQueries,
     BookingRows,
     TicketOfBooking,
+    TicketPageQuery,
 )
 from booking.application.ports.catalog import Catalog
 from booking.application.ports.creation import (
@@ -58,6 +59,7 @@ __all__ = [
     "RequestKey",
     "Snapshot",
     "TicketOfBooking",
+    "TicketPageQuery",
     "Transaction",
     "TypesOfEvents",
 ]

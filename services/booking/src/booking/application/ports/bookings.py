@@ -34,6 +34,15 @@ class TicketOfBooking:
     event: Event
 
 
+@dataclass(frozen=True, slots=True)
+class TicketPageQuery:
+    """A page of a user's tickets, newest first; `before` is the last id of the page before."""
+
+    user_id: UUID
+    before: UUID | None
+    limit: int
+
+
 class BookingRows(Protocol):
     """Bookings in a transaction."""
 
@@ -59,7 +68,10 @@ class BookingRows(Protocol):
 
 
 class BookingQueries(Protocol):
-    """Pages of bookings and tickets, newest first; `before` is the last id of the page before."""
+    """Bookings and tickets, by id or in pages. Void tickets have no code.
+
+    Pages are newest first; `before` is the last id of the page before.
+    """
 
     async def find_event(self, event_id: UUID) -> Event | None:
         """Read an event."""
@@ -77,19 +89,21 @@ class BookingQueries(Protocol):
         """Read bookings of a user, of an event, or of a user for an event."""
         ...
 
-    async def find_ticket(self, ticket_id: UUID) -> TicketOfBooking | None:
-        """Read a ticket."""
+    async def find_bookings(self, booking_ids: Collection[UUID]) -> list[BookingOfEvent]:
+        """Read those of the bookings that exist, in any order."""
         ...
 
-    async def list_tickets(
-        self, user_id: UUID, before: UUID | None, limit: int
-    ) -> list[TicketOfBooking]:
-        """Read a user's tickets."""
+    async def find_tickets(self, ticket_ids: Collection[UUID]) -> list[TicketOfBooking]:
+        """Read those of the tickets that exist, in any order."""
+        ...
+
+    async def list_tickets(self, wanted: Sequence[TicketPageQuery]) -> list[list[TicketOfBooking]]:
+        """Read pages of users' tickets: one for each query, in the same order."""
         ...
 
 
 class BookingDetailsQueries(Protocol):
-    """Bookings of several events, read for e-mails."""
+    """Bookings of several events, read for e-mails. Void tickets have no code."""
 
     async def find_details(self, wanted: Collection[BookingKey]) -> list[BookingOfEvent]:
         """Read those of the bookings that exist, with their events, as of one moment."""

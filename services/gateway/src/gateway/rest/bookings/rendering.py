@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from goticket.booking.v1 import booking_pb2 as pb
 
-from gateway.rest.bookings.schemas import BookingStatus, TicketStatus
+from gateway.rest.bookings.schemas import BookingStatus, TicketStatus, ticket_code
 from gateway.rest.instants import instant_text
 
 _BOOKING_STATUS = {status.message: status.value for status in BookingStatus}
@@ -34,6 +34,12 @@ def booking_page_json(page: pb.ListBookingsResponse) -> bytes:
     """
     items = [_with_all_times(_booking(booking)) for booking in page.bookings]
     return orjson.dumps({"nextCursor": page.next_cursor or None, "items": items})
+
+
+def code_field(ticket: pb.Ticket) -> dict[str, str]:
+    """Return the field `code` of a ticket; a void one has none."""
+    code = ticket_code(ticket)
+    return {} if code is None else {"code": code}
 
 
 def _with_all_times(body: dict[str, Any]) -> dict[str, Any]:
@@ -63,7 +69,7 @@ def _booking(booking: pb.Booking) -> dict[str, Any]:
         "tickets": [
             {
                 "id": ticket.id,
-                "code": ticket.code,
+                **code_field(ticket),
                 "ticketTypeId": ticket.ticket_type_id,
                 "status": TICKET_STATUS[ticket.status],
             }

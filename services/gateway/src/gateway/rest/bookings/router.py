@@ -144,7 +144,8 @@ async def _page(booking: Booking, request: pb.ListBookingsRequest) -> Response:
 )
 async def get_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> Any:
     """Only its owner, the event's organizer, or an admin."""
-    return as_starlette(await read_booking(booking, caller, booking_id))
+    context = RequestContext.current()
+    return as_starlette(await read_booking(booking, caller, booking_id, context))
 
 
 @router.post(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from goticket.booking.v1 import booking_pb2 as pb
@@ -54,6 +54,21 @@ class TicketStatus(StrEnum):
         return cls[pb.TicketStatus.Name(status).removeprefix("TICKET_STATUS_")]
 
 
+TicketCode = Annotated[
+    str | None,
+    Field(
+        exclude_if=lambda code: code is None,
+        description="Signed code, as in the QR; left out if the ticket is void.",
+        examples=["GT1.c2lnbmVk.Y29kZQ"],
+    ),
+]
+
+
+def ticket_code(ticket: pb.Ticket) -> str | None:
+    """Return the code of a ticket; a void one has none."""
+    return None if ticket.status == pb.TICKET_STATUS_VOID else ticket.code
+
+
 class BookingLine(Body):
     """So many tickets of one type."""
 
@@ -84,7 +99,7 @@ class BookingTicketOut(Answer):
     """One admission of a booking."""
 
     id: Id
-    code: str = Field(description="Signed code, as in the QR.")
+    code: TicketCode = None
     ticket_type_id: Id
     status: TicketStatus
 
@@ -140,7 +155,7 @@ def _item(item: pb.BookingItem) -> BookingItemOut:
 def _booking_ticket(ticket: pb.Ticket) -> BookingTicketOut:
     return BookingTicketOut(
         id=ticket.id,
-        code=ticket.code,
+        code=ticket_code(ticket),
         ticket_type_id=ticket.ticket_type_id,
         status=TicketStatus.of(ticket.status),
     )

@@ -7,6 +7,8 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket_documents.qr import qr_svg
 
 from gateway.clients.booking import BookingClient
+from gateway.http.problems import Problem
+from gateway.http.request_context import RequestContext
 from gateway.http.responses import HttpResponse, content_headers, json_response
 from gateway.rest.tickets.rendering import ticket_json, ticket_page_json
 from gateway.security.authentication import Caller
@@ -19,17 +21,23 @@ cached drawing never outlives its ticket."""
 _drawings: LRUCache[str, bytes] = LRUCache(DRAWINGS_BYTES, getsizeof=len)
 
 
-async def read_ticket(booking: BookingClient, caller: Caller, ticket_id: str) -> HttpResponse:
+async def read_ticket(
+    booking: BookingClient, caller: Caller, ticket_id: str, context: RequestContext
+) -> HttpResponse:
     """Return a ticket as the caller may see it.
 
     Raises:
         RemoteError: booking refuses or is unavailable.
     """
-    return json_response(ticket_json(await booking.get_ticket(caller.actor, ticket_id)))
+    return json_response(ticket_json(await booking.get_ticket(caller.actor, ticket_id, context)))
 
 
 async def read_tickets(
-    booking: BookingClient, caller: Caller, limit: int, cursor: str | None
+    booking: BookingClient,
+    caller: Caller,
+    limit: int,
+    cursor: str | None,
+    context: RequestContext,
 ) -> HttpResponse:
     """Return a page of the caller's tickets.
 
@@ -37,19 +45,37 @@ async def read_tickets(
         RemoteError: booking refuses or is unavailable.
     """
     request = pb.ListTicketsRequest(actor=caller.actor, limit=limit, cursor=cursor or "")
-    return json_response(ticket_page_json(await booking.list_tickets(request)))
+    return json_response(ticket_page_json(await booking.list_tickets(request, context)))
 
 
-async def read_ticket_qr(booking: BookingClient, caller: Caller, ticket_id: str) -> HttpResponse:
+async def read_ticket_qr(
+    booking: BookingClient, caller: Caller, ticket_id: str, context: RequestContext
+) -> HttpResponse:
     """Return a ticket's code as a QR code.
 
     Raises:
+        Problem: ticket_void.
         RemoteError: booking refuses or is unavailable.
     """
-    ticket = await booking.get_ticket(caller.actor, ticket_id)
+    ticket = await read_usable_ticket(booking, caller, ticket_id, context)
     drawing = _drawings.get(ticket.code)
     if drawing is None:
         # Milliseconds of computing: in a thread they do not delay other requests.
         drawing = await asyncio.to_thread(qr_svg, ticket.code)
         _drawings[ticket.code] = drawing
     return HttpResponse(200, content_headers(SVG.encode(), drawing), drawing)
+
+
+async def read_usable_ticket(
+    booking: BookingClient, caller: Caller, ticket_id: str, context: RequestContext
+) -> pb.Ticket:
+    """Return a ticket to be drawn; a void one has no code.
+
+    Raises:
+        Problem: ticket_void.
+        RemoteError: booking refuses or is unavailable.
+    """
+    ticket = await booking.get_ticket(caller.actor, ticket_id, context)
+    if ticket.status == pb.TICKET_STATUS_VOID:
+        raise Problem("ticket_void")
+    return ticket

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from goticket.booking.v1 import booking_pb2 as pb
 
-from gateway.rest.bookings.rendering import TICKET_STATUS
+from gateway.rest.bookings.rendering import TICKET_STATUS, code_field
 from gateway.rest.instants import instant_text
 
 
@@ -39,7 +39,7 @@ def _ticket(ticket: pb.Ticket) -> dict[str, Any]:
         "eventId": ticket.event_id,
         "ticketTypeId": ticket.ticket_type_id,
         "ticketTypeName": ticket.ticket_type_name,
-        "code": ticket.code,
+        **code_field(ticket),
         "status": TICKET_STATUS[ticket.status],
         "holderName": ticket.holder_name,
         "event": {

@@ -7,9 +7,16 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from gateway.http.openapi import problems
+from gateway.http.request_context import RequestContext
 from gateway.http.responses import as_starlette
 from gateway.rest.dependencies import Booking, Cursor, Limit, TicketId
-from gateway.rest.tickets.reads import SVG, read_ticket, read_ticket_qr, read_tickets
+from gateway.rest.tickets.reads import (
+    SVG,
+    read_ticket,
+    read_ticket_qr,
+    read_tickets,
+    read_usable_ticket,
+)
 from gateway.rest.tickets.schemas import TicketOut, TicketPage
 from gateway.rest.tickets.ticket_pdf import ticket_pdf
 from gateway.security.authentication import AnyCaller
@@ -37,7 +44,8 @@ async def list_tickets(
     caller: AnyCaller, booking: Booking, limit: Limit = 20, cursor: Cursor = None
 ) -> Any:
     """The caller's own, newest first."""
-    return as_starlette(await read_tickets(booking, caller, limit, cursor))
+    context = RequestContext.current()
+    return as_starlette(await read_tickets(booking, caller, limit, cursor, context))
 
 
 @router.get(
@@ -48,29 +56,31 @@ async def list_tickets(
 )
 async def get_ticket(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -> Any:
     """Only its owner, the event's organizer, or an admin."""
-    return as_starlette(await read_ticket(booking, caller, ticket_id))
+    context = RequestContext.current()
+    return as_starlette(await read_ticket(booking, caller, ticket_id, context))
 
 
 @router.get(
     "/{ticket_id}/qr.svg",
     summary="Draw a ticket's QR code",
     response_class=_Svg,
-    responses={**_file(SVG), **problems("forbidden", "ticket_not_found")},
+    responses={**_file(SVG), **problems("forbidden", "ticket_not_found", "ticket_void")},
 )
 async def get_ticket_qr(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -> Response:
     """The signed code as a QR code."""
-    return as_starlette(await read_ticket_qr(booking, caller, ticket_id))
+    context = RequestContext.current()
+    return as_starlette(await read_ticket_qr(booking, caller, ticket_id, context))
 
 
 @router.get(
     "/{ticket_id}/ticket.pdf",
     summary="Print a ticket",
     response_class=_Pdf,
-    responses={**_file(PDF), **problems("forbidden", "ticket_not_found")},
+    responses={**_file(PDF), **problems("forbidden", "ticket_not_found", "ticket_void")},
 )
 async def get_ticket_pdf(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -> Response:
     """One page to print or to show at the entrance."""
-    ticket = await booking.get_ticket(caller.actor, ticket_id)
+    ticket = await read_usable_ticket(booking, caller, ticket_id, RequestContext.current())
     # Milliseconds of computing: in a thread they do not delay other requests.
     document = await asyncio.to_thread(ticket_pdf, ticket, datetime.now(UTC))
     name = f'attachment; filename="ticket-{ticket.id}.pdf"'

@@ -7,7 +7,7 @@ from typing import Self
 from goticket.booking.v1 import booking_pb2 as pb
 from pydantic import Field
 
-from gateway.rest.bookings.schemas import TicketStatus
+from gateway.rest.bookings.schemas import TicketCode, TicketStatus, ticket_code
 from gateway.rest.schemas import Answer, Id, Page, to_instant
 
 
@@ -30,7 +30,7 @@ class TicketOut(Answer):
     event_id: Id
     ticket_type_id: Id
     ticket_type_name: str = Field(examples=["General Admission"])
-    code: str = Field(description="Signed code, as in the QR.")
+    code: TicketCode = None
     status: TicketStatus
     holder_name: str = Field(examples=["Grace Hopper"])
     event: TicketEventOut
@@ -44,7 +44,7 @@ class TicketOut(Answer):
             event_id=ticket.event_id,
             ticket_type_id=ticket.ticket_type_id,
             ticket_type_name=ticket.ticket_type_name,
-            code=ticket.code,
+            code=ticket_code(ticket),
             status=TicketStatus.of(ticket.status),
             holder_name=ticket.holder_name,
             event=TicketEventOut(

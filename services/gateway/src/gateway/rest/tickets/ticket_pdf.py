@@ -31,5 +31,4 @@ def _printable(ticket: pb.Ticket) -> PrintableTicket:
         ends_at=event.ends_at.ToDatetime(tzinfo=UTC),
         holder=sanitize_text(ticket.holder_name),
         ticket_type=sanitize_text(ticket.ticket_type_name),
-        void=ticket.status == pb.TICKET_STATUS_VOID,
     )

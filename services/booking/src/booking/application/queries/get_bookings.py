@@ -1,0 +1,34 @@
+"""Reads bookings for several actors at once."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from goticket_kernel.actor import Actor
+from goticket_kernel.errors import DomainError
+
+from booking.application.ports import BookingOfEvent, BookingQueries
+from booking.domain.booking import require_reader
+from booking.domain.errors import BookingNotFound
+
+
+async def get_bookings(
+    wanted: Sequence[tuple[UUID, Actor]], *, queries: BookingQueries
+) -> list[BookingOfEvent | DomainError]:
+    """Read each booking for its actor: the buyer, the event's organizer or an admin.
+
+    There is a result for each id and actor, in their order: the booking, BookingNotFound or
+    Forbidden.
+    """
+    found = await queries.find_bookings({booking_id for booking_id, _ in wanted})
+    by_id = {each.booking.id: each for each in found}
+    return [_result(by_id.get(booking_id), actor) for booking_id, actor in wanted]
+
+
+def _result(found: BookingOfEvent | None, actor: Actor) -> BookingOfEvent | DomainError:
+    if found is None:
+        return BookingNotFound()
+    try:
+        require_reader(actor, found.booking.user_id, found.event)
+    except DomainError as error:
+        return error
+    return found
