@@ -16,7 +16,7 @@ from goticket_platform.rpc.errors import ErrorTable
 from goticket_platform.rpc.server import serve_grpc
 
 
-class Refusal(Exception):
+class ScriptedError(Exception):
     """An error that a fake service responds with."""
 
     def __init__(
@@ -28,13 +28,17 @@ class Refusal(Exception):
         self.fields = [FieldError(name, text) for name, text in fields.items()]
 
 
-class _ScriptedErrors(ErrorTable):
+class _ScriptedErrorTable(ErrorTable):
     def status_of(self, error: BaseException) -> grpc.StatusCode | None:
-        return error.status if isinstance(error, Refusal) else None
+        return error.status if isinstance(error, ScriptedError) else None
 
 
 Answer = Message | Exception | Callable[[Any], Message | Awaitable[Message]]
 """A response, an error to raise, or a function of the request that returns the response."""
+
+
+Refusal = ScriptedError
+"""The former name, until every test uses the new one."""
 
 
 @dataclass
@@ -50,20 +54,23 @@ class ScriptedBackends:
     metadata: dict[str, dict[str, str]] = field(default_factory=dict)
     health: Health = field(default_factory=Health)
 
-    def asked(self, method: str) -> Any:
+    def request_of(self, method: str) -> Any:
         """Return the only request of `method`."""
         (request,) = self.requests[method]
         return request
 
-    def never_asked(self, *methods: str) -> bool:
+    def was_not_called(self, *methods: str) -> bool:
         """Whether none of these methods was called; without names, no method at all."""
         return not [name for name in self.requests if not methods or name in methods]
+
+    asked = request_of
+    never_asked = was_not_called
 
     @asynccontextmanager
     async def serving(self, listen: str = "127.0.0.1:0") -> AsyncIterator["ScriptedBackends"]:
         """Serve on `listen`; `target` is set to the address."""
         self.health.ready = True
-        table = _ScriptedErrors(domain="scripted.goticket", statuses={})
+        table = _ScriptedErrorTable(domain="scripted.goticket", statuses={})
         async with serve_grpc(listen, table, self._register, [], self.health) as port:
             self.target = f"127.0.0.1:{port}"
             yield self

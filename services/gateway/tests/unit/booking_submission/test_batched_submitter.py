@@ -217,7 +217,7 @@ async def test_no_further_call_is_sent_while_calls_are_slow(
         booking.calls[0].answer()
         await settled()
         assert [call.keys for call in booking.in_flight] == [["b"]]
-        # Behind a call of 1.5 seconds theirs would take three, and time out.
+        # Behind a call of 1.5 seconds their call would complete after three, and time out.
         await clients.submit(*"cdef")
         assert len(booking.in_flight) == 1
         booking.now += 1.5

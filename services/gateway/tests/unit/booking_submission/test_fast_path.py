@@ -16,7 +16,7 @@ from gateway.http.access_log_writer import AccessLogEntry, AccessLogWriter
 from gateway.http.app import Gateway, create_app
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.errors import RemoteError
-from goticket_testing.scripted import Refusal, ScriptedBackends
+from goticket_testing.scripted import ScriptedBackends, ScriptedError
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
 from prometheus_client import REGISTRY
@@ -92,7 +92,7 @@ async def test_both_give_the_same_response(
     refused: bool,
 ) -> None:
     made = pb.CreateBookingResponse(booking=booking, replayed="Idempotency-Key" in headers)
-    refusal = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "None left.")
+    refusal = ScriptedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "None left.")
     backends.answers["CreateBooking"] = refusal if refused else made
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     usual = bearer() | {"Content-Type": "application/json"}
@@ -100,8 +100,8 @@ async def test_both_give_the_same_response(
         await one.post(URL, content=content, headers=usual | headers) for one in (client, plain)
     ]
     assert _essence(answers[0]) == _essence(answers[1])
-    asked = backends.requests.get("CreateBooking", [])
-    assert asked[: len(asked) // 2] == asked[len(asked) // 2 :]
+    requests = backends.requests.get("CreateBooking", [])
+    assert requests[: len(requests) // 2] == requests[len(requests) // 2 :]
 
 
 def _essence(answer: httpx.Response) -> dict[str, Any]:
@@ -136,7 +136,7 @@ async def test_a_request_of_the_usual_form_never_reaches_fastapi(
         headers=bearer(),
     )
     assert answer.status_code == 201
-    assert backends.asked("CreateBooking").event_id == EVENT
+    assert backends.request_of("CreateBooking").event_id == EVENT
 
 
 async def test_it_has_metrics_a_request_id_and_a_span_like_any_route(
