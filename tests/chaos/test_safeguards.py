@@ -18,7 +18,7 @@ from goticket_testing.chaos.trial import Trial, contains, start_trial
 UNSAFE = Path(__file__).parent / "unsafe"
 BOOKINGS = (BOOKING, SECOND_BOOKING)
 LOAD_SECONDS = 2.0
-"""How long clients book; each does so at least once, however slow the machine."""
+"""Duration of the load; each client books at least once, however slow the machine."""
 RUSHES = 3
 """Events that are sold out at once; nearly always the first is oversold already."""
 

@@ -13,7 +13,7 @@ from goticket_load.wrk import Load
 
 FACTOR = 5
 TRANSACTION_SECONDS = 0.35
-"""How much longer a transaction takes on the slow database; 256 bookings share one."""
+"""Additional duration of a transaction on the slow database; 256 bookings share one."""
 CLIENTS_PER_RATE = 12
 """Clients per booking/s of the slow database. Bookings of at most four seconds wait in the
 queue, and rejected clients retry every two seconds. That is five times the rate."""

@@ -1,8 +1,8 @@
 """Caching: in-process entries with a lifetime and a byte budget, Redis behind them, batches.
 
-A value has one age from the moment its loading began, in whichever layer it is: Redis stores
-it only for the rest of its lifetime and tells how much of that is left, so that the ages of
-two layers never add up.
+The age of a value counts from the start of its loading, in every layer. Redis stores
+it only for the rest of its lifetime and returns the remaining time. So the ages of two layers
+never add up.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
 RESET_SECONDS = 1.0
-"""How long a circuit stays open after a failure, so that a dead Redis costs requests nothing."""
+"""A circuit stays open for this long after a failure, so that no request waits for a dead Redis."""
 MAX_BATCH = 100
 """Keys that one batch loads at most."""
 MAX_BATCHES_IN_FLIGHT = 2
@@ -37,7 +37,7 @@ class Entry(Generic[ValueT]):
 
     value: ValueT
     loaded_at: float
-    """When its loading began: the value is at least as new as this."""
+    """The time when its loading began: the value is at least as new as this."""
     expires_at: float
 
 
@@ -78,10 +78,10 @@ class TTLCache(Generic[ValueT]):
     async def get_or_load(
         self, key: str, load: Callable[[], Awaitable[Entry[ValueT]]]
     ) -> Entry[ValueT]:
-        """Return the entry; a missing one is loaded once for all who wait.
+        """Return the entry; a missing one is loaded once for all waiting callers.
 
         Raises:
-            Exception: what `load` raised, to all who wait.
+            Exception: the error of `load`, in every waiting caller.
         """
         if entry := self.get(key):
             return entry
@@ -149,7 +149,7 @@ class BatchLoader(Generic[KeyT, ValueT]):
         """Return the value of a key; None when the batch had none.
 
         Raises:
-            Exception: what `load_batch` raised.
+            Exception: the error of `load_batch`.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
@@ -157,14 +157,14 @@ class BatchLoader(Generic[KeyT, ValueT]):
         self._schedule(loop)
         outcome = await future
         if isinstance(outcome, _Failure):
-            # Several tasks raise it: without this each would add its traceback.
+            # Several tasks raise this error. Otherwise each of them would add its traceback.
             raise outcome.error.with_traceback(None)
         loaded: ValueT | None = outcome
         return loaded
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._scheduled and len(self._in_flight) < self._max_in_flight:
-            # Not at once: requests of the same turn of the loop share the batch.
+            # At the end of the turn of the loop: all requests of the turn share the batch.
             self._scheduled = True
             loop.call_soon(self._send)
 

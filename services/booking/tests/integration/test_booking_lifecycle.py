@@ -211,7 +211,7 @@ async def test_several_sweepers_release_the_inventory_of_each_hold_once(
 
 
 async def waiting(system: "BookingSystem") -> int:
-    """How many transactions wait for a lock."""
+    """Number of transactions that wait for a lock."""
     count: int = await system.pool.fetchval(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"

@@ -106,7 +106,7 @@ class MemoryStore:
     """Raised by the next transactions that add bookings, one each."""
     stuck_keys: set[str] = field(default_factory=set)
     records_on_failure: dict[RequestKey, IdempotencyRecord] = field(default_factory=dict)
-    """What another transaction has committed when a failure is raised."""
+    """Records that another transaction has committed when a failure is raised."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["MemoryTransaction"]:

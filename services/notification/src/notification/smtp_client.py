@@ -47,7 +47,7 @@ class SmtpUnavailable(RetryableError):
 
 
 class Tls(StrEnum):
-    """How the connection is encrypted; certificates are always verified."""
+    """Encryption of the connection; certificates are always verified."""
 
     NONE = "none"
     STARTTLS = "starttls"

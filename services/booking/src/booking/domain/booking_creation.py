@@ -89,7 +89,7 @@ def decide_booking(
         InvalidBooking: a ticket type has to be named, or too many tickets in all.
         UnknownTicketType: a ticket type is not one of this event's.
         MaxPerBookingExceeded: too many of one type; lines of one type count together.
-        TooManyHolds, MaxPerBuyerExceeded: more than one buyer may have.
+        TooManyHolds, MaxPerBuyerExceeded: a limit per buyer would be exceeded.
         SoldOut: not enough tickets of a type are available.
     """
     inventory.event.require_bookable(now)
@@ -126,7 +126,7 @@ def decide_booking(
 def require_grantable(
     command: CreateBookingCommand, inventory: EventInventory, now: datetime
 ) -> None:
-    """Raise what `decide_booking` would raise, limits per buyer aside; change nothing.
+    """Raise the error of `decide_booking` without the limits per buyer; change nothing.
 
     Raises:
         DomainError: as `decide_booking` does.

@@ -3,7 +3,7 @@
 - An idle gateway sends a request at once; a busy one sends the waiting requests when a call
   completes. There are no timers.
 - A further call for an event is sent while one is in flight if enough requests wait and it
-  can complete in time. So booking has the next batch at hand when it commits one.
+  can complete in time. So booking has the next batch ready while it commits one.
 - An event with many waiting requests gets calls of its own, so that it delays no other event.
   Events with few waiting requests share a call.
 - A call contains only requests that can wait for its answer. The others are rejected as busy,
@@ -62,7 +62,7 @@ logger = get_logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _PendingRequest:
-    """A request with what the gateway knows of its caller; `submitted_at` by the clock."""
+    """A request with the context of its caller; `submitted_at` by the clock."""
 
     request: pb.CreateBookingRequest
     context: RequestContext
@@ -103,12 +103,12 @@ class BatchedSubmitter:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for a call."""
+        """Number of requests that wait for a call."""
         return self._batcher.waiting
 
     @property
     def queues(self) -> int:
-        """How many events have requests that wait or are in flight."""
+        """Number of events with requests that wait or are in flight."""
         return len(self._batcher)
 
     def rejection_reason(self, event_id: str) -> str | None:
@@ -181,7 +181,7 @@ def _error_for(reason: Rejection) -> Exception:
 
 
 def _copy(error: RemoteError) -> RemoteError:
-    """Return an equal error: one that several tasks raise would gather all their tracebacks."""
+    """Return an equal error. A shared one would collect the tracebacks of all its tasks."""
     return RemoteError(error.status, error.code, error.message, error.fields, error.metadata)
 
 

@@ -34,7 +34,7 @@ class BookingPipeline:
         return self._in_progress > 0
 
     def rejection_reason(self, event_id: str) -> str | None:
-        """Return why a booking of this event is rejected as "busy" now; None when it is not."""
+        """Return the reason to reject a booking of this event as "busy" now, if there is one."""
         return self._submitter.rejection_reason(event_id)
 
     def reject_sold_out(self, request: pb.CreateBookingRequest) -> None:

@@ -21,7 +21,7 @@ class BookingSubmitter(Protocol):
     """Creates bookings, in batches or one by one."""
 
     def rejection_reason(self, event_id: str) -> str | None:
-        """Return why a booking of this event would be rejected as busy now, if it would."""
+        """Return the reason to reject a booking of this event as busy now, if there is one."""
         ...
 
     def submit(

@@ -33,7 +33,7 @@ _ORIGINS = 256
 
 
 class CorsPolicy:
-    """Which origins may read responses; `origins` as in the settings, "*" for all."""
+    """The origins that may read responses; `origins` as in the settings, "*" for all."""
 
     def __init__(self, origins: Sequence[str]) -> None:
         self._starlette = CORSMiddleware(
@@ -80,4 +80,4 @@ def _raw(fields: dict[str, str]) -> RawHeaders:
 
 
 async def _unused(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    """Stand for the application behind Starlette's middleware, which is never called."""
+    """Replaces the application behind Starlette's middleware, which is never called."""

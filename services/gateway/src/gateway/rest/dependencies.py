@@ -1,4 +1,4 @@
-"""What routes are handed: the components, and the parts of a request that several share.
+"""Dependencies of routes: the components, and the parts of a request that several share.
 
 Every dependency is `async def`: FastAPI sends the others to a thread pool one by one.
 """

@@ -8,7 +8,7 @@ from gateway.rest.schemas import Answer, Id
 
 
 class FieldProblemOut(Answer):
-    """What is wrong with one field."""
+    """The error of one field."""
 
     field: str = Field(examples=["ticketTypes[0].price"])
     message: str = Field(examples=["This field is required."])

@@ -1,7 +1,7 @@
 """Frequent reads without FastAPI: the same steps as its routes, with the same answers.
 
-A request that is invalid or unusual is left to FastAPI's route of the same address, so that
-only one place explains what is wrong with a request.
+An invalid or unusual request is left to FastAPI's route of the same address. So errors of
+requests are described in one place only.
 """
 
 import functools

@@ -61,7 +61,7 @@ async def create_bookings(
 async def _commit_provisioned(
     prepared: Sequence[PreparedBooking], provision: ProvisionEvent, commit: CommitBookings
 ) -> list[BookingResult]:
-    """Commit the bookings; commit again those whose event the catalog knows better."""
+    """Commit the bookings; commit again those of events that the catalog has in a newer version."""
     if not prepared:
         return []
     results = list(await commit(prepared))

@@ -57,7 +57,7 @@ class PreparedBooking:
         return (self.command.event_id, self.command.buyer.user_id)
 
     def issue_with(self, issue: IssueTicket) -> IssueTicket:
-        """Return a function that hands out the presigned tickets, then new ones from `issue`."""
+        """Return a function that returns the presigned tickets, then new ones from `issue`."""
         presigned = iter(self.tickets)
         return lambda event_id: next(presigned, None) or issue(event_id)
 

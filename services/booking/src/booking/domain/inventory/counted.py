@@ -42,7 +42,7 @@ class CountedInventory:
         return bool(self.event.max_per_buyer) or any(kind.max_per_buyer for kind in kinds)
 
     def require_available(self, quantities: Mapping[UUID, int]) -> None:
-        """Raise SoldOut unless so many tickets of these known types are available."""
+        """Raise SoldOut unless these quantities of known types are available."""
         for type_id, quantity in quantities.items():
             available = self.ticket_types[type_id].available
             if quantity > available:

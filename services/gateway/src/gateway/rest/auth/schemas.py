@@ -24,7 +24,7 @@ class Registration(Body):
 
 
 class Credentials(Body):
-    """What a login takes."""
+    """Input of a login."""
 
     email: Email
     password: Text = Field(max_length=1000, examples=["correct horse battery"])
@@ -37,7 +37,7 @@ class RefreshToken(Body):
 
 
 class RolesChange(Body):
-    """All roles a user shall have; "user" is added by itself."""
+    """All roles of the user after the change; "user" is added automatically."""
 
     roles: list[Role] = Field(max_length=10, examples=[["organizer"]])
 
@@ -57,13 +57,13 @@ class UserOut(Answer):
 
 
 class UserPage(Page):
-    """Users found."""
+    """A page of users."""
 
     items: Sequence[UserOut]
 
 
 class TokensOut(Answer):
-    """What a login gives."""
+    """The tokens of a session."""
 
     access_token: str = Field(description="Send it as `Authorization: Bearer …`.")
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a scheme

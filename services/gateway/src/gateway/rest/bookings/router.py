@@ -179,7 +179,7 @@ async def confirm_booking(caller: AnyCaller, booking_id: BookingId, booking: Boo
     ),
 )
 async def extend_hold(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
-    """Gives a buyer who has started to pay more time; works once. Only its owner or an admin."""
+    """Gives the buyer more time to pay, once. Only its owner or an admin."""
     return BookingOut.of(await booking.extend(caller.actor, booking_id))
 
 

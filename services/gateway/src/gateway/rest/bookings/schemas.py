@@ -62,7 +62,7 @@ class BookingLine(Body):
 
 
 class BookingIn(Body):
-    """What to book: `quantity` of the event's only ticket type, or `items`."""
+    """The tickets to book: `quantity` of the event's only ticket type, or `items`."""
 
     quantity: int | None = Field(default=None, strict=True, ge=1, le=MAX_QUANTITY, examples=[2])
     items: list[BookingLine] | None = Field(default=None, min_length=1, max_length=50)

@@ -41,7 +41,7 @@ from gateway.security.authentication import Caller
 RENDERED_BYTES = 32 * 1024 * 1024
 """Size of all rendered answers of one kind at most."""
 ENTRY_BYTES = 512
-"""What an entry takes beside its body, roughly."""
+"""Size of an entry without its body, roughly."""
 SHARED_CACHE = b"public, max-age=1, stale-while-revalidate=1"
 """With `Age` rounded up, a shared cache stops using an answer when it is two seconds old."""
 PRIVATE = b"private, no-cache"
@@ -116,8 +116,8 @@ class PublicReads:
         return answer
 
     async def _event(self, event_id: str, caller: Caller | None, context: RequestContext) -> Answer:
-        entry, known = await self._load_event(event_id, caller, context)
-        availability = known.value if known else None
+        entry, availability_entry = await self._load_event(event_id, caller, context)
+        availability = availability_entry.value if availability_entry else None
         rendered = self._rendered_events.get(event_id)
         if (
             rendered is None
@@ -133,7 +133,11 @@ class PublicReads:
             )
             if caller is None or not may_have_drafts(caller):
                 self._rendered_events[event_id] = rendered
-        loaded_at = min(entry.loaded_at, known.loaded_at) if known else entry.loaded_at
+        loaded_at = (
+            min(entry.loaded_at, availability_entry.loaded_at)
+            if availability_entry
+            else entry.loaded_at
+        )
         return Answer(rendered.body, rendered.etag, loaded_at)
 
     async def _load_event(
@@ -184,8 +188,8 @@ class PublicReads:
     async def _event_availability(
         self, event_id: str, caller: Caller | None, context: RequestContext
     ) -> Answer:
-        known = await self.availability.load(event_id)
-        availability, loaded_at = known.value, known.loaded_at
+        availability_entry = await self.availability.load(event_id)
+        availability, loaded_at = availability_entry.value, availability_entry.loaded_at
         if availability is UNPROVISIONED:
             entry = await self.events.event(event_id, caller, context)
             availability = Availability(

@@ -14,7 +14,7 @@ _MAX_CACHED_CHARACTERS = 512
 
 
 class EventQuery(BaseModel):
-    """Which events to list."""
+    """Filter, order and page of a list of events."""
 
     model_config = ConfigDict(frozen=True, validate_by_name=False, validate_by_alias=True)
 

@@ -286,7 +286,7 @@ class EventOut(Answer):
 
 
 def _ticket_type(kind: pb.TicketType, availability: Availability | None) -> TicketTypeOut:
-    # Of a type that booking does not know yet nothing was sold.
+    # Booking does not know the type yet, so no ticket of it was sold.
     available = (
         None if availability is None else availability.ticket_types.get(kind.id, kind.capacity)
     )
@@ -302,7 +302,7 @@ def _ticket_type(kind: pb.TicketType, availability: Availability | None) -> Tick
 
 
 class EventPage(Page):
-    """Events found."""
+    """A page of events."""
 
     items: Sequence[EventOut]
 
