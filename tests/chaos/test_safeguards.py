@@ -1,6 +1,6 @@
 """The checks can fail: without one safeguard an invariant breaks, and the checks report it.
 
-Each run aims at one safeguard. With all of them, `test_chaos.py` finds no violation. Where two
+Each run disables one safeguard. With all of them, `test_chaos.py` finds no violation. Where two
 safeguards back each other up, as the CHECK and the row locks do, both are disabled.
 """
 

@@ -71,7 +71,7 @@ async def test_a_thousand_retries_of_one_key_create_one_booking_and_get_equal_re
                 response = await create_booking(
                     client, buyer, event["id"], key="only-once", quantity=2
                 )
-                # On a slow machine the gateway may response "busy"; clients then retry.
+                # On a slow machine the gateway may respond "busy"; clients then retry.
                 return None if response.status_code == 503 else response
 
             return await eventually(final)

@@ -90,7 +90,7 @@ async def test_the_script_is_loaded_again_after_redis_has_lost_it(
 
 
 @pytest.mark.parametrize("behaviour", ["refuses", "hangs"])
-async def test_a_booking_succeeds_whatever_redis_does(
+async def test_a_booking_succeeds_during_every_failure_of_redis(
     behaviour: str, system: "BookingSystem", command: Commands
 ) -> None:
     closed = asyncio.Event()

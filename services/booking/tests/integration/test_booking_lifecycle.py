@@ -70,7 +70,7 @@ async def test_confirming_moves_held_to_sold_and_issues_tickets_once(
     await system.assert_consistent()
 
 
-async def test_an_expired_hold_is_refused_before_and_after_the_sweeper(
+async def test_an_expired_hold_is_rejected_before_and_after_the_sweeper(
     system: "BookingSystem", command: Commands, user: Users
 ) -> None:
     event = await system.open_event(10)
@@ -106,7 +106,7 @@ async def test_cancelling_voids_tickets_and_releases_inventory_once(
     await system.assert_consistent()
 
 
-async def test_who_may_cancel_and_until_when(
+async def test_a_cancellation_requires_a_permitted_actor_and_time(
     system: "BookingSystem", command: Commands, user: Users
 ) -> None:
     event = await system.open_event(10)
@@ -247,7 +247,7 @@ async def test_queued_changes_of_one_hold_are_applied_once(
     refused = [result for result in results if not isinstance(result, BookingOfEvent)]
     assert all(isinstance(refusal, BookingClosed) for refusal in refused), refused
     final = await read(system, hold)
-    assert final.status is BookingStatus.CANCELLED  # the cancellers came last or first
+    assert final.status is BookingStatus.CANCELLED  # the cancellations were last or first
     assert await system.counts(event) == [(0, 0)]
     assert await system.outbox_count("cancelled") == 1
     assert await system.outbox_count("confirmed") <= 1

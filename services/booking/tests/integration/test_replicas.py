@@ -193,7 +193,7 @@ async def test_a_hold_is_extended_once(replicas: list["Booking"], open_event: Op
     assert caught.value.code == "hold_already_extended"
 
 
-async def test_a_full_queue_is_busy_at_once_while_reads_go_on(
+async def test_a_full_queue_is_busy_at_once_while_reads_continue(
     dsn: str, redis_url: str, open_event: OpenEvent
 ) -> None:
     settings = settings_of(dsn, redis_url, queue_per_event=5, batch_size=1)

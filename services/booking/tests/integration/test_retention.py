@@ -38,7 +38,7 @@ async def use_keys(system: "BookingSystem", keys: int) -> None:
     )
 
 
-async def test_a_key_is_kept_for_a_day_and_its_booking_for_ever(
+async def test_a_key_is_kept_for_a_day_and_its_booking_permanently(
     system: "BookingSystem", command: Commands
 ) -> None:
     event = await system.open_event(10)

@@ -15,7 +15,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_refusal_is_complete(kind: type[DomainError]) -> None:
+def test_an_error_has_a_code_message_status_and_field_names(kind: type[DomainError]) -> None:
     assert ERRORS.status_of(kind()) is not None
     assert "code" in vars(kind)
     assert str(kind()) == kind.__doc__

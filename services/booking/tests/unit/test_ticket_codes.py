@@ -1,4 +1,4 @@
-"""Ticket codes: genuine ones verify offline, all others do not."""
+"""Ticket codes: only genuine ones verify offline."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The use cases over a small in-store store: permissions, retries and errors."""
+"""The use cases over a small in-memory store: permissions, retries and errors."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Sequence

@@ -1,4 +1,4 @@
-"""The values that e-mails are written about: a booking, its event and its tickets."""
+"""The content of e-mails: a booking, its event and its tickets."""
 
 from dataclasses import dataclass
 from datetime import datetime

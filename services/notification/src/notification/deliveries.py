@@ -52,7 +52,7 @@ class Claim:
 
 
 class DeliveryStore:
-    """Claims deliveries, and records their outcomes, in transactions that end at once.
+    """Claims deliveries, and records their outcomes, in short transactions.
 
     No connection and no transaction is held while an e-mail is being sent. `lease` must be
     longer than any attempt to send.

@@ -272,7 +272,7 @@ class Worker:
         return dict(row)
 
     async def expire_leases(self) -> None:
-        """Let the time pass that the leases of a killed worker last."""
+        """Advance the time until the leases of a killed worker have expired."""
         await self._pool.execute(
             "UPDATE notification.deliveries SET lease_expires_at = now() WHERE status = 'sending'"
         )

@@ -45,7 +45,7 @@ async def status_of(pool: asyncpg.Pool, message_id: UUID) -> str:
     return status
 
 
-async def test_a_live_lease_keeps_out_every_delivery_about_the_booking(
+async def test_a_live_lease_blocks_every_delivery_about_the_booking(
     store: DeliveryStore,
 ) -> None:
     first = request()
@@ -105,7 +105,7 @@ async def test_a_worker_that_lost_its_lease_records_only_that_it_has_sent(
     assert await status_of(pool, email_request.message_id) == "sent"
 
 
-async def test_a_sent_delivery_stays_sent_whatever_a_second_worker_records(
+async def test_a_sent_delivery_stays_sent_when_a_second_worker_records_an_outcome(
     pool: asyncpg.Pool, expired: DeliveryStore, store: DeliveryStore
 ) -> None:
     email_request = request()
@@ -118,7 +118,7 @@ async def test_a_sent_delivery_stays_sent_whatever_a_second_worker_records(
     assert await status_of(pool, email_request.message_id) == "sent"
 
 
-async def test_hundreds_of_claims_at_once_lease_the_delivery_once(store: DeliveryStore) -> None:
+async def test_hundreds_of_concurrent_claims_lease_the_delivery_once(store: DeliveryStore) -> None:
     email_request = request()
     barrier = asyncio.Barrier(200)
 
@@ -171,7 +171,7 @@ async def test_old_deliveries_are_purged_unless_they_are_being_sent(
     assert {row["message_id"] for row in rows} == {kept.message_id, leased.message_id}
 
 
-async def test_purging_goes_on_after_a_failure(pool: asyncpg.Pool, store: DeliveryStore) -> None:
+async def test_purging_continues_after_a_failure(pool: asyncpg.Pool, store: DeliveryStore) -> None:
     await store.complete(await store.claim(request()), Status.SENT)
     await pool.execute("UPDATE notification.deliveries SET created_at = now() - interval '2 days'")
     await pool.execute("ALTER TABLE notification.deliveries RENAME TO hidden")

@@ -167,7 +167,7 @@ async def open_clients(booking: Booking, limits: BatchingLimits) -> AsyncIterato
     await asyncio.gather(*clients.tasks.values(), return_exceptions=True)
 
 
-async def test_an_idle_gateway_sends_at_once_and_batches_what_arrives_during_the_call(
+async def test_an_idle_gateway_sends_at_once_and_batches_requests_during_the_call(
     booking: Booking, clients: Clients
 ) -> None:
     await clients.submit("a", "b", "c", "d")
@@ -479,7 +479,7 @@ async def test_a_request_whose_client_disconnected_while_it_waited_is_not_sent(
     assert booking.in_flight[0].keys == ["c"]
 
 
-async def test_a_request_that_remains_alone_in_its_call_keeps_its_request_id(
+async def test_the_last_remaining_request_of_a_call_keeps_its_request_id(
     booking: Booking, clients: Clients
 ) -> None:
     await clients.submit("a")

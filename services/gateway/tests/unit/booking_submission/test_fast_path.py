@@ -191,7 +191,7 @@ async def test_an_unexpected_error_is_one_500_and_the_process_continues(
     app: Gateway, client: httpx.AsyncClient, bearer: Bearer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object) -> None:
-        raise ZeroDivisionError("secret of the inside")
+        raise ZeroDivisionError("internal secret")
 
     monkeypatch.setattr(app.state.components.booking_pipeline, "submit", broken)
     answer = await client.post(URL, json={"quantity": 1}, headers=bearer())

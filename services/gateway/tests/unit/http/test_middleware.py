@@ -49,7 +49,7 @@ def access_log(app: Gateway, monkeypatch: pytest.MonkeyPatch) -> list[AccessLogE
 @pytest.fixture
 def exploding(app: FastAPI) -> FastAPI:
     async def explode() -> None:
-        raise RuntimeError("secret of the inside")
+        raise RuntimeError("internal secret")
 
     async def explode_late() -> Response:
         async def halves() -> AsyncIterator[bytes]:

@@ -109,7 +109,7 @@ async def test_a_missing_body_is_named(client: httpx.AsyncClient, bearer: Bearer
     assert answer.json()["errors"] == [{"field": "body", "message": "This field is required."}]
 
 
-async def test_all_wrong_fields_are_named_at_once(
+async def test_all_invalid_fields_are_named_together(
     client: httpx.AsyncClient, bearer: Bearer
 ) -> None:
     body = {"name": 1, "startAt": "x", "capacity": 0, "ticketTypes": [{}]}

@@ -576,7 +576,7 @@ async def test_a_capacity_below_the_sold_tickets_is_a_conflict(
     assert (answer.status_code, answer.json()["error"]) == (409, "capacity_below_taken")
 
 
-async def test_availability_comes_from_booking(
+async def test_availability_is_read_from_booking(
     client: httpx.AsyncClient, backends: ScriptedBackends, left: booking_pb2.EventAvailability
 ) -> None:
     backends.answers["GetAvailability"] = booking_pb2.GetAvailabilityResponse(events=[left])

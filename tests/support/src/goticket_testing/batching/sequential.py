@@ -196,7 +196,7 @@ class SequentialModel(RuleBasedStateMachine):
             assert min(self.inventory.available.values()) >= 0
 
     def teardown(self) -> None:
-        """Let everything complete, and compare with a sequential inventory."""
+        """Complete all requests, and compare with a sequential inventory."""
         if not hasattr(self, "inventory"):
             return
         self.inventory.gate.set()

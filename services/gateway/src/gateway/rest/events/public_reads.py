@@ -49,7 +49,7 @@ PRIVATE = b"private, no-cache"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RenderedAnswer:
     """A rendered answer."""
 
     body: bytes
@@ -91,13 +91,15 @@ class PublicReads:
         self._rendered_availability: LRUCache[str, _RenderedAvailability] = LRUCache(
             RENDERED_BYTES, getsizeof=lambda rendered: len(rendered.body) + ENTRY_BYTES
         )
-        self._pages: TTLCache[Answer] = TTLCache(
+        self._pages: TTLCache[RenderedAnswer] = TTLCache(
             max_bytes=RENDERED_BYTES,
             size_of=lambda answer: len(answer.body) + ENTRY_BYTES,
             clock=clock,
         )
 
-    async def event(self, event_id: str, caller: Caller | None, context: RequestContext) -> Answer:
+    async def event(
+        self, event_id: str, caller: Caller | None, context: RequestContext
+    ) -> RenderedAnswer:
         """Return an event as the caller may see it.
 
         Raises:
@@ -105,7 +107,7 @@ class PublicReads:
         """
         return await self._fresh(lambda: self._event(event_id, caller, context))
 
-    async def _fresh(self, read: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _fresh(self, read: Callable[[], Awaitable[RenderedAnswer]]) -> RenderedAnswer:
         """Read, and read again if the answer has expired while a part of it was loaded.
 
         The second answer may be too old, too, if backends take that long. `Age` says so.
@@ -115,7 +117,9 @@ class PublicReads:
             answer = await read()
         return answer
 
-    async def _event(self, event_id: str, caller: Caller | None, context: RequestContext) -> Answer:
+    async def _event(
+        self, event_id: str, caller: Caller | None, context: RequestContext
+    ) -> RenderedAnswer:
         entry, availability_entry = await self._load_event(event_id, caller, context)
         availability = availability_entry.value if availability_entry else None
         rendered = self._rendered_events.get(event_id)
@@ -138,7 +142,7 @@ class PublicReads:
             if availability_entry
             else entry.loaded_at
         )
-        return Answer(rendered.body, rendered.etag, loaded_at)
+        return RenderedAnswer(rendered.body, rendered.etag, loaded_at)
 
     async def _load_event(
         self, event_id: str, caller: Caller | None, context: RequestContext
@@ -155,7 +159,7 @@ class PublicReads:
 
     async def page(
         self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
-    ) -> Answer:
+    ) -> RenderedAnswer:
         """Return a page of events as the caller may see it; `request` names no actor.
 
         Raises:
@@ -165,7 +169,7 @@ class PublicReads:
 
     async def _page(
         self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
-    ) -> Answer:
+    ) -> RenderedAnswer:
         if is_personal(request, caller):
             return (await self._load_page(request, caller, context)).value
         # An invalidation changes the key, so that pages made before it are not found.
@@ -177,7 +181,7 @@ class PublicReads:
 
     async def event_availability(
         self, event_id: str, caller: Caller | None, context: RequestContext
-    ) -> Answer:
+    ) -> RenderedAnswer:
         """Return an event's availability.
 
         Raises:
@@ -187,7 +191,7 @@ class PublicReads:
 
     async def _event_availability(
         self, event_id: str, caller: Caller | None, context: RequestContext
-    ) -> Answer:
+    ) -> RenderedAnswer:
         availability_entry = await self.availability.load(event_id)
         availability, loaded_at = availability_entry.value, availability_entry.loaded_at
         if availability is UNPROVISIONED:
@@ -201,21 +205,21 @@ class PublicReads:
             body = availability_json(event_id, availability)
             rendered = _RenderedAvailability(availability, body, content_etag(body))
             self._rendered_availability[event_id] = rendered
-        return Answer(rendered.body, rendered.etag, loaded_at)
+        return RenderedAnswer(rendered.body, rendered.etag, loaded_at)
 
     async def _load_page(
         self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
-    ) -> Entry[Answer]:
+    ) -> Entry[RenderedAnswer]:
         entry = await self.events.page(request, caller, context)
         events = entry.value.events
         availability = await self.availability.if_known([event.id for event in events])
         body = event_page_json(entry.value, availability)
-        answer = Answer(body, content_etag(body), entry.loaded_at)
+        answer = RenderedAnswer(body, content_etag(body), entry.loaded_at)
         return Entry(answer, entry.loaded_at, entry.expires_at)
 
 
 def render_answer(
-    answer: Answer, caller: Caller | None, if_none_match: str | None, now: float
+    answer: RenderedAnswer, caller: Caller | None, if_none_match: str | None, now: float
 ) -> HttpResponse:
     """Return the response to a read; `now` in the seconds of the answer's clock.
 
