@@ -95,7 +95,7 @@ async def test_a_repeat_returns_the_booking_as_it_is_now_and_changes_nothing(
     assert await system.counts(event) == [(0, 2)]
 
 
-async def test_a_key_with_another_body_or_event_is_rejected_and_belongs_to_one_buyer(
+async def test_a_reused_key_with_another_body_or_event_is_rejected(
     system: "BookingSystem", command: Commands, user: Users
 ) -> None:
     event, other = await system.open_event(10), await system.open_event(10)

@@ -17,7 +17,7 @@ class IdentityClient:
         self._stub = IdentityServiceStub(channel)
 
     async def register(self, *, email: str, password: str, name: str) -> pb.User:
-        """Open an account."""
+        """Create an account."""
         request = pb.RegisterRequest(email=email, password=password, name=name)
         return (await call(self._stub.Register, request, timeout=WRITE_SECONDS)).user
 

@@ -57,9 +57,8 @@ class CorsPolicy:
     def preflight(self, scope: Scope) -> HttpResponse | None:
         """Return the response to a preflight request; None when the request is not one.
 
-        It is never an error: the browser enforces the policy by the header fields, and
-        Starlette's 400 in plain text would be the API's one error that is not a problem
-        document.
+        It is never an error, because the browser enforces the policy by the header fields.
+        Starlette's 400 is plain text, whereas all errors of this API are problem documents.
         """
         headers = Headers(scope=scope)
         if "origin" not in headers or "access-control-request-method" not in headers:

@@ -29,8 +29,8 @@ else:
 class WriteBuffer(_Transport):
     """Buffers what is written in one turn of the loop, and writes it in one system call.
 
-    uvicorn writes the head of a response and its body separately, and uvloop passes each to
-    the kernel at once: a tenth of a response's cost, and a second read for the client.
+    uvicorn writes the head of a response and its body separately, and uvloop passes each to the
+    kernel at once. That costs a tenth of a response, and a second read for the client.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:

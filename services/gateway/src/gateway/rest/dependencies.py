@@ -127,8 +127,8 @@ async def _expected_version(
         str | None,
         Header(
             alias="If-Match",
-            description="ETags of the versions the change may be based on, or `*`; 412 when none"
-            " is the current one. A weak one never is.",
+            description="ETags of acceptable versions, or `*`; 412 if none is the current one."
+            " A weak ETag never matches.",
             examples=['"3"'],
         ),
     ] = None,

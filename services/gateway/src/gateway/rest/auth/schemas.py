@@ -52,7 +52,7 @@ class UserOut(Answer):
 
     @classmethod
     def of(cls, user: pb.User) -> Self:
-        """Translate from identity's."""
+        """Translate from identity's message."""
         return cls(id=user.id, email=user.email, name=user.name, roles=list(user.roles))
 
 
@@ -69,12 +69,12 @@ class TokensOut(Answer):
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a scheme
     expires_in: int = Field(description="Seconds until the access token ends.", examples=[900])
     refresh_token: str | None = Field(
-        description="For POST /api/v1/auth/refresh, once; null while sessions cannot be kept."
+        description="For POST /api/v1/auth/refresh, once; null without the session store."
     )
 
     @classmethod
     def of(cls, tokens: pb.Tokens) -> Self:
-        """Translate from identity's."""
+        """Translate from identity's message."""
         return cls(
             access_token=tokens.access_token,
             expires_in=tokens.expires_in,

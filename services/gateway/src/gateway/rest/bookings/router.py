@@ -97,7 +97,7 @@ async def list_event_bookings(
     cursor: Cursor = None,
     status: OfStatus = None,
 ) -> Any:
-    """Every buyer's, newest first. Only the event's organizer or an admin."""
+    """Bookings of all buyers, newest first. Only for the event's organizer or an admin."""
     return await _page(
         booking,
         pb.ListBookingsRequest(
@@ -110,7 +110,7 @@ async def list_event_bookings(
     )
 
 
-@router.get("/bookings", summary="List one's bookings", response_model=BookingPage)
+@router.get("/bookings", summary="List the caller's bookings", response_model=BookingPage)
 async def list_bookings(
     caller: AnyCaller,
     booking: Booking,
@@ -118,7 +118,7 @@ async def list_bookings(
     cursor: Cursor = None,
     status: OfStatus = None,
 ) -> Any:
-    """The caller's own, newest first."""
+    """The caller's bookings, newest first."""
     return await _page(
         booking,
         pb.ListBookingsRequest(
@@ -143,7 +143,7 @@ async def _page(booking: Booking, request: pb.ListBookingsRequest) -> Response:
     responses=problems("forbidden", "booking_not_found"),
 )
 async def get_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> Any:
-    """Only its owner, the event's organizer, or an admin."""
+    """Only for its owner, the event's organizer, or an admin."""
     return as_starlette(await read_booking(booking, caller, booking_id))
 
 
@@ -179,7 +179,7 @@ async def confirm_booking(caller: AnyCaller, booking_id: BookingId, booking: Boo
     ),
 )
 async def extend_hold(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
-    """Gives the buyer more time to pay, once. Only its owner or an admin."""
+    """Gives the buyer more time to pay, once. Only for its owner or an admin."""
     return BookingOut.of(await booking.extend(caller.actor, booking_id))
 
 

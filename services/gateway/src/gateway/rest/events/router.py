@@ -66,7 +66,7 @@ _CREATED: dict[str, Any] = {
     "headers": {
         **_VERSIONED["headers"],
         "Location": {
-            "description": "Where the event is.",
+            "description": "Address of the event.",
             "schema": {"type": "string", "format": "uri-reference"},
         },
     }
@@ -89,7 +89,7 @@ _CHANGE_PROBLEMS = (
 async def create_event(
     caller: Organizer, body: EventIn, response: Response, catalog: Catalog, reads: Reads
 ) -> EventOut:
-    """On sale at once unless `status` is draft. Role: organizer or admin."""
+    """The event is on sale at once unless `status` is draft. Role: organizer or admin."""
     _reject_missing(body)
     event = await catalog.create(body.create_request(caller.actor))
     await reads.events.changed(event.id, event.version)
@@ -110,7 +110,7 @@ async def list_events(
     if_none_match: IfNoneMatch,
     query: Annotated[EventQuery, Query()],
 ) -> Any:
-    """Soonest first, or best match first when `q` is given."""
+    """Ordered by start time, or by relevance when `q` is given."""
     page = await reads.page(list_request(query), caller, RequestContext.current())
     return as_starlette(render_answer(page, caller, if_none_match, reads.clock()))
 
