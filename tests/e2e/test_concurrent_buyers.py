@@ -138,6 +138,6 @@ async def _rejected_by_cache(api: httpx.AsyncClient) -> float:
         sample.value
         for family in text_string_to_metric_families(metrics)
         for sample in family.samples
-        if sample.name == "goticket_gateway_sold_out_refusals_total"
+        if sample.name == "goticket_gateway_sold_out_rejections_total"
     )
     return value

@@ -150,8 +150,8 @@ async def test_concurrent_confirmation_cancellation_and_expiry_change_a_hold_onc
         await barrier.wait()
         try:
             return await work
-        except DomainError as refusal:
-            return refusal
+        except DomainError as rejection:
+            return rejection
 
     actions = [
         at_once(
@@ -244,8 +244,8 @@ async def test_queued_changes_of_one_hold_are_applied_once(
         # The sweeper skips a locked booking.
         assert await expire_holds(event.event.id, bookings=bookings, now=lambda: end) == 0
     results = await asyncio.gather(*changes, return_exceptions=True)
-    refused = [result for result in results if not isinstance(result, BookingOfEvent)]
-    assert all(isinstance(refusal, BookingClosed) for refusal in refused), refused
+    rejected = [result for result in results if not isinstance(result, BookingOfEvent)]
+    assert all(isinstance(rejection, BookingClosed) for rejection in rejected), rejected
     final = await read(system, hold)
     assert final.status is BookingStatus.CANCELLED  # the cancellations were last or first
     assert await system.counts(event) == [(0, 0)]

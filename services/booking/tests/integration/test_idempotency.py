@@ -41,8 +41,8 @@ async def test_a_rejected_request_changes_nothing(
 ) -> None:
     event = await system.open_event(1)
     before = await system.row_counts()
-    [refused] = await system.create(event, command(2, key="again"))
-    assert isinstance(refused, SoldOut)
+    [rejected] = await system.create(event, command(2, key="again"))
+    assert isinstance(rejected, SoldOut)
     assert await system.row_counts() == before
     await system.update_event(
         replace(

@@ -379,13 +379,13 @@ async def test_only_buyer_organizer_and_admins_may_read(
     for actor in (BUYER, ORGANIZER, ADMIN):
         assert (await get_booking(booking.id, actor, bookings=store)).booking == booking
         assert (await get_ticket(ticket_id, actor, queries=store)).ticket.id == ticket_id
-    for refused in (
+    for rejected in (
         get_booking(booking.id, STRANGER, bookings=store),
         get_ticket(ticket_id, STRANGER, queries=store),
         cancel_booking(booking.id, STRANGER, bookings=store, now=context.now),
     ):
         with pytest.raises(Forbidden):
-            await refused
+            await rejected
     with pytest.raises(BookingNotFound):
         await get_booking(uuid4(), ADMIN, bookings=store)
     with pytest.raises(TicketNotFound):

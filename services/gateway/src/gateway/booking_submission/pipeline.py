@@ -17,7 +17,7 @@ from gateway.rest.bookings.rendering import booking_json
 BOOKINGS_PATH = "/api/v1/bookings"
 
 REJECTIONS = Counter(
-    "goticket_gateway_sold_out_refusals", "Bookings rejected by the sold-out cache"
+    "goticket_gateway_sold_out_rejections", "Bookings rejected by the sold-out cache"
 )
 
 
@@ -57,7 +57,7 @@ class BookingPipeline:
 
         Raises:
             Problem: sold_out or busy.
-            RemoteError: booking refused it, or its call failed.
+            RemoteError: booking rejected it, or its call failed.
         """
         self.reject_sold_out(request)
         self._in_progress += 1

@@ -2,7 +2,7 @@
 
 Rules:
 
-- An entry comes from booking's refusal or its message over Redis, and lives for TTL_SECONDS.
+- An entry comes from booking's rejection or its message over Redis, and lives for TTL_SECONDS.
   So after a lost message, or without Redis, returned tickets are rejected for that long at
   most, and about one call a second checks again.
 - Only "none available" is cached, because a smaller request than the rejected one may succeed.
@@ -49,7 +49,7 @@ class SoldOutCache:
         )
 
     def extensions(self, request: pb.CreateBookingRequest) -> Mapping[str, str | int]:
-        """Return the extension members that booking's refusal would have.
+        """Return the extension members that booking's rejection would have.
 
         The only type of an event has no id here.
         """

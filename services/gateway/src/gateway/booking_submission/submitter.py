@@ -34,6 +34,6 @@ class BookingSubmitter(Protocol):
 
         Raises:
             Problem: busy, if the answer would come too late.
-            RemoteError: booking refused the request, or the call failed.
+            RemoteError: booking rejected the request, or the call failed.
         """
         ...

@@ -111,7 +111,7 @@ class EventCache:
         """Return a page of events as the caller may see it; `request` names no actor yet.
 
         Raises:
-            RemoteError: the catalog refuses or is unavailable.
+            RemoteError: the catalog rejects the call or is unavailable.
         """
         if caller is not None and is_personal(request, caller):
             context.enter()

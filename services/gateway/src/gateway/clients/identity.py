@@ -10,7 +10,7 @@ from goticket_platform.rpc.client import READ_SECONDS, WRITE_SECONDS, call
 
 
 class IdentityClient:
-    """Every method raises RemoteError when identity refuses or is unavailable."""
+    """Every method raises RemoteError when identity rejects the call or is unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel

@@ -46,8 +46,8 @@ class FastPath(Protocol):
         """Return the response; None leaves the request, unread, to FastAPI.
 
         Raises:
-            Problem: the request is refused.
-            RemoteError: a backend refused it or is unavailable.
+            Problem: the request is rejected.
+            RemoteError: a backend rejected it or is unavailable.
         """
         ...
 

@@ -198,7 +198,7 @@ def render(problem: Problem, path: str, request_id: str) -> HttpResponse:
     return HttpResponse(kind.status, headers, body)
 
 
-_quoted = functools.lru_cache(maxsize=256)(quote)  # most refusals are for few paths
+_quoted = functools.lru_cache(maxsize=256)(quote)  # most rejections are for few paths
 
 
 def _headers_of(kind: Kind) -> dict[str, str]:

@@ -82,7 +82,7 @@ async def serve(
     stop: Stop,
     on_stop: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until `stop`; then refuse new connections and finish the requests in flight.
+    """Serve until `stop`; then accept no new connections and finish the requests in flight.
 
     `on_stop` is called when the shutdown begins.
     """

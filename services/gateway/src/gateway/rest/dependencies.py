@@ -136,7 +136,7 @@ async def _expected_version(
     """Return the version that If-Match requires, None for no condition.
 
     Of several it is the one that the catalog has now. The catalog checks it again when it
-    saves, so a change in between is refused.
+    saves, so a change in between is rejected.
 
     Raises:
         Problem: stale_version, for tags that match nothing.

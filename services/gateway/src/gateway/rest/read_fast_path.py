@@ -75,7 +75,7 @@ class ReadFastPath:
         """Return the response; None leaves the request to FastAPI.
 
         Raises:
-            RemoteError: a backend refused the request or is unavailable.
+            RemoteError: a backend rejected the request or is unavailable.
         """
         path = exchange.scope["path"]
         if path == "/livez":

@@ -80,7 +80,7 @@ REQUESTS: list[tuple[dict[str, str], Any]] = [
 
 
 @pytest.mark.parametrize(("headers", "body"), REQUESTS)
-@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("rejected", [False, True])
 async def test_both_give_the_same_response(
     client: httpx.AsyncClient,
     plain: httpx.AsyncClient,
@@ -89,11 +89,11 @@ async def test_both_give_the_same_response(
     booking: pb.Booking,
     headers: dict[str, str],
     body: Any,
-    refused: bool,
+    rejected: bool,
 ) -> None:
     made = pb.CreateBookingResponse(booking=booking, replayed="Idempotency-Key" in headers)
-    refusal = ScriptedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "None left.")
-    backends.answers["CreateBooking"] = refusal if refused else made
+    rejection = ScriptedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "None left.")
+    backends.answers["CreateBooking"] = rejection if rejected else made
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     usual = bearer() | {"Content-Type": "application/json"}
     answers = [
@@ -173,7 +173,7 @@ async def test_a_full_queue_rejects_before_the_body_is_read(
 ) -> None:
     reason = {EVENT: "full"}.get
     monkeypatch.setattr(app.state.components.booking_pipeline, "rejection_reason", reason)
-    refused = REJECTED.labels("full")._value.get()
+    rejected = REJECTED.labels("full")._value.get()
     answer = await client.post(
         URL, content=b"no JSON", headers={"X-Request-ID": "req-2", "Origin": SHOP}
     )
@@ -182,7 +182,7 @@ async def test_a_full_queue_rejects_before_the_body_is_read(
     assert answer.headers["Retry-After"] in {"1", "2", "3"}
     assert answer.headers["Access-Control-Allow-Origin"] == SHOP
     assert "CreateBooking" not in backends.requests
-    assert REJECTED.labels("full")._value.get() == refused + 1
+    assert REJECTED.labels("full")._value.get() == rejected + 1
     other = URL.replace("e1/", "e2/")
     assert (await client.post(other, content=b"no JSON", headers=bearer())).status_code != 503
 

@@ -204,8 +204,8 @@ def test_an_unknown_code_falls_back_by_its_status_and_keeps_its_fields(
 
 def test_extensions_of_the_contract_are_passed_on_and_no_others() -> None:
     details = {"ticketTypeId": "t", "available": "0", "limit": "x", "taken": "", "host": "db-7"}
-    refused = RemoteError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "No.", (), details)
-    assert from_remote(refused).extensions == {"ticketTypeId": "t", "available": 0}
+    rejected = RemoteError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "No.", (), details)
+    assert from_remote(rejected).extensions == {"ticketTypeId": "t", "available": 0}
     failed = RemoteError(grpc.StatusCode.INTERNAL, "internal", "No.", (), details)
     assert from_remote(failed).extensions == {}
 

@@ -133,7 +133,7 @@ async def test_both_give_the_same_response_to_a_condition(
     ],
 )
 @pytest.mark.parametrize(
-    "refusal",
+    "rejection",
     [
         ScriptedError(grpc.StatusCode.NOT_FOUND, "event_not_found", "No."),
         ScriptedError(grpc.StatusCode.PERMISSION_DENIED, "forbidden", "No."),
@@ -147,9 +147,9 @@ async def test_both_return_the_same_problems(
     stocked: ScriptedBackends,
     method: str,
     path: str,
-    refusal: ScriptedError,
+    rejection: ScriptedError,
 ) -> None:
-    stocked.answers[method] = refusal
+    stocked.answers[method] = rejection
     responses = [await one.get(path, headers=bearer()) for one in (client, plain)]
     assert responses[0].status_code >= 400
     assert _comparable(responses[0]) == _comparable(responses[1])

@@ -88,8 +88,8 @@ async def test_logging_in_returns_tokens(
 async def test_wrong_credentials_and_ended_sessions_are_unauthenticated(
     client: httpx.AsyncClient, backends: ScriptedBackends, code: str
 ) -> None:
-    refusal = ScriptedError(Status.UNAUTHENTICATED, code)
-    backends.answers |= {"Login": refusal, "Refresh": refusal}
+    rejection = ScriptedError(Status.UNAUTHENTICATED, code)
+    backends.answers |= {"Login": rejection, "Refresh": rejection}
     for path, body in (("login", CREDENTIALS), ("refresh", {"refreshToken": "x"})):
         answer = await client.post(f"/api/v1/auth/{path}", json=body)
         assert (answer.status_code, answer.json()["error"]) == (401, code)

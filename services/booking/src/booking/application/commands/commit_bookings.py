@@ -8,7 +8,7 @@ from goticket_kernel.errors import DomainError
 
 from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
 from booking.application.commands.prepare_booking import PreparedBooking
-from booking.application.commands.reject_sold_out import Refusals, reject_sold_out
+from booking.application.commands.reject_sold_out import Rejections, reject_sold_out
 from booking.application.ports import (
     BuyerOfEvent,
     IdempotencyRecord,
@@ -35,19 +35,19 @@ async def commit_bookings(
 ) -> Sequence[BookingResult | None]:
     """Decide prepared bookings in their order; return a result for each.
 
-    A refused booking changes nothing and does not block any other. If the bookings are
+    A rejected booking changes nothing and does not block any other. If the bookings are
     of several events, an event that another transaction has locked, or whose idempotency
     keys it is using, is not decided. Its results are None: the caller has to submit them
     again without the other events.
     """
     likely = [booking for booking in prepared if booking.event_id not in context.sold_out]
-    refusals: Refusals = {}
+    rejections: Rejections = {}
     if len(likely) < len(prepared):
         unlikely = [booking for booking in prepared if booking.event_id in context.sold_out]
-        refusals = await reject_sold_out(unlikely, context.bookings, context.now())
-        likely = [booking for booking in prepared if booking.booking_id not in refusals]
+        rejections = await reject_sold_out(unlikely, context.bookings, context.now())
+        likely = [booking for booking in prepared if booking.booking_id not in rejections]
     decided = iter(await _commit_or_split(likely, context) if likely else ())
-    results = [refusals.get(booking.booking_id) or next(decided) for booking in prepared]
+    results = [rejections.get(booking.booking_id) or next(decided) for booking in prepared]
     context.sold_out.record(
         (booking.event_id for booking in prepared), (_is_sold_out(result) for result in results)
     )
@@ -66,9 +66,9 @@ async def _commit_or_split(
     """Commit the batch; split it if another transaction is using one of its keys."""
     try:
         return await _commit_with_retry(prepared, context)
-    except RequestInProgress as refusal:
+    except RequestInProgress as rejection:
         if len(prepared) == 1:
-            return [refusal]
+            return [rejection]
     if len({booking.event_id for booking in prepared}) > 1:
         return [None] * len(prepared)
     # Committed one by one, only the booking with that key fails.
@@ -135,14 +135,14 @@ class _Batch:
         self._usage = usage
 
     def decide(self, prepared: PreparedBooking) -> BookingResult | None:
-        """Decide one booking. A refused one changes nothing."""
+        """Decide one booking. A rejected one changes nothing."""
         inventory = self._snapshot.inventories.get(prepared.event_id)
         if inventory is None:
             return None if prepared.event_id in self._snapshot.contended else EventNotFound()
         try:
             return self._find_earlier(prepared, inventory) or self._create(prepared, inventory)
-        except DomainError as refusal:
-            return refusal
+        except DomainError as rejection:
+            return rejection
 
     def _find_earlier(
         self, prepared: PreparedBooking, inventory: EventInventory

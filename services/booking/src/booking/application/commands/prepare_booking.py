@@ -13,7 +13,7 @@ from booking.domain.booking import IssuedTicket, IssueTicket
 from booking.domain.booking_creation import CommandLine, CreateBookingCommand
 
 MAX_PRESIGNED_TICKETS = 20
-"""Most tickets signed in advance for one command, which may still be refused."""
+"""Most tickets signed in advance for one command, which may still be rejected."""
 FINGERPRINT_CACHE_SIZE = 1_024
 """Most cached fingerprints. Many commands for one event have the same lines."""
 

@@ -163,7 +163,7 @@ class PublicReads:
         """Return a page of events as the caller may see it; `request` names no actor.
 
         Raises:
-            RemoteError: the catalog refuses or is unavailable.
+            RemoteError: the catalog rejects the call or is unavailable.
         """
         return await self._fresh(lambda: self._page(request, caller, context))
 
