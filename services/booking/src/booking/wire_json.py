@@ -1,4 +1,4 @@
-"""Payloads of booking's integration events as protobuf-JSON, built by hand.
+"""Payloads of booking's integration events as protobuf-JSON, without protobuf's encoder.
 
 `MessageToJson` reads descriptors for every field; this costs a thirtieth of that, and
 the inventory is locked meanwhile. A test compares both.

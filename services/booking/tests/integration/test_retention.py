@@ -28,7 +28,7 @@ MOMENT = timedelta(microseconds=1)
 
 
 async def use_keys(system: "BookingSystem", keys: int) -> None:
-    """Insert so many keys that were first used now."""
+    """Insert that many keys that were first used now."""
     await system.pool.execute(
         """INSERT INTO booking.idempotency_keys
            SELECT gen_random_uuid(), n::text, gen_random_uuid(), '', gen_random_uuid(), $2

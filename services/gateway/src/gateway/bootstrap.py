@@ -1,4 +1,4 @@
-"""Builds the gateway from its settings: the one place that constructs things."""
+"""Constructs every object of the gateway from its settings."""
 
 import asyncio
 import time

@@ -73,7 +73,7 @@ class Booking:
 
 @dataclass(frozen=True)
 class NotificationRequest:
-    """The e-mail that a message asks for. `reason` is a sentence, for cancellations."""
+    """The e-mail that a message requests. `reason` is a sentence, for cancellations."""
 
     message_id: UUID
     kind: NotificationKind

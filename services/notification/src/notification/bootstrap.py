@@ -25,7 +25,7 @@ LEASE_MARGIN_SECONDS = 4.0
 
 
 async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
-    """Send the e-mails that booking's messages ask for, until `stop`."""
+    """Send the e-mails that booking's messages request, until `stop`."""
     health = Health()
     profile = SenderProfile(sender_address(settings.sender), settings.public_url.rstrip("/"))
     mailer = SmtpMailer(smtp_account(settings), settings.concurrency)

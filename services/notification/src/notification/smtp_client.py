@@ -35,7 +35,7 @@ logger = get_logger(__name__)
 
 
 class EmailRefused(NonRetryableError):
-    """The SMTP server refuses this e-mail for good."""
+    """The SMTP server refuses this e-mail permanently."""
 
 
 class EmailDeferred(Exception):
@@ -43,7 +43,7 @@ class EmailDeferred(Exception):
 
 
 class SmtpUnavailable(RetryableError):
-    """The SMTP server cannot be used; this says nothing about the e-mail."""
+    """The SMTP server is unavailable. The e-mail itself may be valid."""
 
 
 class Tls(StrEnum):

@@ -140,7 +140,7 @@ class ScriptedSmtpServer:
 
 
 class ScriptedBookingService(NotificationDataServiceServicer):
-    """A gRPC server with the bookings in `details`. Statuses queued in `failures` come first."""
+    """A gRPC server with the bookings in `details`. Statuses in `failures` are returned first."""
 
     def __init__(self) -> None:
         self.details: dict[str, BookingDetails] = {}

@@ -74,7 +74,7 @@ class AvailabilityReader:
         self._cache.clear()
 
     def on_write(self, key: str | None) -> None:
-        """Delete the entry whose key was written; None stands for every key."""
+        """Delete the entry whose key was written; None means every key."""
         if key is None:
             self._cache.clear()
         else:

@@ -1,4 +1,4 @@
-"""The one middleware: everything that holds for every request, in one layer.
+"""The only middleware: all processing that every request needs, in one layer.
 
 Each request gets a request id, a server span, metrics, an access log entry, CORS and the
 security header fields. A fast path may answer it. Otherwise FastAPI does, within the bound

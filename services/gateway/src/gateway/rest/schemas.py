@@ -88,7 +88,7 @@ def _in_utc(value: datetime) -> datetime:
 Instant = Annotated[AwareDatetime, BeforeValidator(_is_rfc_3339), AfterValidator(_in_utc)]
 QueryInstant = Annotated[Instant, BeforeValidator(_with_plus_sign)]
 
-# Visible ASCII around one "@"; identity looks closer.
+# Visible ASCII around one "@"; identity validates the rest.
 Email = Annotated[
     str,
     StringConstraints(max_length=254, pattern=r"^[!-?A-~]+@[!-?A-~]+$"),

@@ -78,7 +78,7 @@ async def _commit_or_split(
 async def _commit_with_retry(
     prepared: Sequence[PreparedBooking], context: BookingContext
 ) -> Sequence[BookingResult | None]:
-    """Commit the batch; commit once more if another event's commit has taken a key."""
+    """Commit the batch; retry once if another event's commit has taken a key."""
     with context.in_flight_keys.track(_keys(prepared)) as in_flight_elsewhere:
         try:
             try:

@@ -76,7 +76,7 @@ async def create_booking(
     pipeline: Pipeline,
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
-    """Confirmed at once, or held for a while with `hold`. All lines are granted or none."""
+    """The booking is confirmed at once, or held with `hold`. All lines are granted or none."""
     submitted = create_request(body, event_id, caller, idempotency_key)
     disconnected = functools.partial(is_disconnected, request.receive)
     created = await pipeline.submit(submitted, RequestContext.current(), disconnected)

@@ -110,7 +110,7 @@ class PublicReads:
     async def _fresh(self, read: Callable[[], Awaitable[RenderedAnswer]]) -> RenderedAnswer:
         """Read, and read again if the answer has expired while a part of it was loaded.
 
-        The second answer may be too old, too, if backends take that long. `Age` says so.
+        With slow backends the second answer may be too old, too; `Age` states it.
         """
         answer = await read()
         if self.clock() - answer.loaded_at > TTL_SECONDS:
