@@ -126,7 +126,7 @@ def batched_submitter(context: BookingContext) -> BatchedSubmitter:
     return BatchedSubmitter(context, batcher)
 
 
-async def test_a_commit_whose_result_was_lost_is_recognised_and_not_repeated(
+async def test_a_commit_whose_result_was_lost_is_recognized_and_not_repeated(
     system: "BookingSystem", command: Commands, commands_for: "CommandsFor"
 ) -> None:
     event = await system.open_event(10)

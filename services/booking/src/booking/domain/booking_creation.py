@@ -140,14 +140,14 @@ def _quantities(command: CreateBookingCommand, inventory: EventInventory) -> dic
     quantities: dict[UUID, int] = {}
     for index, line in enumerate(command.lines):
         kind = _ticket_type(index, line, inventory)
-        wanted = quantities.get(kind.id, 0) + line.quantity
-        if wanted > kind.max_per_booking:
+        quantity = quantities.get(kind.id, 0) + line.quantity
+        if quantity > kind.max_per_booking:
             message = f"Must be at most {kind.max_per_booking} per booking."
             raise MaxPerBookingExceeded(
                 fields=[FieldError(_line_field(index, "quantity"), message)],
                 metadata={"ticket_type_id": str(kind.id), "limit": str(kind.max_per_booking)},
             )
-        quantities[kind.id] = wanted
+        quantities[kind.id] = quantity
     if sum(quantities.values()) > MAX_TICKETS:
         message = f"Must be at most {MAX_TICKETS} tickets in all."
         raise InvalidBooking(fields=[FieldError("lines", message)])

@@ -37,5 +37,5 @@ async def apply_event(
             "capacity of ticket type %s stays %d, the number of taken tickets; the catalog has %d",
             shortfall.ticket_type_id,
             shortfall.kept,
-            shortfall.wanted,
+            shortfall.requested,
         )

@@ -99,7 +99,7 @@ async def _commit(
         # The rows are locked first. If another replica is committing an earlier request
         # with the same key, the repeat waits here and then finds its booking.
         snapshot = await transaction.creation.lock_snapshot(
-            _wanted_types(prepared), _keys(prepared)
+            _types_to_lock(prepared), _keys(prepared)
         )
         attempted = [
             (booking.event_id, booking.booking_id) for booking in prepared if booking.attempted
@@ -203,17 +203,17 @@ def _limited_buyers(
     }
 
 
-def _wanted_types(prepared: Sequence[PreparedBooking]) -> dict[UUID, set[UUID] | None]:
+def _types_to_lock(prepared: Sequence[PreparedBooking]) -> dict[UUID, set[UUID] | None]:
     """Return the ticket types to lock; None, for all, when a line leaves its type open.
 
     A hold locks all of them, too: a buyer's holds are counted over all types.
     """
-    wanted: dict[UUID, set[UUID] | None] = {}
+    types_by_event: dict[UUID, set[UUID] | None] = {}
     for booking in prepared:
-        types = wanted.setdefault(booking.event_id, set())
+        types = types_by_event.setdefault(booking.event_id, set())
         for line in booking.command.lines:
             if types is not None and line.ticket_type_id and not booking.command.hold:
                 types.add(line.ticket_type_id)
             else:
-                types = wanted[booking.event_id] = None
-    return wanted
+                types = types_by_event[booking.event_id] = None
+    return types_by_event

@@ -23,7 +23,7 @@ class PreparedBooking:
     """A well-formed command with its booking id, signed tickets and fingerprint.
 
     `attempted` is set before the booking is first written. If a commit succeeded but its
-    response was lost, the next attempt recognises it by the booking id.
+    response was lost, the next attempt recognizes it by the booking id.
     """
 
     command: CreateBookingCommand
@@ -77,8 +77,8 @@ def prepare_booking(
     prepared = PreparedBooking(command, context.new_id(), headers)
     event_id = command.event_id
     if event_id not in context.sold_out:
-        wanted = 0 if command.hold else sum(line.quantity for line in command.lines)
-        count = min(wanted, MAX_PRESIGNED_TICKETS)
+        quantity = 0 if command.hold else sum(line.quantity for line in command.lines)
+        count = min(quantity, MAX_PRESIGNED_TICKETS)
         prepared.tickets = tuple(context.issue(event_id) for _ in range(count))
         _ = prepared.fingerprint
     return prepared

@@ -28,16 +28,16 @@ async def reject_sold_out(
     keys = {key for booking in prepared if (key := booking.key)}
     snapshot = await bookings.read_snapshot({booking.event_id for booking in prepared}, keys)
     # Most commands for an event have the same lines, and then the same result.
-    known: dict[tuple[UUID, tuple[CommandLine, ...]], DomainError | None] = {}
+    rejection_of: dict[tuple[UUID, tuple[CommandLine, ...]], DomainError | None] = {}
     rejections: Rejections = {}
     for booking in prepared:
         inventory = snapshot.inventories.get(booking.event_id)
         if inventory is None or booking.attempted or booking.key in snapshot.used_keys:
             continue
-        wanted = (booking.event_id, booking.command.lines)
-        if wanted not in known:
-            known[wanted] = _rejection(booking, inventory, now)
-        if rejection := known[wanted]:
+        request_content = (booking.event_id, booking.command.lines)
+        if request_content not in rejection_of:
+            rejection_of[request_content] = _rejection(booking, inventory, now)
+        if rejection := rejection_of[request_content]:
             rejections[booking.booking_id] = rejection
     return rejections
 

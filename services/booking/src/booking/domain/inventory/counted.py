@@ -126,14 +126,14 @@ class CountedInventory:
         if kind is None:
             self.ticket_types[offer.id] = _new_ticket_type(offer, position)
             return None
-        wanted = offer.capacity if may_grow else min(offer.capacity, kind.capacity)
+        requested = offer.capacity if may_grow else min(offer.capacity, kind.capacity)
         kind.position, kind.name, kind.price = position, offer.name, offer.price
         kind.max_per_booking = offer.max_per_booking
         kind.max_per_buyer = offer.max_per_buyer
-        kind.capacity = max(wanted, kind.taken)
-        if kind.capacity == wanted:
+        kind.capacity = max(requested, kind.taken)
+        if kind.capacity == requested:
             return None
-        return CapacityShortfall(offer.id, wanted, kind.capacity)
+        return CapacityShortfall(offer.id, requested, kind.capacity)
 
     def _adjust(self, type_id: UUID, *, held: int, sold: int) -> None:
         kind = self.ticket_types[type_id]

@@ -153,8 +153,8 @@ async def replace_event(
     request = body.replacement().update_request(event_id, caller.actor, expected_version)
     event = await catalog.update(request)
     await reads.events.changed(event.id, event.version)
-    known = await reads.availability.load_if_known(event.id)
-    return _versioned(response, event, known.value if known else None)
+    availability = await reads.availability.load_if_known(event.id)
+    return _versioned(response, event, availability.value if availability else None)
 
 
 @router.patch(
@@ -175,8 +175,8 @@ async def change_event(
     request = body.update_request(event_id, caller.actor, expected_version)
     event = await catalog.update(request)
     await reads.events.changed(event.id, event.version)
-    known = await reads.availability.load_if_known(event.id)
-    return _versioned(response, event, known.value if known else None)
+    availability = await reads.availability.load_if_known(event.id)
+    return _versioned(response, event, availability.value if availability else None)
 
 
 @router.delete(
