@@ -104,14 +104,19 @@ async def migrate_down(dsn: str, package: str, steps: int = 1) -> list[str]:
     """Revert the `steps` migrations that were applied last; return their labels.
 
     Raises:
-        MigrationError: see `load_migrations`, or the database refuses the connection.
+        MigrationError: see `load_migrations`, the database refuses the connection, or a newer
+            release applied one of them.
     """
     migrations = {migration.key: migration for migration in load_migrations(package)}
     schema = _schema(package)
     async with _locked(dsn, schema) as connection:
         applied = await _applied(connection, schema)
-        newest = [migrations[key] for key in reversed(applied) if key in migrations]
-        for migration in newest[:steps]:
+        last = applied[::-1][:steps]
+        if unknown := [key for key in last if key not in migrations]:
+            names = ", ".join(f"{component} {version}" for component, version in unknown)
+            raise MigrationError(f"applied by a newer release: {names}")
+        newest = [migrations[key] for key in last]
+        for migration in newest:
             async with connection.transaction():
                 await connection.execute(migration.down)
                 await connection.execute(
@@ -120,7 +125,7 @@ async def migrate_down(dsn: str, package: str, steps: int = 1) -> list[str]:
                     migration.component,
                     migration.version,
                 )
-        return [migration.label for migration in newest[:steps]]
+        return [migration.label for migration in newest]
 
 
 async def migration_status(dsn: str, package: str) -> list[tuple[str, bool]]:
@@ -194,7 +199,13 @@ async def _connect(dsn: str) -> asyncpg.Connection:
 
 async def _applied(connection: asyncpg.Connection, schema: str) -> list[tuple[str, int]]:
     """Return the keys of the applied migrations in the order of their application."""
-    rows = await connection.fetch(
-        f"SELECT component, version FROM {schema}.schema_migrations ORDER BY position"  # noqa: S608 - the schema is checked
-    )
+    try:
+        rows = await connection.fetch(
+            f"SELECT component, version FROM {schema}.schema_migrations ORDER BY position"  # noqa: S608 - the schema is checked
+        )
+    except asyncpg.UndefinedColumnError as error:
+        raise MigrationError(
+            f"{schema}.schema_migrations is from before the first release; "
+            "delete the data (make reset) and migrate again"
+        ) from error
     return [(row["component"], row["version"]) for row in rows]

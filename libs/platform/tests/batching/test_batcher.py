@@ -369,3 +369,26 @@ async def test_answered_requests_leave_no_reference_cycles(
         assert not [item for item in gc.get_objects() if isinstance(item, Entry)]
     finally:
         gc.enable()
+
+
+async def test_no_batch_is_dispatched_after_close() -> None:
+    gate = asyncio.get_running_loop().create_future()
+    dispatched: list[list[str]] = []
+
+    async def execute(batch: Batch) -> None:
+        dispatched.append([entry.request.name for entry in batch.entries])
+        await gate
+        batch.requeue(batch.entries)
+
+    batcher = Batcher(
+        execute, key_of=attrgetter("key"), error_for=RejectedError, limits=BatchingLimits()
+    )
+    submitted = [
+        asyncio.create_task(batcher.submit(one, FOREVER)) for one in requests("a-1", "b-1")
+    ]
+    await asyncio.sleep(0.01)
+    gate.set_result(None)
+    await batcher.close()
+    results = await asyncio.gather(*submitted, return_exceptions=True)
+    assert [type(result) for result in results] == [RejectedError] * 2
+    assert dispatched == [["a-1", "b-1"]]

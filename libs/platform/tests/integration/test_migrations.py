@@ -107,6 +107,32 @@ async def test_down_reverts_the_migrations_applied_last(
     assert await tables(dsn, package) == set()
 
 
+async def test_down_skips_no_migration_of_a_newer_release(
+    dsn: str, package: MigrationsPackage
+) -> None:
+    for version, table in ((1, "a"), (2, "b"), (3, "c")):
+        package.add(version, table)
+    await migrate_up(dsn, package.name)
+    for file in package.folder.glob("0003*"):
+        file.unlink()
+    with pytest.raises(MigrationError, match="newer release"):
+        await migrate_down(dsn, package.name)
+
+
+async def test_a_version_table_from_before_the_first_release_is_one_line(
+    dsn: str, package: MigrationsPackage
+) -> None:
+    package.add(1, "a")
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(
+        f"CREATE TABLE {package.schema}.schema_migrations"
+        " (version int PRIMARY KEY, name text NOT NULL)"
+    )
+    await connection.close()
+    with pytest.raises(MigrationError, match="make reset"):
+        await migrate_up(dsn, package.name)
+
+
 async def test_included_tables_are_created_before_the_services_own(
     dsn: str, package: MigrationsPackage
 ) -> None:

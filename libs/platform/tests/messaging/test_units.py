@@ -53,6 +53,13 @@ def test_a_message_stays_at_the_longest_delay_during_an_outage(error: Exception)
     assert decide_retry(QUEUE, 3, RuntimeError()).final is False
 
 
+def test_an_outage_leaves_a_retry_for_a_later_failure_of_another_kind() -> None:
+    attempt = 1
+    for _ in range(9):
+        attempt = decide_retry(QUEUE, attempt, RetryableError("the mail server is down")).attempt
+    assert decide_retry(QUEUE, attempt, RuntimeError("greylisted")).final is False
+
+
 def test_a_handler_timeout_is_not_an_outage() -> None:
     assert decide_retry(QUEUE, 4, HandlerTimeout("no end after 60 s")).final is True
 
@@ -61,6 +68,7 @@ def test_a_queue_without_retries_dead_letters_at_once() -> None:
     assert (
         decide_retry(QueueSpec("q", (), retry_seconds=()), 1, RuntimeError("x")).queue == "q.dead"
     )
+    assert decide_retry(QueueSpec("q", (), retry_seconds=()), 1, RetryableError("x")).final
 
 
 def test_a_reason_has_the_error_without_addresses() -> None:

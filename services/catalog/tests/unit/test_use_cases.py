@@ -227,12 +227,25 @@ async def test_services_read_drafts_and_the_public_does_not(catalog: Catalog) ->
 
 async def test_a_batch_leaves_out_unknown_ids_and_is_limited(catalog: Catalog) -> None:
     event = await catalog.create()
-    assert await batch_get_events([event.id, event.id, UNKNOWN_ID], events=catalog.events) == [
-        event
-    ]
-    assert await batch_get_events([], events=catalog.events) == []
+    ids = [event.id, event.id, UNKNOWN_ID]
+    assert await batch_get_events(ids, public_only=True, events=catalog.events) == [event]
+    assert await batch_get_events([], public_only=True, events=catalog.events) == []
     with pytest.raises(InvalidQuery):
-        await batch_get_events([event.id] * 201, events=catalog.events)
+        await batch_get_events([event.id] * 201, public_only=True, events=catalog.events)
+
+
+async def test_a_public_batch_leaves_out_drafts_and_cancelled_drafts(catalog: Catalog) -> None:
+    draft = await catalog.create(EventStatus.DRAFT)
+    cancelled = await catalog.create(EventStatus.DRAFT)
+    await cancel_event(
+        ChangeEventCommand(cancelled.id, ORGANIZER),
+        events=catalog.events,
+        inventory=catalog.inventory,
+        clock=catalog.clock,
+    )
+    ids = [draft.id, cancelled.id]
+    assert await batch_get_events(ids, public_only=True, events=catalog.events) == []
+    assert len(await batch_get_events(ids, public_only=False, events=catalog.events)) == 2
 
 
 async def test_a_list_of_drafts_is_restricted_to_the_actors_own(catalog: Catalog) -> None:

@@ -1,5 +1,6 @@
 """Reads bookings with recipient, names and ticket codes from the booking service."""
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -122,10 +123,25 @@ class BookingDetailsClient:
             response = await call(self._batch_get, request, idempotent=True)
         except RemoteError as error:
             if error.status in _MESSAGE_FAULTS:
-                raise
+                if len(request.bookings) == 1:
+                    raise
+                return await self._load_separately(keys)
             raise BookingServiceUnavailable(f"{error.code}: {error.message}") from error
         found = {UUID(details.booking.id): details for details in response.bookings}
         return [
             found.get(key.booking_id) or BookingNotFound(f"booking {key.booking_id} is unknown")
             for key in keys
         ]
+
+    async def _load_separately(self, keys: list[BookingKey]) -> list[BookingDetails | Exception]:
+        """Load each booking alone, so that one that cannot be read fails no other."""
+        loaded = await asyncio.gather(*(self._load([key]) for key in keys), return_exceptions=True)
+        results: list[BookingDetails | Exception] = []
+        for each in loaded:
+            if isinstance(each, Exception):
+                results.append(each)
+            elif isinstance(each, BaseException):
+                raise each
+            else:
+                results += each
+        return results

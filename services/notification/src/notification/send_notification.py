@@ -1,7 +1,8 @@
 """Sends the e-mail that a message requests."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -22,6 +23,10 @@ from notification.event_mapping import map_message
 EMAILS = Counter("goticket_notification_emails", "Attempts to send an e-mail", ["kind", "outcome"])
 
 logger = get_logger(__name__)
+
+
+class AttemptTimeout(Exception):
+    """The attempt to send the e-mail took too long."""
 
 
 class BookingDetailsSource(Protocol):
@@ -69,7 +74,7 @@ async def send_notification(
         NonRetryableError: the message, the booking or the address is malformed, or the SMTP
             server refused the e-mail permanently.
         RetryableError: another worker, the booking service or the SMTP server is in the way.
-        TimeoutError: the attempt took longer than `attempt_seconds`.
+        AttemptTimeout: the attempt took longer than `attempt_seconds`.
     """
     request = map_message(message)
     if request is None:
@@ -79,13 +84,26 @@ async def send_notification(
         _count(request, claim.status)
         return
     try:
-        async with asyncio.timeout(attempt_seconds):
+        async with _attempt_timeout(attempt_seconds):
             status = await _attempt(request, bookings, renderer, mailer, now)
     except Exception as error:
         status = Status.REFUSED if isinstance(error, NonRetryableError) else Status.DEFERRED
         await _complete(deliveries, claim, request, status, describe(error))
         raise
     await _complete(deliveries, claim, request, status)
+
+
+@asynccontextmanager
+async def _attempt_timeout(seconds: float) -> AsyncIterator[None]:
+    """Limit an attempt. Its timeout counts as an attempt, unlike an outage's."""
+    deadline = asyncio.timeout(seconds)
+    try:
+        async with deadline:
+            yield
+    except TimeoutError as error:
+        if deadline.expired():
+            raise AttemptTimeout(f"not sent after {seconds:g} s") from error
+        raise
 
 
 async def _attempt(

@@ -145,6 +145,8 @@ class ScriptedBookingService(NotificationDataServiceServicer):
     def __init__(self) -> None:
         self.details: dict[str, BookingDetails] = {}
         self.failures: deque[grpc.StatusCode] = deque()
+        self.unreadable: set[str] = set()
+        """Ids of bookings that fail every call in which they are."""
         self.batch_sizes: list[int] = []
         self.call_received = asyncio.Event()
         self.may_answer = asyncio.Event()
@@ -200,6 +202,8 @@ class ScriptedBookingService(NotificationDataServiceServicer):
         await self.may_answer.wait()
         if self.failures:
             await context.abort(self.failures.popleft(), "scripted")
+        if self.unreadable & {reference.booking_id for reference in request.bookings}:
+            await context.abort(grpc.StatusCode.INTERNAL, "scripted")
         known = (self.details.get(reference.booking_id) for reference in request.bookings)
         return BatchGetBookingDetailsResponse(bookings=[each for each in known if each])
 

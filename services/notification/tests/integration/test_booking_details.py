@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from goticket.booking.v1.notification_data_pb2 import BookingDetails
 from goticket_platform.rpc.client import open_channel
+from goticket_platform.rpc.errors import RemoteError
 from goticket_platform.telemetry import tracer
 from notification.booking_details import (
     MAX_BATCH_SIZE,
@@ -70,6 +71,21 @@ async def test_an_unknown_booking_fails_alone(
 
     assert found == known
     assert isinstance(missing, BookingNotFound)
+
+
+async def test_a_booking_that_cannot_be_read_fails_alone(
+    booking_service: ScriptedBookingService, client: BookingDetailsClient, make_details: MakeDetails
+) -> None:
+    known, unreadable = make_details(), make_details()
+    booking_service.add(known, unreadable)
+    booking_service.unreadable.add(unreadable.booking.id)
+
+    found, failed = await asyncio.gather(
+        client.get(key_of(known)), client.get(key_of(unreadable)), return_exceptions=True
+    )
+
+    assert found == known
+    assert isinstance(failed, RemoteError)
 
 
 async def test_nothing_is_cached(

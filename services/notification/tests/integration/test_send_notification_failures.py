@@ -11,10 +11,13 @@ from goticket_contracts.event_types import (
     BOOKING_CANCELLED,
     BOOKING_CONFIRMED,
 )
+from goticket_contracts.topology import NOTIFICATION_BOOKING_EVENTS
 from goticket_platform.messaging.consumer import NonRetryableError, ReceivedMessage
+from goticket_platform.messaging.retry_decision import decide_retry
 from goticket_platform.rpc.errors import RemoteError
 from notification.booking_details import BookingNotFound, BookingServiceUnavailable
 from notification.email_rendering import InvalidRecipient
+from notification.send_notification import AttemptTimeout
 from notification.smtp_client import EmailDeferred, SmtpUnavailable
 
 # Defined in conftest.py; test folders are not packages to import from.
@@ -98,7 +101,7 @@ async def test_a_malformed_address_is_not_retried(
     assert not smtp.messages
 
 
-async def test_an_attempt_that_takes_too_long_is_deferred(
+async def test_an_attempt_that_takes_too_long_is_deferred_and_counted(
     smtp: ScriptedSmtpServer,
     worker: Worker,
     add_booking: MakeDetails,
@@ -107,8 +110,10 @@ async def test_an_attempt_that_takes_too_long_is_deferred(
     message = make_message(BOOKING_CONFIRMED, add_booking())
     smtp.may_reply.clear()
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(AttemptTimeout) as caught:
         await worker.handle(message, attempt_seconds=0.3)
+    attempts = len(NOTIFICATION_BOOKING_EVENTS.retry_seconds) + 1
+    assert decide_retry(NOTIFICATION_BOOKING_EVENTS, attempts, caught.value).final
     assert (await worker.delivery(message))["status"] == "deferred"
     smtp.may_reply.set()
     await worker.handle(message)

@@ -55,6 +55,7 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
         self._arrivals = 0
         self._waiting = 0
         self._is_dispatch_scheduled = False
+        self._is_stopped = False
 
     def __len__(self) -> int:
         """Return how many keys have requests that wait or are in flight."""
@@ -166,6 +167,7 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
                 self._in_flight, timeout=time_left, return_when=asyncio.FIRST_COMPLETED
             )
             self._dispatch_ready()
+        self._is_stopped = True
         self._reject_waiting()
         if tasks := list(self._in_flight):
             for task in tasks:
@@ -201,6 +203,8 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
 
     def _dispatch_ready(self) -> None:
         self._is_dispatch_scheduled = False
+        if self._is_stopped:
+            return
         while len(self._in_flight) < self._limits.max_in_flight and (batch := self._next_batch()):
             self._dispatch(batch)
 

@@ -65,11 +65,16 @@ async def consume_broadcast(
             client_properties={"connection_name": name},
         )
         async with connection:
-            channel = await connection.channel(publisher_confirms=False)
-            queue = await _declare(channel, exchange, bindings)
             closed = asyncio.Event()
-            channel.close_callbacks.add(lambda *_: closed.set())
-            await queue.consume(deliver, no_ack=True)
+            # A broker that is coming back may take a command and never answer it.
+            async with asyncio.timeout(DECLARE_SECONDS):
+                channel = await connection.channel(publisher_confirms=False)
+                channel.close_callbacks.add(lambda *_: closed.set())
+                # A queue deleted under its consumer ends the subscription, not the channel.
+                underlay = await channel.get_underlay_channel()
+                underlay.on_consumer_cancel_callbacks.add(lambda *_: closed.set())
+                queue = await _declare(channel, exchange, bindings)
+                await queue.consume(deliver, no_ack=True)
             outage.end()
             on_subscribed()
             await _until_closed(closed, stop)

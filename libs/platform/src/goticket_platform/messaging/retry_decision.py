@@ -32,19 +32,23 @@ def decide_retry(queue: QueueSpec, attempt: int, error: Exception) -> RetryDecis
 
     A NonRetryableError dead-letters the message at once. Other errors retry it with growing
     delays until its attempts are exhausted. An outage of a dependency (a lost connection, a
-    timeout, `RetryableError`) never exhausts them: the message stays at the longest delay.
+    timeout, `RetryableError`) never exhausts them: the message stays at the longest delay, and
+    a later failure of another kind is still retried.
     """
     reason = describe(error)
     if isinstance(error, NonRetryableError):
         return RetryDecision(queue.dead_letters, attempt, reason, final=True)
-    if isinstance(error, RetryableError) or is_transient(error):
-        attempt = min(attempt, len(queue.retry_seconds))
+    last_retry = len(queue.retry_seconds)
+    is_outage = last_retry > 0 and (isinstance(error, RetryableError) or is_transient(error))
+    if is_outage:
+        attempt = min(attempt, last_retry)
     retry_queue = queue.retry_queue(attempt)
     if retry_queue is None:
         return RetryDecision(
             queue.dead_letters, attempt, f"attempts exhausted ({attempt}): {reason}", final=True
         )
-    return RetryDecision(retry_queue, attempt + 1, reason, final=False)
+    following = min(attempt + 1, last_retry) if is_outage else attempt + 1
+    return RetryDecision(retry_queue, following, reason, final=False)
 
 
 def describe(error: Exception) -> str:

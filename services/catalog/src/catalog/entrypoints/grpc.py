@@ -66,7 +66,11 @@ class CatalogService(CatalogServiceServicer):
         self, request: pb.BatchGetEventsRequest, context: object
     ) -> pb.BatchGetEventsResponse:
         """Read many events at once."""
-        found = await batch_get_events(parse_event_ids(request.event_ids), events=self.events)
+        found = await batch_get_events(
+            parse_event_ids(request.event_ids),
+            public_only=request.public_only,
+            events=self.events,
+        )
         return pb.BatchGetEventsResponse(events=map(event_to_proto, found))
 
     @with_json_field_names

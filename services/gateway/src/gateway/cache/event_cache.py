@@ -75,7 +75,9 @@ class EventCache:
         self._lists: TTLCache[pb.ListEventsResponse] = TTLCache(
             max_bytes=LISTS_BYTES, size_of=pb.ListEventsResponse.ByteSize, clock=clock
         )
-        self._loader: BatchLoader[str, Entry[pb.Event]] = BatchLoader(self._load_events)
+        self._loader: BatchLoader[str, Entry[pb.Event] | RemoteError] = BatchLoader(
+            self._load_events
+        )
         self._storing: set[asyncio.Task[object]] = set()
         self.generation = 0
         """Grows with every invalidation: an older list is stale."""
@@ -209,14 +211,22 @@ class EventCache:
 
     async def _load_event(self, event_id: str) -> Entry[pb.Event]:
         entry = await self._loader.load(event_id)
+        if isinstance(entry, RemoteError):
+            # A copy: an error that several tasks raise would collect all their tracebacks.
+            raise RemoteError(entry.status, entry.code, entry.message, entry.fields, entry.metadata)
         if entry is None:
             raise RemoteError(
                 grpc.StatusCode.NOT_FOUND, "event_not_found", "There is no such event."
             )
         return entry
 
-    async def _load_events(self, event_ids: Sequence[str]) -> Mapping[str, Entry[pb.Event]]:
-        """Load events: one round trip to Redis, and one to the catalog for the missing ones."""
+    async def _load_events(
+        self, event_ids: Sequence[str]
+    ) -> Mapping[str, Entry[pb.Event] | RemoteError]:
+        """Load events: one round trip to Redis, and one to the catalog for the missing ones.
+
+        If the catalog fails, only the missing events have the error.
+        """
         started = self._clock()
         keys = list(map(event_key, event_ids))
         answers = await self._shared.run(lambda commands: commands.time().mget(keys))
@@ -230,16 +240,25 @@ class EventCache:
         missing = [event_id for event_id in event_ids if event_id not in found]
         if missing:
             READS.labels("catalog").inc(len(missing))
-            loaded = [self._entry(event, started) for event in await self._from_catalog(missing)]
+            try:
+                events = await self._from_catalog(missing)
+            except RemoteError as error:
+                return {**found, **dict.fromkeys(missing, error)}
+            loaded = [self._entry(event, started) for event in events]
             self._in_background(self._store(loaded, now))
             found |= {entry.value.id: entry for entry in loaded}
         return found
 
     async def _from_catalog(self, event_ids: Sequence[str]) -> Sequence[pb.Event]:
-        if len(event_ids) == 1:
+        """Read public events; unknown and private ones are left out."""
+        if len(event_ids) > 1:
+            return await self._catalog.get_public(event_ids)
+        try:
             return [await self._catalog.get(event_ids[0], None)]
-        events = await self._catalog.get_many(event_ids)
-        return [event for event in events if event.status != pb.EVENT_STATUS_DRAFT]
+        except RemoteError as error:
+            if error.status is not grpc.StatusCode.NOT_FOUND:
+                raise
+            return []
 
     async def _store(self, entries: Sequence[Entry[pb.Event]], now: int) -> None:
         """Store events in Redis for the rest of their lifetime; `now` as of their loading."""

@@ -27,9 +27,9 @@ class CatalogClient:
             await call(self._stub.GetEvent, request, timeout=READ_SECONDS, idempotent=True)
         ).event
 
-    async def get_many(self, event_ids: Sequence[str]) -> Sequence[pb.Event]:
-        """Read at most 200 events, drafts included; unknown ids are left out."""
-        request = pb.BatchGetEventsRequest(event_ids=event_ids)
+    async def get_public(self, event_ids: Sequence[str]) -> Sequence[pb.Event]:
+        """Read at most 200 public events; unknown ids and private events are left out."""
+        request = pb.BatchGetEventsRequest(event_ids=event_ids, public_only=True)
         return (
             await call(self._stub.BatchGetEvents, request, timeout=READ_SECONDS, idempotent=True)
         ).events

@@ -28,6 +28,7 @@ _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _DEFAULT_LIMIT = 20
 _LIVE = json_response(b'{"status":"ok"}')
 _CACHED_PATHS = 16_384
+_MAX_PATH_LENGTH = 96
 
 Read = Callable[[HttpExchange, str, Caller | None], Awaitable[HttpResponse | None]]
 
@@ -81,7 +82,8 @@ class ReadFastPath:
         if path == "/livez":
             exchange.route = path
             return _LIVE
-        found = self._find(path)
+        # Longer paths match no route, and must not fill the cache of matches.
+        found = self._find(path) if len(path) <= _MAX_PATH_LENGTH else None
         if found is None or exchange.has_repeated_headers:
             return None
         await self._pacer.admit()

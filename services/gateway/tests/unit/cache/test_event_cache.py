@@ -30,6 +30,8 @@ class Catalog:
     def __init__(self) -> None:
         self.version = 1
         self.draft = False
+        self.unknown: set[str] = set()
+        self.error: RemoteError | None = None
         self.actors: list[str | None] = []
         self.batches: list[list[str]] = []
         self.open = asyncio.Event()
@@ -39,16 +41,18 @@ class Catalog:
         self.actors.append(actor.user_id if actor else None)
         version = self.version
         await self.open.wait()
-        if self.draft and actor is None:
+        if self.error:
+            raise self.error
+        if (self.draft and actor is None) or event_id in self.unknown:
             raise RemoteError(grpc.StatusCode.NOT_FOUND, "event_not_found", "No.")
         return pb.Event(id=event_id, version=version)
 
-    async def get_many(self, event_ids: Sequence[str]) -> Sequence[pb.Event]:
+    async def get_public(self, event_ids: Sequence[str]) -> Sequence[pb.Event]:
         self.batches.append(list(event_ids))
-        status = pb.EVENT_STATUS_DRAFT if self.draft else pb.EVENT_STATUS_PUBLISHED
-        return [
-            pb.Event(id=event_id, version=self.version, status=status) for event_id in event_ids
-        ]
+        if self.error:
+            raise self.error
+        known = [event_id for event_id in event_ids if event_id not in self.unknown]
+        return [] if self.draft else [pb.Event(id=name, version=self.version) for name in known]
 
     async def list_page(self, request: pb.ListEventsRequest) -> pb.ListEventsResponse:
         self.actors.append(request.actor.user_id if request.HasField("actor") else None)
@@ -115,6 +119,31 @@ async def test_concurrent_requests_for_different_events_share_calls(
     assert [event.id for event in events] == ids
     assert catalog.batches == [ids]
     assert server.round_trips == 2, "one reads, one stores"
+
+
+async def test_an_unknown_event_fails_no_other_event_of_its_batch(
+    gateway: Gateway, other: Gateway, catalog: Catalog
+) -> None:
+    await other.event(ONE)  # in Redis now, so that the unknown one alone is missing
+    catalog.unknown.add("unknown")
+    found, missing = await asyncio.gather(
+        gateway.event(ONE), gateway.event("unknown"), return_exceptions=True
+    )
+    assert isinstance(found, pb.Event)
+    assert getattr(missing, "code", None) == "event_not_found"
+
+
+async def test_an_outage_of_the_catalog_fails_only_events_that_are_not_in_redis(
+    gateway: Gateway, other: Gateway, catalog: Catalog
+) -> None:
+    await other.event(ONE)
+    catalog.error = RemoteError(grpc.StatusCode.UNAVAILABLE, "unavailable", "Down.")
+    found, *missing = await asyncio.gather(
+        *map(gateway.event, (ONE, "event-2", "event-3")), return_exceptions=True
+    )
+    assert isinstance(found, pb.Event)
+    assert [getattr(error, "code", None) for error in missing] == ["unavailable"] * 2
+    assert missing[0] is not missing[1], "each request raises its own error"
 
 
 async def test_a_batch_shows_no_drafts(gateway: Gateway, catalog: Catalog) -> None:

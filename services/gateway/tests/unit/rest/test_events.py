@@ -577,8 +577,12 @@ async def test_a_capacity_below_the_sold_tickets_is_a_conflict(
 
 
 async def test_availability_is_read_from_booking(
-    client: httpx.AsyncClient, backends: ScriptedBackends, left: booking_pb2.EventAvailability
+    client: httpx.AsyncClient,
+    backends: ScriptedBackends,
+    left: booking_pb2.EventAvailability,
+    event: pb.Event,
 ) -> None:
+    backends.answers["GetEvent"] = pb.GetEventResponse(event=event)
     backends.answers["GetAvailability"] = booking_pb2.GetAvailabilityResponse(events=[left])
     answer = await client.get(f"/api/v1/events/{EVENT}/availability")
     assert answer.json() == {
@@ -586,7 +590,17 @@ async def test_availability_is_read_from_booking(
         "available": 97,
         "ticketTypes": [{"id": TYPE, "available": 7}, {"id": OTHER_TYPE, "available": 90}],
     }
-    assert backends.was_not_called("GetEvent")
+
+
+async def test_availability_of_a_private_event_is_not_found(
+    client: httpx.AsyncClient, backends: ScriptedBackends, left: booking_pb2.EventAvailability
+) -> None:
+    backends.answers["GetEvent"] = ScriptedError(
+        grpc.StatusCode.NOT_FOUND, "event_not_found", "There is no such event."
+    )
+    backends.answers["GetAvailability"] = booking_pb2.GetAvailabilityResponse(events=[left])
+    answer = await client.get(f"/api/v1/events/{EVENT}/availability")
+    assert (answer.status_code, answer.json()["error"]) == (404, "event_not_found")
 
 
 async def test_an_event_that_booking_does_not_know_is_fully_available(

@@ -2,12 +2,15 @@
 
 from typing import Any, cast
 
+import grpc
+import pytest
 from gateway.cache.availability_reader import Availability, AvailabilityReader
 from gateway.cache.event_cache import EventCache
 from gateway.http.request_context import RequestContext
 from gateway.rest.events.public_reads import PublicReads
 from goticket.catalog.v1 import catalog_pb2 as pb
 from goticket_platform.caching import Entry
+from goticket_platform.rpc.errors import RemoteError
 from opentelemetry.trace import INVALID_SPAN
 
 CONTEXT = RequestContext("request", "", INVALID_SPAN)
@@ -22,6 +25,8 @@ class Backends:
         self.now = 100.0
         self.event_loaded_at = 99.5
         self.reads = 0
+        self.error: RemoteError | None = None
+        self.ticket_types: dict[str, int] = {}
         self._delays = list(delays)
 
     def is_cached(self, *_: Any) -> bool:
@@ -29,6 +34,8 @@ class Backends:
 
     async def event(self, event_id: str, *_: Any) -> Entry[pb.Event]:
         self.reads += 1
+        if self.error:
+            raise self.error
         if self.now - self.event_loaded_at >= 1.0:
             self.event_loaded_at = self.now
         return Entry(
@@ -39,7 +46,9 @@ class Backends:
 
     async def load_if_known(self, _event_id: str) -> Entry[Availability]:
         self.now += self._delays.pop(0)
-        return Entry(Availability({}), self.now, self.now + 1.0)
+        return Entry(Availability(self.ticket_types), self.now, self.now + 1.0)
+
+    load = load_if_known
 
     def public_reads(self) -> PublicReads:
         return PublicReads(
@@ -65,3 +74,37 @@ async def test_an_answer_that_expires_twice_is_returned_with_its_age() -> None:
     answer = await backends.public_reads().event("event", None, CONTEXT)
     assert backends.reads == 2
     assert backends.now - answer.loaded_at == 1.5
+
+
+async def test_slow_backends_are_not_read_twice() -> None:
+    backends = Backends(1.5)
+    backends.event_loaded_at = 0.0  # expired, so both parts are loaded by this request
+    answer = await backends.public_reads().event("event", None, CONTEXT)
+    assert backends.reads == 1
+    assert backends.now - answer.loaded_at == 1.5
+
+
+async def test_ticket_types_in_a_new_order_are_rendered_again() -> None:
+    backends = Backends(0.0, 0.0)
+    reads = backends.public_reads()
+    backends.ticket_types = {"a": 5, "b": 5}
+    first = await reads.event_availability("event", None, CONTEXT)
+    backends.ticket_types = {"b": 5, "a": 5}
+    second = await reads.event_availability("event", None, CONTEXT)
+    assert first.etag != second.etag
+
+
+async def test_availability_of_an_event_that_the_caller_must_not_see_is_not_found() -> None:
+    backends = Backends(0.0)
+    backends.error = RemoteError(grpc.StatusCode.NOT_FOUND, "event_not_found", "No.")
+    with pytest.raises(RemoteError) as caught:
+        await backends.public_reads().event_availability("event", None, CONTEXT)
+    assert caught.value.code == "event_not_found"
+
+
+async def test_availability_is_answered_while_the_catalog_is_down() -> None:
+    backends = Backends(0.0)
+    backends.ticket_types = {"a": 5}
+    backends.error = RemoteError(grpc.StatusCode.UNAVAILABLE, "unavailable", "Down.")
+    answer = await backends.public_reads().event_availability("event", None, CONTEXT)
+    assert b'"available":5' in answer.body

@@ -1,6 +1,7 @@
 """The read fast path answers as the FastAPI routes of the same addresses do."""
 
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -10,6 +11,8 @@ from gateway.bootstrap import open_components
 from gateway.config import GatewaySettings
 from gateway.http.app import Gateway, create_app
 from gateway.http.request_metrics import REQUESTS
+from gateway.rest.read_fast_path import ReadFastPath
+from gateway.rest.read_pacing import ReadPacer
 from goticket.booking.v1 import booking_pb2
 from goticket.catalog.v1 import catalog_pb2
 from goticket_testing.scripted import ScriptedBackends, ScriptedError
@@ -224,3 +227,12 @@ async def test_a_ticket_that_became_void_is_not_drawn_from_the_cache(
     assert (await client.get(path, headers=bearer())).status_code == 200
     stocked.answers["GetTicket"] = ScriptedError(grpc.StatusCode.PERMISSION_DENIED, "forbidden")
     assert (await client.get(path, headers=bearer())).status_code == 403
+
+
+async def test_a_path_that_is_too_long_for_any_route_is_not_cached() -> None:
+    nothing: Any = None
+    fast_path = ReadFastPath(nothing, nothing, nothing, ReadPacer(lambda: False))
+    for number in range(5):
+        exchange: Any = SimpleNamespace(scope={"path": f"/api/v1/{number}{'a' * 200}"})
+        assert await fast_path.respond(exchange) is None
+    assert fast_path._find.cache_info().currsize == 0

@@ -445,6 +445,9 @@ class BatchGetEventsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_IDS_FIELD_NUMBER: _builtins.int
+    PUBLIC_ONLY_FIELD_NUMBER: _builtins.int
+    public_only: _builtins.bool
+    """Leave out events that were never published: drafts, and drafts that were cancelled."""
     @_builtins.property
     def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """At most 200 event ids."""
@@ -453,10 +456,11 @@ class BatchGetEventsRequest(_message.Message):
         self,
         *,
         event_ids: _abc.Iterable[_builtins.str] | None = ...,
+        public_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_ids", b"event_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_ids", b"event_ids", "public_only", b"public_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -471,7 +475,7 @@ class BatchGetEventsResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___Event]:
-        """The events found, in no particular order; drafts included."""
+        """The events found, in no particular order; drafts included unless public_only is set."""
 
     def __init__(
         self,

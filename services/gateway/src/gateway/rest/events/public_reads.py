@@ -10,9 +10,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import grpc
 from cachetools import LRUCache
 from goticket.catalog.v1 import catalog_pb2 as pb
 from goticket_platform.caching import Entry, TTLCache
+from goticket_platform.rpc.errors import RemoteError
 
 from gateway.cache.availability_reader import (
     UNPROVISIONED,
@@ -108,12 +110,14 @@ class PublicReads:
         return await self._fresh(lambda: self._event(event_id, caller, context))
 
     async def _fresh(self, read: Callable[[], Awaitable[RenderedAnswer]]) -> RenderedAnswer:
-        """Read, and read again if the answer has expired while a part of it was loaded.
+        """Read, and read again if a cached part has expired while another one was loaded.
 
-        With slow backends the second answer may be too old, too; `Age` states it.
+        An answer whose loading took longer than its lifetime is not loaded again: that would
+        double the load of slow backends. `Age` states its age.
         """
+        started = self.clock()
         answer = await read()
-        if self.clock() - answer.loaded_at > TTL_SECONDS:
+        if answer.loaded_at < started and self.clock() - answer.loaded_at > TTL_SECONDS:
             answer = await read()
         return answer
 
@@ -126,7 +130,7 @@ class PublicReads:
         if (
             rendered is None
             or rendered.event is not entry.value
-            or rendered.availability != availability
+            or not _is_same(rendered.availability, availability)
         ):
             event = entry.value
             rendered = _RenderedEvent(
@@ -192,20 +196,33 @@ class PublicReads:
     async def _event_availability(
         self, event_id: str, caller: Caller | None, context: RequestContext
     ) -> RenderedAnswer:
+        # Booking knows events that the caller must not see, such as cancelled drafts.
+        entry = await self._event_if_catalog_answers(event_id, caller, context)
         availability_entry = await self.availability.load(event_id)
         availability, loaded_at = availability_entry.value, availability_entry.loaded_at
         if availability is UNPROVISIONED:
-            entry = await self.events.event(event_id, caller, context)
+            entry = entry or await self.events.event(event_id, caller, context)
             availability = Availability(
                 {kind.id: kind.capacity for kind in entry.value.ticket_types}
             )
             loaded_at = min(loaded_at, entry.loaded_at)
         rendered = self._rendered_availability.get(event_id)
-        if rendered is None or rendered.availability != availability:
+        if rendered is None or not _is_same(rendered.availability, availability):
             body = availability_json(event_id, availability)
             rendered = _RenderedAvailability(availability, body, content_etag(body))
             self._rendered_availability[event_id] = rendered
         return RenderedAnswer(rendered.body, rendered.etag, loaded_at)
+
+    async def _event_if_catalog_answers(
+        self, event_id: str, caller: Caller | None, context: RequestContext
+    ) -> Entry[pb.Event] | None:
+        """Return the event; None if the catalog is down, while booking still sells tickets."""
+        try:
+            return await self.events.event(event_id, caller, context)
+        except RemoteError as error:
+            if error.status is grpc.StatusCode.NOT_FOUND:
+                raise
+            return None
 
     async def _load_page(
         self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
@@ -216,6 +233,13 @@ class PublicReads:
         body = event_page_json(entry.value, availability)
         answer = RenderedAnswer(body, content_etag(body), entry.loaded_at)
         return Entry(answer, entry.loaded_at, entry.expires_at)
+
+
+def _is_same(first: Availability | None, second: Availability | None) -> bool:
+    """Return whether two availabilities are rendered alike: the order of types counts."""
+    if first is None or second is None:
+        return first is second
+    return list(first.ticket_types.items()) == list(second.ticket_types.items())
 
 
 def render_answer(
