@@ -18,7 +18,7 @@ booking servers with kill -9, and cuts notification off from booking for four se
 
 
 def log(line: str) -> None:
-    """Print a line at once, because a long run is watched."""
+    """Print a line without buffering, to show the progress of a long run."""
     print(line, flush=True)  # noqa: T201 - it is what `make chaos` shows
 
 

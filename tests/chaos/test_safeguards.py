@@ -1,6 +1,6 @@
 """The checks can fail: without one safeguard an invariant breaks, and the checks report it.
 
-Each run aims at one safeguard. With all of them, `test_chaos.py` finds no violation. Where two
+Each run disables one safeguard. With all of them, `test_chaos.py` finds no violation. Where two
 safeguards back each other up, as the CHECK and the row locks do, both are disabled.
 """
 
@@ -18,7 +18,7 @@ from goticket_testing.chaos.trial import Trial, contains, start_trial
 UNSAFE = Path(__file__).parent / "unsafe"
 BOOKINGS = (BOOKING, SECOND_BOOKING)
 LOAD_SECONDS = 2.0
-"""How long clients book; each does so at least once, however slow the machine."""
+"""Duration of the load; each client books at least once, however slow the machine."""
 RUSHES = 3
 """Events that are sold out at once; nearly always the first is oversold already."""
 

@@ -71,7 +71,7 @@ async def test_a_thousand_retries_of_one_key_create_one_booking_and_get_equal_re
                 response = await create_booking(
                     client, buyer, event["id"], key="only-once", quantity=2
                 )
-                # On a slow machine the gateway may response "busy"; clients then retry.
+                # On a slow machine the gateway may respond "busy"; clients then retry.
                 return None if response.status_code == 503 else response
 
             return await eventually(final)
@@ -138,6 +138,6 @@ async def _rejected_by_cache(api: httpx.AsyncClient) -> float:
         sample.value
         for family in text_string_to_metric_families(metrics)
         for sample in family.samples
-        if sample.name == "goticket_gateway_sold_out_refusals_total"
+        if sample.name == "goticket_gateway_sold_out_rejections_total"
     )
     return value

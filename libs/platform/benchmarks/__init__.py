@@ -1,1 +1,1 @@
-"""Measurements of the platform on servers of their own; started by hand."""
+"""Measurements of the platform on servers of their own; started manually."""

@@ -1,1 +1,1 @@
-"""Measurements, run by hand."""
+"""Measurements, run manually."""

@@ -65,7 +65,7 @@ SHAPES = (
 
 
 class NoCatalog:
-    """Has no events: booking knows them already."""
+    """Has no events, because booking knows them already."""
 
     async def get_events(self, event_ids: object) -> list[CatalogEvent]:
         """Return no event."""

@@ -1,4 +1,4 @@
-"""What unit and integration tests share: a reader of ticket codes that uses other libraries."""
+"""Shared by unit and integration tests: a reader of ticket codes that uses other libraries."""
 
 import base64
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ ID_BYTES, SIGNATURE_BYTES = 16, 64
 
 
 class TicketClaims(NamedTuple):
-    """What a valid code says."""
+    """The content of a valid code."""
 
     ticket_id: UUID
     event_id: UUID

@@ -1,1 +1,1 @@
-"""Measurements of the worker on servers of their own; started by hand."""
+"""Measurements of the worker on servers of their own; started manually."""

@@ -222,7 +222,7 @@ async def bench(arguments: argparse.Namespace) -> None:
 
 
 def show(line: str) -> None:
-    """Print a line at once."""
+    """Print a line without buffering."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -13,7 +13,7 @@ from goticket_load.wrk import Load
 
 FACTOR = 5
 TRANSACTION_SECONDS = 0.35
-"""How much longer a transaction takes on the slow database; 256 bookings share one."""
+"""Additional duration of a transaction on the slow database; 256 bookings share one."""
 CLIENTS_PER_RATE = 12
 """Clients per booking/s of the slow database. Bookings of at most four seconds wait in the
 queue, and rejected clients retry every two seconds. That is five times the rate."""
@@ -48,8 +48,8 @@ def five_times_the_clients(bench: Bench) -> None:
     """Run five times as many clients as the best rate has, with CPU as the bottleneck.
 
     First rejected clients wait for Retry-After, then they retry at once. Each load is compared
-    with the mean of the best load before and after it, and each comparison is repeated: a
-    checkpoint or a pause of the machine can fall into one of them. All rates are without the
+    with the mean of the best load before and after it. Each comparison is repeated, because a
+    checkpoint or a pause of the machine can disturb one of them. All rates are without the
     first two seconds, because opening 5,120 connections at once takes about one.
     """
     connections = bench.best_load().connections

@@ -209,7 +209,7 @@ def given_settings() -> dict[str, str]:
 
 
 def _belongs(process: psutil.Process, own_pids: Collection[int | None]) -> bool:
-    """Whether a process is one of ours or a descendant of one of ours."""
+    """Whether a process belongs to the system or descends from such a process."""
     try:
         return process.pid in own_pids or any(
             parent.pid in own_pids for parent in process.parents()

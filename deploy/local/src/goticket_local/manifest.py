@@ -9,7 +9,7 @@ from typing import Any
 
 CHECKOUT = Path(__file__).parents[4]
 SERVERS = frozenset({"postgres", "redis", "rabbitmq", "smtp"})
-"""What a process may need besides other services."""
+"""The infrastructure that a process may need."""
 SECRET_KINDS = frozenset({"ed25519_seed", "token"})
 
 

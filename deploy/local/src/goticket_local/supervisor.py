@@ -1,7 +1,7 @@
 """Restarts crashed processes: the local replacement of an orchestrator.
 
 It watches GoTicket's own processes and the mailbox, not PostgreSQL, Redis and RabbitMQ:
-the services wait for those, and `make up` starts whichever of them does not run.
+the services wait for those, and `make up` starts those that do not run.
 """
 
 import signal

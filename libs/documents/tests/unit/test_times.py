@@ -1,4 +1,4 @@
-"""How moments are written."""
+"""The text of dates, times and zones."""
 # ruff: noqa: RUF001 - the en dash is meant
 
 import locale

@@ -18,13 +18,13 @@ class FieldError:
 
 
 class DomainError(Exception):
-    """The request is refused.
+    """The request is rejected.
 
     `code` is the stable machine code of the public API. `fields` lists invalid input fields.
     `metadata` has further details for the caller, such as how many tickets are available.
     """
 
-    code: ClassVar[str] = "refused"
+    code: ClassVar[str] = "rejected"
 
     def __init__(
         self,

@@ -175,7 +175,7 @@ class BatchLoader(Generic[KeyT, ValueT]):
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._scheduled and self._may_send():
-            # Not at once: requests of the same turn of the loop share the batch.
+            # At the end of the turn of the loop: all requests of the turn share the batch.
             self._scheduled = True
             loop.call_soon(self._send)
 

@@ -18,11 +18,11 @@ from goticket_platform.logs import get_logger
 from goticket_platform.settings import host_and_port
 
 CHECK_SECONDS = 2.0
-"""How long one readiness check may take."""
+"""Time limit of one readiness check."""
 CONNECTION_SECONDS = 10.0
-"""How long one connection may last: it carries one request, whose client may be slow."""
+"""Time limit of one connection: it carries one request, whose client may be slow."""
 SHUTDOWN_SECONDS = 1
-"""How long requests in flight may take when the port closes."""
+"""Time limit of requests in flight when the port closes."""
 
 logger = get_logger(__name__)
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import asyncpg
 
 LOCK_TIMEOUT_MS = 3_000
-"""How long a statement waits for a lock before it fails (milliseconds)."""
+"""A statement waits this long for a lock before it fails (milliseconds)."""
 
 _NAME = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)
 
@@ -65,7 +65,7 @@ async def open_pool(
 
 
 async def _keep_session(_connection: object) -> None:
-    """Save the round trip of RESET ALL when a connection returns to the pool."""
+    """Do nothing: it saves the round trip of RESET ALL when a connection returns to the pool."""
 
 
 def load_queries(package: str, name: str = "queries.sql") -> Mapping[str, str]:

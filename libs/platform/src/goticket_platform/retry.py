@@ -29,7 +29,7 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to wait between attempts, and when to stop. Times are in seconds.
+    """Waits between attempts, and the limits of attempts and time. Times are in seconds.
 
     A wait is random, from half of `first_wait` up to a bound. The bound is `first_wait` at the
     beginning and doubles with each failure up to `longest_wait`. The jitter keeps many clients

@@ -52,7 +52,7 @@ class RefusedError(Exception):
 
 @dataclass
 class Backend:
-    """Executes batches when the test says so; the outcome of a request is its name."""
+    """Executes batches on command of the test; the outcome of a request is its name."""
 
     now: float = 0.0
     batches: list[list[str]] = field(default_factory=list)

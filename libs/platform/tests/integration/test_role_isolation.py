@@ -1,4 +1,4 @@
-"""Each service's role has access to its own_table ()schema only."""
+"""Each service's role has access to its own schema only."""
 
 import itertools
 

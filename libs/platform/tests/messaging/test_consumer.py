@@ -47,7 +47,7 @@ class Failing(Received):
     async def __call__(self, message: ReceivedMessage) -> None:
         """Record the message, then fail the first calls."""
         await super().__call__(message)
-        if len(self.events) <= self.times:
+        if len(self.messages) <= self.times:
             raise self.error()
 
 
@@ -57,10 +57,10 @@ async def test_a_failed_message_is_retried_until_it_succeeds(
     handler = Failing(lambda: RuntimeError("failed"), times=2)
     await append(pool, make_message())
     async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, handler).run):
-        await eventually(lambda: len(handler.events) == 3)
-    assert [message.attempt for message in handler.events] == [1, 2, 3]
+        await eventually(lambda: len(handler.messages) == 3)
+    assert [message.attempt for message in handler.messages] == [1, 2, 3]
     assert len(handler.ids) == 1
-    assert handler.events[0].payload == handler.events[2].payload
+    assert handler.messages[0].payload == handler.messages[2].payload
     assert await list_dead_letters(amqp_url, QUEUE, topology=SMALL) == []
 
 
@@ -71,9 +71,9 @@ async def test_a_message_with_exhausted_attempts_is_dead_lettered_with_the_reaso
     await append(pool, make_message())
     async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, handler).run):
         await eventually(lambda: has_dead_letters(amqp_url, 1))
-    assert [message.attempt for message in handler.events] == [1, 2, 3]
+    assert [message.attempt for message in handler.messages] == [1, 2, 3]
     (dead_letter,) = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
-    assert dead_letter.id == str(handler.events[0].id)
+    assert dead_letter.id == str(handler.messages[0].id)
     assert dead_letter.type == EVENT_TYPE
     assert dead_letter.reason == "attempts exhausted (3): RuntimeError: mail to <address> bounced"
     assert dead_letter.attempts == 3
@@ -87,7 +87,7 @@ async def test_a_non_retryable_error_dead_letters_at_once(
     await append(pool, make_message())
     async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, handler).run):
         await eventually(lambda: has_dead_letters(amqp_url, 1))
-        assert len(handler.events) == 1
+        assert len(handler.messages) == 1
     (dead_letter,) = await list_dead_letters(amqp_url, QUEUE, topology=SMALL)
     assert dead_letter.reason == "no such template"
 
@@ -96,7 +96,7 @@ async def test_an_outage_does_not_exhaust_the_attempts(pool: asyncpg.Pool, amqp_
     handler = Failing(lambda: RetryableError("the mail server is down"), times=8)
     await append(pool, make_message())
     async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, handler).run):
-        await eventually(lambda: len(handler.events) == 9)
+        await eventually(lambda: len(handler.messages) == 9)
     assert await list_dead_letters(amqp_url, QUEUE, topology=SMALL) == []
 
 
@@ -144,8 +144,8 @@ async def test_replayed_dead_letters_start_at_the_first_attempt(
     repaired = Received()
     async with running(make_consumer(amqp_url, repaired).run):
         await eventually(lambda: repaired.ids == broken.ids)
-    assert {message.attempt for message in repaired.events} == {1}
-    assert all("goticket:reason" not in message.headers for message in repaired.events)
+    assert {message.attempt for message in repaired.messages} == {1}
+    assert all("goticket:reason" not in message.headers for message in repaired.messages)
 
 
 async def test_repeated_listing_loses_no_dead_letters(amqp_url: str) -> None:
@@ -195,7 +195,7 @@ async def test_messages_of_one_subject_are_handled_one_after_another(
     for aggregate in aggregates:
         assert received.versions(aggregate) == list(range(1, 9))
     assert most_at_once > 1
-    assert len(received.events) == 40  # no assertion in the handler failed and was retried
+    assert len(received.messages) == 40  # no assertion in the handler failed and was retried
 
 
 async def test_a_stop_lets_messages_in_flight_finish(pool: asyncpg.Pool, amqp_url: str) -> None:
@@ -216,7 +216,7 @@ async def test_a_stop_lets_messages_in_flight_finish(pool: asyncpg.Pool, amqp_ur
     assert not consuming.done()
     resume.set()
     await asyncio.wait_for(consuming, 20)
-    assert len(finished.events) == 1
+    assert len(finished.messages) == 1
     assert await message_count(amqp_url, QUEUE.name) == 0  # it was acknowledged
 
 
@@ -236,9 +236,9 @@ async def test_a_broker_restart_lets_the_handler_finish_and_redelivers_the_messa
     async with running(make_consumer(amqp_url, handle).run):
         await asyncio.wait_for(started.wait(), 20)
         await asyncio.to_thread(own_broker.restart)
-        assert not received.events
+        assert not received.messages
         resume.set()
-        await eventually(lambda: len(received.events) == 2, 60)
+        await eventually(lambda: len(received.messages) == 2, 60)
         assert received.ids == {message_id}
         await eventually(lambda: is_drained(amqp_url))
 
@@ -261,7 +261,7 @@ async def test_the_consumer_reconnects_to_a_broker_killed_during_many_acknowledg
 
     async with running(make_consumer(amqp_url, handle, prefetch=40).run):
         await eventually(lambda: received.ids == ids, 60)
-        received.events.clear()
+        received.messages.clear()
         own_broker.kill()  # blocks the loop, so the client acknowledges before it notices
         resume.set()
         await asyncio.to_thread(own_broker.start)
@@ -359,8 +359,8 @@ async def test_an_unsampled_trace_is_passed_on_without_a_span(
     unsampled = f"00-{'4b' * 16}-{'0a' * 8}-00"
     await append(pool, replace(make_message(), headers={"traceparent": unsampled}))
     async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, received).run):
-        await eventually(lambda: len(received.events) == 1)
-    assert received.events[0].headers["traceparent"] == unsampled
+        await eventually(lambda: len(received.messages) == 1)
+    assert received.messages[0].headers["traceparent"] == unsampled
     assert f"{SMALL.exchange} publish" not in {span.name for span in spans.get_finished_spans()}
 
 

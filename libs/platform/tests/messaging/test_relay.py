@@ -40,9 +40,9 @@ async def test_a_message_arrives_with_its_cloudevents_attributes(
     message = make_message(version=7)
     await append(pool, message)
     async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, received).run):
-        await eventually(lambda: len(received.events) == 1)
+        await eventually(lambda: len(received.messages) == 1)
         await eventually(lambda: is_empty(pool))
-    arrived = received.events[0]
+    arrived = received.messages[0]
     assert arrived.type == message.type
     assert arrived.source == "/goticket/booking"
     assert arrived.subject == str(message.aggregate_id)
@@ -66,7 +66,7 @@ async def test_three_relays_keep_the_order_of_every_aggregate(
         await eventually(lambda: len(received.ids) == 400)
     for aggregate in aggregates:
         assert received.versions(aggregate) == list(range(1, 11))
-    assert len(received.events) == 400  # without a crash there are no duplicates
+    assert len(received.messages) == 400  # without a crash there are no duplicates
     assert await pending(pool) == 0
 
 

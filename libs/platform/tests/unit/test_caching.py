@@ -309,7 +309,7 @@ async def test_a_failure_opens_the_circuit_for_all_commands(clock: Clock, error:
     assert await shared.run(lambda _commands: None) == ["value"]
 
 
-async def test_a_command_that_redis_refuses_has_no_answer_and_the_others_have(
+async def test_a_command_that_redis_rejects_has_no_answer_and_the_others_have(
     clock: Clock,
 ) -> None:
     server = Redis()

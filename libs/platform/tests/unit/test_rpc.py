@@ -36,7 +36,7 @@ class Rejected(Exception):
 
 
 class Identity(rpc.IdentityServiceServicer):
-    """Behaves as the name in the request says."""
+    """Behaves as the name in the request requires."""
 
     def __init__(self) -> None:
         self.log_context: dict[str, object] = {}

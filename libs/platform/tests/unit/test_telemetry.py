@@ -1,4 +1,4 @@
-"""Which traces are recorded."""
+"""The traces that are recorded."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The one place that constructs things: server, relay, worker and sweeper, from settings."""
+"""Constructs every object of server, relay, worker and sweeper from settings."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

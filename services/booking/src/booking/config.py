@@ -51,12 +51,13 @@ class ServeSettings(SweeperSettings):
     notification_token: SecretStr = Field(min_length=MIN_TOKEN_LENGTH)
     """Shared with the notification service, which alone may call NotificationDataService."""
     hold_seconds: int = Field(default=600, gt=0)
+    """Seconds after which a hold expires."""
     hold_extension_seconds: int = Field(default=600, gt=0)
-    """By how much a hold is extended, once, when its buyer starts to pay."""
+    """Seconds by which a hold is extended, once, when its buyer starts to pay."""
     max_holds_per_buyer: int = Field(default=3, ge=0)
     """Most holds of one buyer per event at a time; 0 means no limit."""
     pool_size: int = Field(default=10, gt=0)
-    """Connections for reads, cancellations and all else but creation in batches."""
+    """Connections for everything except creation in batches."""
     batching: bool = True
     """Decide many commands in one transaction; false decides each in its own."""
     batch_pool_size: int = Field(default=4, gt=0)
@@ -64,7 +65,7 @@ class ServeSettings(SweeperSettings):
     batch_size: int = Field(default=256, gt=0)
     """Most commands in one transaction."""
     solo_threshold: int = Field(default=32, gt=0)
-    """Waiting commands with which an event gets transactions of its own; 1 for always."""
+    """Number of waiting commands at which an event gets transactions of its own; 1 for always."""
     queue_per_event: int = Field(default=2_048, gt=0)
     """Most commands that wait for one event."""
     queue_total: int = Field(default=8_192, gt=0)

@@ -1,4 +1,4 @@
-"""Payloads of booking's integration events as protobuf-JSON, built by hand.
+"""Payloads of booking's integration events as protobuf-JSON, without protobuf's encoder.
 
 `MessageToJson` reads descriptors for every field; this costs a thirtieth of that, and
 the inventory is locked meanwhile. A test compares both.
@@ -82,7 +82,7 @@ def _booking_state(booking: Booking, organizer_id: str) -> Json:
 
 
 def _without_defaults(fields: Json) -> Json:
-    """Leave out what proto3 does not write: empty texts and lists, zeroes, unset messages."""
+    """Leave out values that proto3 does not write: empty texts and lists, zeroes, messages."""
     return {name: value for name, value in fields.items() if value}
 
 

@@ -135,7 +135,7 @@ class BookingSystem:
         return [(row["held"], row["sold"]) for row in rows]
 
     async def outbox_count(self, kind: str) -> int:
-        """How many messages of a kind wait to be published."""
+        """Number of messages of a kind that are not published yet."""
         count: int = await self.pool.fetchval(
             "SELECT count(*) FROM booking.outbox WHERE type = $1",
             f"goticket.booking.booking.{kind}.v1",
@@ -143,7 +143,7 @@ class BookingSystem:
         return count
 
     async def row_counts(self) -> dict[str, int]:
-        """How many rows each table that a booking writes has."""
+        """Number of rows of each table that a booking writes."""
         tables = ("bookings", "booking_items", "tickets", "idempotency_keys", "outbox")
         return {
             table: await self.pool.fetchval(f"SELECT count(*) FROM booking.{table}")  # noqa: S608

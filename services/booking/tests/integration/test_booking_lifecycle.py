@@ -70,7 +70,7 @@ async def test_confirming_moves_held_to_sold_and_issues_tickets_once(
     await system.assert_consistent()
 
 
-async def test_an_expired_hold_is_refused_before_and_after_the_sweeper(
+async def test_an_expired_hold_is_rejected_before_and_after_the_sweeper(
     system: "BookingSystem", command: Commands, user: Users
 ) -> None:
     event = await system.open_event(10)
@@ -106,7 +106,7 @@ async def test_cancelling_voids_tickets_and_releases_inventory_once(
     await system.assert_consistent()
 
 
-async def test_who_may_cancel_and_until_when(
+async def test_a_cancellation_requires_a_permitted_actor_and_time(
     system: "BookingSystem", command: Commands, user: Users
 ) -> None:
     event = await system.open_event(10)
@@ -150,8 +150,8 @@ async def test_concurrent_confirmation_cancellation_and_expiry_change_a_hold_onc
         await barrier.wait()
         try:
             return await work
-        except DomainError as refusal:
-            return refusal
+        except DomainError as rejection:
+            return rejection
 
     actions = [
         at_once(
@@ -211,7 +211,7 @@ async def test_several_sweepers_release_the_inventory_of_each_hold_once(
 
 
 async def waiting(system: "BookingSystem") -> int:
-    """How many transactions wait for a lock."""
+    """Number of transactions that wait for a lock."""
     count: int = await system.pool.fetchval(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -244,10 +244,10 @@ async def test_queued_changes_of_one_hold_are_applied_once(
         # The sweeper skips a locked booking.
         assert await expire_holds(event.event.id, bookings=bookings, now=lambda: end) == 0
     results = await asyncio.gather(*changes, return_exceptions=True)
-    refused = [result for result in results if not isinstance(result, BookingOfEvent)]
-    assert all(isinstance(refusal, BookingClosed) for refusal in refused), refused
+    rejected = [result for result in results if not isinstance(result, BookingOfEvent)]
+    assert all(isinstance(rejection, BookingClosed) for rejection in rejected), rejected
     final = await read(system, hold)
-    assert final.status is BookingStatus.CANCELLED  # the cancellers came last or first
+    assert final.status is BookingStatus.CANCELLED  # the cancellations were last or first
     assert await system.counts(event) == [(0, 0)]
     assert await system.outbox_count("cancelled") == 1
     assert await system.outbox_count("confirmed") <= 1

@@ -72,10 +72,10 @@ async def test_a_limit_counts_over_bookings_and_within_a_batch(
         "max_per_buyer_exceeded",
         "confirmed",
     ]
-    refused = results[3]
-    assert isinstance(refused, MaxPerBuyerExceeded)
+    rejected = results[3]
+    assert isinstance(rejected, MaxPerBuyerExceeded)
     type_id = str(event.offers[0].id)
-    assert refused.metadata == {"ticket_type_id": type_id, "limit": "4", "taken": "4"}
+    assert rejected.metadata == {"ticket_type_id": type_id, "limit": "4", "taken": "4"}
 
 
 async def test_cancelled_and_expired_tickets_no_longer_count(

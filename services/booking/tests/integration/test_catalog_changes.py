@@ -184,8 +184,8 @@ async def test_an_unknown_event_is_fetched_before_it_shrinks(
 ) -> None:
     event = system.add_to_catalog(10)
     await shrink(system, event, 3)
-    [refused] = await system.create(event, command(4))
-    assert isinstance(refused, SoldOut)
+    [rejected] = await system.create(event, command(4))
+    assert isinstance(rejected, SoldOut)
 
 
 async def test_a_late_message_does_not_undo_a_shrink(
@@ -220,8 +220,8 @@ async def test_a_cancelled_event_cancels_its_bookings_in_batches(
         event, *(command(2, buyer=user(n), hold=n % 3 == 0) for n in range(1, 1201))
     )
     await system.update_event(cancelled(event))
-    [refused] = await system.create(event, command(1))
-    assert isinstance(refused, EventCancelled)
+    [rejected] = await system.create(event, command(1))
+    assert isinstance(rejected, EventCancelled)
     # A first batch, and then a crash: the sweeper cancels the rest.
     after = await close_cancelled_event(event.event.id, bookings=system.bookings, now=system.clock)
     assert after is not None

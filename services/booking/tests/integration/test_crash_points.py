@@ -84,7 +84,7 @@ async def test_a_connection_lost_before_any_statement_changes_nothing(
     assert FragileConnection.cuts == 1
     assert await system.row_counts() == before
     assert await system.counts(event) == [(0, 0)]
-    # The same command again is no repeat: the first one was rolled back.
+    # The same command is not a repeat, because the first one was rolled back.
     [result] = await system.create(event, command(2, key="k"), context=context)
     assert isinstance(result, CreatedBooking)
     assert not result.replayed
@@ -126,7 +126,7 @@ def batched_submitter(context: BookingContext) -> BatchedSubmitter:
     return BatchedSubmitter(context, batcher)
 
 
-async def test_a_commit_whose_result_was_lost_is_recognised_and_not_repeated(
+async def test_a_commit_whose_result_was_lost_is_recognized_and_not_repeated(
     system: "BookingSystem", command: Commands, commands_for: "CommandsFor"
 ) -> None:
     event = await system.open_event(10)

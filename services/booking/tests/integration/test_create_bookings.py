@@ -1,4 +1,4 @@
-"""Creation of bookings on a real PostgreSQL: grants, refusals and races."""
+"""Creation of bookings on a real PostgreSQL: grants, rejections and races."""
 
 import asyncio
 import json
@@ -79,9 +79,9 @@ async def test_all_ticket_types_of_a_command_are_granted_or_none(
     seats, boxes = (offer.id for offer in event.offers)
     booking = await system.book(event, command(lines=[(boxes, 1), (seats, 2)]))
     assert [item.ticket_type_id for item in booking.items] == [boxes, seats]
-    [refused] = await system.create(event, command(lines=[(seats, 1), (boxes, 1)]))
-    assert isinstance(refused, SoldOut)
-    assert refused.metadata == {"ticket_type_id": str(boxes), "available": "0"}
+    [rejected] = await system.create(event, command(lines=[(seats, 1), (boxes, 1)]))
+    assert isinstance(rejected, SoldOut)
+    assert rejected.metadata == {"ticket_type_id": str(boxes), "available": "0"}
     assert await system.counts(event) == [(0, 2), (0, 1)]
 
 
@@ -148,11 +148,11 @@ async def test_an_event_that_is_not_on_sale_has_no_bookings(
         (over, EventOver),
     ]
     for event, error in expected:
-        [refused] = await system.create(event, command(1))
-        assert type(refused) is error
+        [rejected] = await system.create(event, command(1))
+        assert type(rejected) is error
 
 
-async def test_the_database_refuses_to_oversell(system: "BookingSystem", command: Commands) -> None:
+async def test_the_database_rejects_overselling(system: "BookingSystem", command: Commands) -> None:
     event = await system.open_event(1)
     with pytest.raises(asyncpg.CheckViolationError, match="inventory_never_oversold"):
         await system.pool.execute("UPDATE booking.inventory SET held = 1, sold = 1")

@@ -36,13 +36,13 @@ def outcomes(results: list[BookingResult]) -> list[str]:
     ]
 
 
-async def test_a_refused_request_changes_nothing(
+async def test_a_rejected_request_changes_nothing(
     system: "BookingSystem", command: Commands
 ) -> None:
     event = await system.open_event(1)
     before = await system.row_counts()
-    [refused] = await system.create(event, command(2, key="again"))
-    assert isinstance(refused, SoldOut)
+    [rejected] = await system.create(event, command(2, key="again"))
+    assert isinstance(rejected, SoldOut)
     assert await system.row_counts() == before
     await system.update_event(
         replace(
@@ -95,7 +95,7 @@ async def test_a_repeat_returns_the_booking_as_it_is_now_and_changes_nothing(
     assert await system.counts(event) == [(0, 2)]
 
 
-async def test_a_key_with_another_body_or_event_or_buyer(
+async def test_a_reused_key_with_another_body_or_event_is_rejected(
     system: "BookingSystem", command: Commands, user: Users
 ) -> None:
     event, other = await system.open_event(10), await system.open_event(10)
@@ -141,7 +141,7 @@ async def test_fifty_concurrent_repeats_create_one_booking_and_return_it_fifty_t
     assert (await system.row_counts())["bookings"] == 1
 
 
-async def test_one_key_for_several_events_at_once_creates_one_booking(
+async def test_one_key_for_several_concurrent_events_creates_one_booking(
     system: "BookingSystem", command: Commands, open_replica: "OpenReplica"
 ) -> None:
     events = [await system.open_event(10) for _ in range(10)]

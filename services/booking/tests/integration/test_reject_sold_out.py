@@ -72,9 +72,9 @@ async def test_a_used_key_returns_its_booking_after_the_event_has_sold_out(
 
 async def test_added_capacity_is_sold(system: "BookingSystem", command: Commands) -> None:
     event = await system.open_event(1)
-    [first, refused] = await system.create(event, command(1), command(1))
+    [first, rejected] = await system.create(event, command(1), command(1))
     assert isinstance(first, CreatedBooking)
-    assert isinstance(refused, SoldOut)
+    assert isinstance(rejected, SoldOut)
     more = replace(
         event,
         event=replace(event.event, version=2),

@@ -154,9 +154,9 @@ async def test_a_result_of_a_batch_equals_that_of_a_single_call(
         "event_not_found",
         "created",
     ]
-    for refused, result in zip(requests[1:6], response.results[1:6], strict=True):
+    for rejected, result in zip(requests[1:6], response.results[1:6], strict=True):
         with pytest.raises(RemoteError) as caught:
-            await call(replicas[0].CreateBooking, refused)
+            await call(replicas[0].CreateBooking, rejected)
         single, error = caught.value, result.error
         assert (single.status.value[0], single.code) == (error.status, error.reason)
         assert single.message == error.message
@@ -193,7 +193,7 @@ async def test_a_hold_is_extended_once(replicas: list["Booking"], open_event: Op
     assert caught.value.code == "hold_already_extended"
 
 
-async def test_a_full_queue_is_busy_at_once_while_reads_go_on(
+async def test_a_full_queue_is_busy_at_once_while_reads_continue(
     dsn: str, redis_url: str, open_event: OpenEvent
 ) -> None:
     settings = settings_of(dsn, redis_url, queue_per_event=5, batch_size=1)
@@ -210,10 +210,10 @@ async def test_a_full_queue_is_busy_at_once_while_reads_go_on(
                 asyncio.create_task(call(stub.CreateBooking, create(event), timeout=20))
                 for _ in range(20)
             ]
-            refused, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-            while len(refused) < 14:
-                refused, waiting = await asyncio.wait(calls, timeout=0.05)
-            errors = [task.exception() for task in refused]
+            rejected, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            while len(rejected) < 14:
+                rejected, waiting = await asyncio.wait(calls, timeout=0.05)
+            errors = [task.exception() for task in rejected]
             assert {getattr(error, "code", None) for error in errors} == {"busy"}
             assert {getattr(error, "status", None) for error in errors} == {
                 grpc.StatusCode.UNAVAILABLE

@@ -28,7 +28,7 @@ MOMENT = timedelta(microseconds=1)
 
 
 async def use_keys(system: "BookingSystem", keys: int) -> None:
-    """Insert so many keys that were first used now."""
+    """Insert that many keys that were first used now."""
     await system.pool.execute(
         """INSERT INTO booking.idempotency_keys
            SELECT gen_random_uuid(), n::text, gen_random_uuid(), '', gen_random_uuid(), $2
@@ -38,7 +38,7 @@ async def use_keys(system: "BookingSystem", keys: int) -> None:
     )
 
 
-async def test_a_key_is_kept_for_a_day_and_its_booking_for_ever(
+async def test_a_key_is_kept_for_a_day_and_its_booking_permanently(
     system: "BookingSystem", command: Commands
 ) -> None:
     event = await system.open_event(10)

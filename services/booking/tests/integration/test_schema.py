@@ -117,7 +117,7 @@ async def test_an_index_serves_every_query(connection: asyncpg.Connection) -> No
 
 
 @pytest.mark.parametrize("analysed", [False, True])
-async def test_indexes_serve_many_rows_whatever_the_statistics_say(
+async def test_indexes_serve_many_rows_with_outdated_statistics(
     database: DatabaseFactory, analysed: bool, silent_availability: "SilentAvailability"
 ) -> None:
     async with open_bookings(await database("booking"), silent_availability) as (_, pool):

@@ -134,13 +134,13 @@ async def test_one_transaction_at_a_time_per_event_and_a_bound_over_all(database
     batcher = batcher_of(database, max_batch_size=1, max_in_flight=3)
     database.gate.clear()
     events = [UUID(int=number) for number in range(1, 6)]
-    asked = [
+    submitted = [
         asyncio.create_task(batcher.submit_many(requests_for(event, ["a", "b"]), FOREVER))
         for event in events
     ]
     await database.started.wait()
     database.gate.set()
-    assert await asyncio.gather(*asked) == [["A", "B"]] * 5
+    assert await asyncio.gather(*submitted) == [["A", "B"]] * 5
     assert database.max_running == 2, "one transaction is reserved for small queues"
     other = batcher_of(database, max_batch_size=1)
     database.max_running = 0
@@ -213,12 +213,12 @@ async def test_an_undecided_event_is_requeued_isolated_and_in_order(
         Request(UUID(int=3), "d"),
     ]
     database.gate.clear()
-    asked = asyncio.create_task(batcher.submit_many(requests, FOREVER))
+    submitted = asyncio.create_task(batcher.submit_many(requests, FOREVER))
     await turns()
     later = asyncio.create_task(batcher.submit_many(requests_for(OTHER, "e"), FOREVER))
     await turns()
     database.gate.set()
-    assert await asked == ["A", "B", "C", "D"]
+    assert await submitted == ["A", "B", "C", "D"]
     assert await later == ["E"]
     assert database.batches == [["a", "b", "c", "d"], ["b", "c", "e"]]
     assert database.committed == ["a", "d", "b", "c", "e"]

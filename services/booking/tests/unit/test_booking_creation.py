@@ -1,4 +1,4 @@
-"""Commands to create bookings: what is valid, and the errors of the rest."""
+"""Commands to create bookings: valid ones, and the errors of invalid ones."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -7,22 +7,22 @@ from booking.domain import errors
 from booking.entrypoints.grpc_errors import ERRORS, with_public_fields
 from goticket_kernel.errors import DomainError, FieldError, Forbidden
 
-REFUSALS = [
+ERROR_CLASSES = [
     kind
     for _, kind in inspect.getmembers(errors, inspect.isclass)
     if issubclass(kind, DomainError) and kind is not DomainError
 ] + [Forbidden]
 
 
-@pytest.mark.parametrize("kind", REFUSALS)
-def test_a_refusal_is_complete(kind: type[DomainError]) -> None:
+@pytest.mark.parametrize("kind", ERROR_CLASSES)
+def test_an_error_has_a_code_message_status_and_field_names(kind: type[DomainError]) -> None:
     assert ERRORS.status_of(kind()) is not None
     assert "code" in vars(kind)
     assert str(kind()) == kind.__doc__
 
 
 def test_codes_are_unique() -> None:
-    codes = [kind.code for kind in REFUSALS]
+    codes = [kind.code for kind in ERROR_CLASSES]
     assert len(set(codes)) == len(codes)
 
 

@@ -1,4 +1,4 @@
-"""Which events have sold out: the latest results decide, and the number is limited."""
+"""The sold-out events: the latest results decide, and their number is limited."""
 
 from uuid import UUID
 

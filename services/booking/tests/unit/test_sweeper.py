@@ -1,4 +1,4 @@
-"""The sweeper goes on when one of its tasks fails."""
+"""The sweeper continues when one of its tasks fails."""
 
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime

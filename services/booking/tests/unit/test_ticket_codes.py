@@ -1,4 +1,4 @@
-"""Ticket codes: genuine ones verify offline, all others do not."""
+"""Ticket codes: only genuine ones verify offline."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ SIGNER = TicketSigner(bytes(range(32)))
 TICKET, EVENT = UUID(int=1), UUID(int=2)
 CODE = SIGNER.sign(TICKET, EVENT)
 ALPHANUMERIC = re.compile(r"[0-9A-Z $%*+\-./:]*")
-"""What a QR code stores at 5.5 bits a character."""
+"""The characters that a QR code stores at 5.5 bits each."""
 
 
 @given(ticket_id=st.uuids(), event_id=st.uuids())

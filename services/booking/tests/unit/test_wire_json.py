@@ -1,4 +1,4 @@
-"""Payloads built by hand equal those that protobuf writes."""
+"""Payloads of `wire_json` equal those that protobuf's encoder writes."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Builds the gateway from its settings: the one place that constructs things."""
+"""Constructs every object of the gateway from its settings."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ from gateway.security.authentication import TokenVerifier
 from gateway.security.key_ring import KeyRing
 
 REDIS_SECONDS = 0.05
-"""How long Redis may take; booking answers faster than a stalled cache."""
+"""Time limit of Redis; booking answers faster than a stalled cache."""
 REDIS_CONNECTIONS = 64
 
 

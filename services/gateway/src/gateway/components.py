@@ -1,4 +1,4 @@
-"""What the routes work with; `bootstrap` makes it."""
+"""The components that the routes use; `bootstrap` constructs them."""
 
 from dataclasses import dataclass
 

@@ -32,6 +32,7 @@ class GatewaySettings(ServiceSettings):
     cors_origins: str = ""
     """Origins whose pages may call the API, comma-separated; "*" for all."""
     max_body_bytes: int = Field(default=64 * KIBIBYTE, ge=KIBIBYTE)
+    """Size of the largest request body that is accepted."""
     max_in_flight: int = Field(default=MAX_IN_FLIGHT, ge=1)
     """Requests that each process handles at once; more are rejected as "busy". Bookings, which
     have a bound of their own, and probes do not count."""

@@ -15,7 +15,7 @@ logger = get_logger(__name__)
 
 
 class WorkerDied(SystemExit):
-    """A worker ended by itself; the process ends too, so that its supervisor restarts it."""
+    """A worker ended unexpectedly; the process ends too, so that its supervisor restarts it."""
 
 
 async def run_workers(settings: GatewaySettings, stop: Stop) -> None:
@@ -50,7 +50,7 @@ async def run_workers(settings: GatewaySettings, stop: Stop) -> None:
     await asyncio.gather(*ends)
     bound.close()
     if died:
-        logger.error("a worker died")
+        logger.error("worker ended unexpectedly")
         raise WorkerDied(1)
 
 

@@ -37,7 +37,7 @@ async def subscribed(url: str, cache: SoldOutCache, received: list[str]) -> Asyn
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_message_opens_and_closes_in_every_gateway(redis_url: str) -> None:
+async def test_a_message_updates_the_sold_out_cache_of_every_gateway(redis_url: str) -> None:
     caches = [SoldOutCache(lambda: 0.0), SoldOutCache(lambda: 0.0)]
     received: list[str] = []
     async with (
@@ -55,7 +55,7 @@ async def test_a_message_opens_and_closes_in_every_gateway(redis_url: str) -> No
             assert [cache.rejects(REQUEST) for cache in caches] == [available == 0] * 2
 
 
-async def test_a_lost_connection_is_made_again(redis_url: str) -> None:
+async def test_a_lost_connection_is_restored(redis_url: str) -> None:
     cache, received = SoldOutCache(lambda: 0.0), list[str]()
     async with Redis.from_url(redis_url) as booking, subscribed(redis_url, cache, received):
         message = {"eventId": "e", "ticketTypeId": "t", "available": 0, "version": 1}
@@ -68,7 +68,7 @@ async def test_a_lost_connection_is_made_again(redis_url: str) -> None:
 
 
 class Tracked:
-    """An availability reader whose time stands still, and when Redis reports to it."""
+    """An availability reader with a stopped clock, and the state of its key tracking."""
 
     def __init__(self, client: Redis) -> None:
         self.reader = AvailabilityReader(SharedCache(client), self._no_booking, lambda: 0.0)

@@ -20,7 +20,7 @@ DEADLINE = 60.0
 
 @dataclass
 class Gateway:
-    """What one gateway received."""
+    """The messages that one gateway received."""
 
     changes: list[tuple[str, int]] = field(default_factory=list)
     subscriptions: int = 0

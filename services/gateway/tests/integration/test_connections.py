@@ -20,12 +20,12 @@ BIG = b"x" * 8_000_000
 
 
 class Small:
-    """Answers with the body it was sent; "/slow" once it is let go, "/big" with much."""
+    """Answers with the request's body; on "/slow" after its release, on "/big" with much."""
 
     def __init__(self) -> None:
         self.inside = 0
         self.begun = 0
-        self.let_go = asyncio.Event()
+        self.released = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.inside += 1
@@ -39,7 +39,7 @@ class Small:
             else:
                 return
             if scope["path"] == "/slow":
-                await self.let_go.wait()
+                await self.released.wait()
             answer, end = (BIG, b"end") if scope["path"] == "/big" else (body, b"")
             headers = [(b"content-length", b"%d" % len(answer + end))]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -51,7 +51,7 @@ class Small:
 
 
 class Client:
-    """One connection, by hand."""
+    """One connection without an HTTP client."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -69,7 +69,7 @@ class Client:
             return int(head.split()[1]), await self.reader.readexactly(length)
 
     async def read(self, size: int) -> None:
-        """Read so much, whatever it is."""
+        """Read `size` bytes."""
         async with asyncio.timeout(DEADLINE):
             await self.reader.readexactly(size)
 
@@ -103,7 +103,7 @@ async def port(small: Small, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[i
 
 @pytest.fixture
 async def clients(port: int) -> AsyncIterator[Callable[[], asyncio.Task[Client]]]:
-    """Open connections, whose kernel buffers are small."""
+    """Opens connections with small kernel buffers."""
     opened: list[Client] = []
 
     async def connect() -> Client:
@@ -131,7 +131,7 @@ async def test_an_incomplete_body_times_out(clients: Clients, small: Small) -> N
     await until(lambda: small.inside == 0)
 
 
-async def test_half_a_head_is_not_waited_for(clients: Clients, small: Small) -> None:
+async def test_an_incomplete_head_times_out(clients: Clients, small: Small) -> None:
     client = await clients()
     await client.send("GET / HTTP/1.1\nho")
     assert await client.answer() == (408, b"")
@@ -139,7 +139,7 @@ async def test_half_a_head_is_not_waited_for(clients: Clients, small: Small) -> 
     assert small.begun == 0
 
 
-async def test_a_head_without_end_is_refused(clients: Clients, small: Small) -> None:
+async def test_a_head_without_end_is_rejected(clients: Clients, small: Small) -> None:
     client = await clients()
     await client.send("GET / HTTP/1.1\n" + "x-much: " + "x" * 400_000)
     assert await client.answer() == (431, b"")
@@ -156,7 +156,7 @@ async def test_a_response_that_the_client_does_not_read_times_out(
     await until(lambda: small.inside == 0)
 
 
-async def test_nor_does_half_a_request_behind_one(
+async def test_an_unread_response_times_out_despite_an_incomplete_request_behind_it(
     clients: Clients, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "UNREAD_SECONDS", DEADLINE)
@@ -168,7 +168,7 @@ async def test_nor_does_half_a_request_behind_one(
     await until(lambda: small.inside == 0)
 
 
-async def test_a_request_may_come_in_pieces_and_its_answer_take_long(
+async def test_a_request_in_pieces_gets_a_late_response(
     clients: Clients, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "REQUEST_SECONDS", 2.0)
@@ -178,7 +178,7 @@ async def test_a_request_may_come_in_pieces_and_its_answer_take_long(
         await asyncio.sleep(0.02)
     await until(lambda: small.inside == 1)
     await asyncio.sleep(2.2)
-    small.let_go.set()
+    small.released.set()
     assert await client.answer() == (200, b"two more")
     await client.send("POST / HTTP/1.1\nhost: g\ncontent-length: 4\n\nnext")
     assert await client.answer() == (200, b"next")
@@ -195,7 +195,7 @@ async def test_a_pipelined_requests_deadline_starts_after_the_request_before_it(
     await asyncio.sleep(0.05)
     await client.send("next")  # unread until the first is answered
     await asyncio.sleep(1.9)
-    small.let_go.set()
+    small.released.set()
     assert await client.answer() == (200, b"")
     assert await client.answer() == (200, b"next")
 
@@ -214,13 +214,13 @@ async def test_a_slow_reader_gets_the_whole_response(
 
 
 @pytest.mark.parametrize("sent", ["", "\n"])
-async def test_a_connection_that_is_not_used_is_closed(clients: Clients, sent: str) -> None:
+async def test_an_unused_connection_is_closed(clients: Clients, sent: str) -> None:
     client = await clients()
     await client.send(sent)
     assert await client.is_closed()
 
 
-async def test_nor_does_an_empty_line_after_an_answer_keep_it_open(clients: Clients) -> None:
+async def test_an_empty_line_after_a_response_keeps_no_connection_open(clients: Clients) -> None:
     client = await clients()
     await client.send("GET / HTTP/1.1\nhost: g\n\n")
     assert await client.answer() == (200, b"")

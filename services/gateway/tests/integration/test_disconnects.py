@@ -117,7 +117,7 @@ async def test_a_client_that_disconnects_in_the_queue_is_not_booked_and_the_othe
             )
 
         first = book("first")
-        await until(lambda: not backends.never_asked("CreateBooking"))
+        await until(lambda: not backends.was_not_called("CreateBooking"))
         before = book("before")
         await until(lambda: server.submitter.waiting == 1)
         _, writer = await _send_raw(server.url, bearer() | {"Idempotency-Key": "leaves"})
@@ -132,14 +132,14 @@ async def test_a_client_that_disconnects_in_the_queue_is_not_booked_and_the_othe
         answers = await asyncio.gather(first, before, after)
 
     assert [answer.status_code for answer in answers] == [201, 201, 201]
-    assert backends.asked("CreateBooking").idempotency_key == "first"
-    batch = backends.asked("BatchCreateBookings").requests
+    assert backends.request_of("CreateBooking").idempotency_key == "first"
+    batch = backends.request_of("BatchCreateBookings").requests
     assert [request.idempotency_key for request in batch] == ["before", "after"]
 
 
 @dataclass
 class Capacity:
-    """Whether the queue has capacity, in place of the submitter's answer, and the calls."""
+    """Replaces the submitter's answer whether the queue has capacity, and counts the calls."""
 
     free: bool = False
     calls: int = 0
@@ -183,12 +183,12 @@ async def test_a_retry_before_its_time_is_delayed_until_then(
         assert (first.status_code, first.headers["Retry-After"], capacity.calls) == (503, "2", 1)
         # Other requests on the connection are not delayed.
         assert (await client.get("/livez")).status_code == 200
-        asked = time.monotonic()
+        retried = time.monotonic()
         again = await client.post(PATH, content=BODY, headers=headers)
         assert (again.status_code, capacity.calls) == (503, 3)
         assert time.monotonic() - before >= RETRY_AFTER - TICK
         # The delay counts in the metrics and the access log.
-        assert booking_seconds() - counted >= RETRY_AFTER - (asked - before) - TICK
+        assert booking_seconds() - counted >= RETRY_AFTER - (retried - before) - TICK
         # Another connection got no Retry-After.
         async with one_connection(server) as other:
             assert (await other.post(PATH, content=BODY, headers=headers)).status_code == 503
@@ -233,7 +233,7 @@ async def test_a_client_that_disconnects_while_delayed_is_not_booked_and_nothing
         async with one_connection(server) as other:
             assert (await other.get("/livez")).status_code == 200
     assert capacity.calls == 3
-    assert backends.never_asked("CreateBooking")
+    assert backends.was_not_called("CreateBooking")
     assert "Exception" not in "".join(capfd.readouterr())
 
 
@@ -244,12 +244,10 @@ async def test_a_large_request_is_rejected_at_once_since_delayed_requests_use_me
     long_body = BODY + b" " * 512, headers
     long_head = BODY, headers | {"X-Much": "x" * 9_000}
     async with open_server(settings) as server, one_connection(server) as client:
-        for asked, (body, head) in enumerate([long_body, long_body, long_head], 1):
+        for calls, (body, head) in enumerate([long_body, long_body, long_head], 1):
             answer = await client.post(PATH, content=body, headers=head)
-            assert (answer.status_code, capacity.calls) == (
-                503,
-                asked,
-            )  # a delayed request checks twice
+            # A delayed request would check twice.
+            assert (answer.status_code, capacity.calls) == (503, calls)
 
 
 async def test_a_gateway_that_stops_releases_delayed_requests(

@@ -51,7 +51,7 @@ def catalog() -> Catalog:
 
 @pytest.fixture
 async def gateways(redis_url: str, catalog: Catalog) -> AsyncIterator[list[EventCache]]:
-    """Three gateways that get no messages and whose time stands still."""
+    """Three gateways with stopped clocks that receive no messages."""
     async with AsyncExitStack() as resources:
         clients = [
             await resources.enter_async_context(Redis.from_url(redis_url, decode_responses=True))

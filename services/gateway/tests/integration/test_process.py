@@ -21,7 +21,7 @@ Bearer = Callable[..., dict[str, str]]
 
 
 class Process:
-    """A running `gateway serve` and what it logs."""
+    """A running `gateway serve` and its log entries."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -37,7 +37,7 @@ class Process:
         return found
 
     async def url(self) -> str:
-        """Wait until it listens; return where."""
+        """Wait until it listens; return its URL."""
         (line,) = await self.logged(event="listening", http="")
         return f"http://{line['http']}"
 
@@ -84,19 +84,19 @@ async def running(backends: ScriptedBackends, **settings: str) -> AsyncIterator[
 
 
 class SlowCatalog:
-    """Answers ListEvents once it is let go, and tells when it was asked."""
+    """Answers ListEvents after its release, and sets `called` when a call arrives."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.let_go = asyncio.Event()
+        self.called = asyncio.Event()
+        self.released = asyncio.Event()
 
     async def answer(self, _request: pb.ListEventsRequest) -> pb.ListEventsResponse:
-        self.asked.set()
-        await self.let_go.wait()
+        self.called.set()
+        await self.released.wait()
         return pb.ListEventsResponse()
 
 
-async def test_a_connection_goes_on_after_head_was_answered_without_a_body(
+async def test_a_connection_continues_after_a_response_to_head(
     backends: ScriptedBackends,
 ) -> None:
     async with running(backends) as gateway:
@@ -115,7 +115,7 @@ async def test_a_connection_goes_on_after_head_was_answered_without_a_body(
     assert json.loads(body) == {"status": "ok"}
 
 
-async def test_on_sigterm_requests_in_flight_are_finished_and_new_ones_refused(
+async def test_on_sigterm_requests_in_flight_are_finished_and_new_ones_rejected(
     backends: ScriptedBackends,
 ) -> None:
     slow = SlowCatalog()
@@ -123,11 +123,11 @@ async def test_on_sigterm_requests_in_flight_are_finished_and_new_ones_refused(
     async with running(backends) as gateway, httpx.AsyncClient() as client:
         url = await gateway.url()
         in_flight = asyncio.create_task(client.get(f"{url}/api/v1/events"))
-        await asyncio.wait_for(slow.asked.wait(), DEADLINE)
+        await asyncio.wait_for(slow.called.wait(), DEADLINE)
         gateway.process.send_signal(signal.SIGTERM)
         await gateway.logged(event="stopping")
         await _until_refused(url)
-        slow.let_go.set()
+        slow.released.set()
         answer = await asyncio.wait_for(in_flight, DEADLINE)
         assert (answer.status_code, answer.json()["items"]) == (200, [])
         assert await gateway.ended() == 0
@@ -162,7 +162,7 @@ async def _pieces(count: int) -> AsyncIterator[bytes]:
         yield b" " * 1000
 
 
-async def test_backends_that_come_back_are_found_again(backends: ScriptedBackends) -> None:
+async def test_the_gateway_reconnects_to_restarted_backends(backends: ScriptedBackends) -> None:
     late = ScriptedBackends(answers=backends.answers)
     late.answers["ListEvents"] = pb.ListEventsResponse()
     async with late.serving():
@@ -179,7 +179,7 @@ async def test_backends_that_come_back_are_found_again(backends: ScriptedBackend
                 await asyncio.sleep(0.1)
 
 
-def test_no_number_of_workers_is_one_per_core(settings: GatewaySettings) -> None:
+def test_the_default_number_of_workers_is_one_per_core(settings: GatewaySettings) -> None:
     assert settings.workers == 0
     assert settings.processes == len(os.sched_getaffinity(0))
     assert settings.model_copy(update={"workers": 3}).processes == 3
@@ -199,7 +199,7 @@ async def test_several_workers_share_the_port_and_stop_together(
         assert len(await gateway.logged(3, event="stopped")) == 3
 
 
-async def test_when_a_worker_dies_the_process_exits_with_an_error(
+async def test_the_process_exits_with_an_error_when_a_worker_ends(
     backends: ScriptedBackends,
 ) -> None:
     async with running(backends, GATEWAY_WORKERS="2") as gateway:

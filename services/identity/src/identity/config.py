@@ -33,12 +33,19 @@ class ServeSettings(DatabaseSettings):
     signing_key: Ed25519Key = Field(repr=False)
     retired_keys: Ed25519Keys = ()
     issuer: str = "https://goticket.example"
+    """`iss` of access tokens."""
     audience: str = "goticket"
+    """`aud` of access tokens."""
     access_token_seconds: int = Field(default=900, gt=0)
+    """Seconds that an access token is valid."""
     refresh_token_days: int = Field(default=30, gt=0)
+    """Days without a refresh after which a session expires."""
     bcrypt_cost: int = Field(default=MIN_BCRYPT_COST, ge=MIN_BCRYPT_COST, le=16)
+    """Cost of a password hash: log2 of the rounds of bcrypt."""
     admin_email: str | None = None
+    """Address of the first administrator, created at the start unless an account has it."""
     admin_password: SecretStr | None = None
+    """Password of the first administrator; both settings or neither."""
 
     @model_validator(mode="after")
     def _validate_admin(self) -> Self:

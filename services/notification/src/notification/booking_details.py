@@ -29,7 +29,7 @@ BATCH_SIZE = Histogram(
 )
 
 # Faults of the message or of this one booking. Any other status is an outage or a wrong
-# configuration, and is no reason to give up on the message.
+# configuration, and no reason to dead-letter the message.
 _MESSAGE_FAULTS = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.INTERNAL,
@@ -38,7 +38,7 @@ _MESSAGE_FAULTS = {
 
 
 class BookingServiceUnavailable(RetryableError):
-    """The booking service cannot be used; this says nothing about the message."""
+    """The booking service is unavailable. The message itself may be valid."""
 
 
 class BookingNotFound(Exception):

@@ -1,4 +1,4 @@
-"""The values that e-mails are written about: a booking, its event and its tickets."""
+"""The content of e-mails: a booking, its event and its tickets."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,7 +73,7 @@ class Booking:
 
 @dataclass(frozen=True)
 class NotificationRequest:
-    """The e-mail that a message asks for. `reason` is a sentence, for cancellations."""
+    """The e-mail that a message requests. `reason` is a sentence, for cancellations."""
 
     message_id: UUID
     kind: NotificationKind

@@ -21,11 +21,11 @@ from notification.smtp_client import SmtpAccount, SmtpMailer
 DATABASE_CONNECTIONS = 6
 """Enough for any concurrency: a delivery uses a connection for milliseconds."""
 LEASE_MARGIN_SECONDS = 4.0
-"""How much longer a lease is than an attempt: time to record the outcome."""
+"""Difference between a lease and an attempt: time to record the outcome."""
 
 
 async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
-    """Send the e-mails that booking's messages ask for, until `stop`."""
+    """Send the e-mails that booking's messages request, until `stop`."""
     health = Health()
     profile = SenderProfile(sender_address(settings.sender), settings.public_url.rstrip("/"))
     mailer = SmtpMailer(smtp_account(settings), settings.concurrency)

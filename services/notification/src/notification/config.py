@@ -74,7 +74,7 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     HANDLE_SECONDS. After a crash, an e-mail in progress is sent again only this much later."""
 
     delivery_days: int = Field(default=30, ge=1)
-    """How long deliveries are kept; longer than dead letters wait for a replay."""
+    """Retention of deliveries; longer than dead letters wait for a replay."""
 
     @model_validator(mode="after")
     def _login_is_complete_and_encrypted(self) -> Self:

@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_f
 from notification.bookings import NotificationRequest
 
 COMPLETE_SECONDS = 3.0
-"""How long recording an outcome is retried while PostgreSQL is unavailable."""
+"""The record of an outcome is retried for this long while PostgreSQL is unavailable."""
 COMPLETE_RETRY_SECONDS = 0.2
 PURGE_BATCH_SIZE = 1_000
 """Most rows deleted by one statement: none holds locks, or a worker, for long."""
@@ -52,7 +52,7 @@ class Claim:
 
 
 class DeliveryStore:
-    """Claims deliveries, and records their outcomes, in transactions that end at once.
+    """Claims deliveries, and records their outcomes, in short transactions.
 
     No connection and no transaction is held while an e-mail is being sent. `lease` must be
     longer than any attempt to send.
@@ -108,8 +108,8 @@ async def purge_deliveries(
 ) -> int:
     """Delete deliveries that were created longer ago than `older_than`; return how many.
 
-    Several processes may run it at once. `older_than` must be longer than a message can wait in
-    a retry queue or as a dead letter: a message whose delivery is gone is sent again.
+    Several processes may run it concurrently. `older_than` must be longer than a message can wait
+    in a retry queue or as a dead letter: without its delivery, a message is sent again.
     """
     before = datetime.now(UTC) - older_than
     purged = 0

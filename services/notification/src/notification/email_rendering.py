@@ -68,7 +68,7 @@ class Email:
 
 
 def smtp_message_id(profile: SenderProfile, message_id: UUID) -> str:
-    """Return the Message-ID, the same in every attempt, so that a repeat is recognised."""
+    """Return the Message-ID, the same in every attempt, so that a repeat is recognized."""
     return f"<{message_id}@{profile.sender.domain}>"
 
 

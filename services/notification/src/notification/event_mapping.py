@@ -1,4 +1,4 @@
-"""Maps booking's integration events to the e-mails that they ask for."""
+"""Maps booking's integration events to the e-mails that they request."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -20,7 +20,7 @@ _REASONS: Mapping[int, str] = MappingProxyType(
 
 
 def map_message(message: ReceivedMessage) -> NotificationRequest | None:
-    """Return the e-mail that the message asks for, or None if it asks for none.
+    """Return the e-mail that the message requests, or None if it requests none.
 
     Raises:
         NonRetryableError: the payload is malformed.

@@ -1,5 +1,5 @@
 -- name: lock_booking
--- Serialise claims for one booking until the transaction ends.
+-- Serialize claims for one booking until the transaction ends.
 SELECT pg_advisory_xact_lock(hashtext('notification.bookings'), hashtext($1::uuid::text))
 
 -- name: claim

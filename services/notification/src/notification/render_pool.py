@@ -15,8 +15,8 @@ INLINE_TICKETS = 10
 class RenderPool:
     """Renders small e-mails on the event loop and large ones in one thread, in order.
 
-    A large e-mail would block the event loop. For a small one the hand-over to a thread costs
-    more than it frees: a sixth of a worker's throughput was measured. Further threads would
+    A large e-mail would block the event loop. For a small one a thread costs
+    more than it saves: a sixth of a worker's throughput was measured. Further threads would
     only compete for the interpreter. Separate processes gain nothing either, because pickling
     costs nearly as much as rendering. To use more processors, start more workers.
     """

@@ -1,4 +1,4 @@
-"""Sends the e-mail that a message asks for."""
+"""Sends the e-mail that a message requests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -63,7 +63,7 @@ async def send_notification(
     now: Callable[[], datetime],
     attempt_seconds: float,
 ) -> None:
-    """Send the e-mail that the message asks for, unless it was sent before.
+    """Send the e-mail that the message requests, unless it was sent before.
 
     The delivery is leased, then the e-mail is sent, then the outcome is recorded. A crash
     before the record leaves the lease to expire; the redelivered message then takes it over.
@@ -72,7 +72,7 @@ async def send_notification(
 
     Raises:
         NonRetryableError: the message, the booking or the address is malformed, or the SMTP
-            server refused the e-mail for good.
+            server refused the e-mail permanently.
         RetryableError: another worker, the booking service or the SMTP server is in the way.
         AttemptTimeout: the attempt took longer than `attempt_seconds`.
     """

@@ -35,7 +35,7 @@ logger = get_logger(__name__)
 
 
 class EmailRefused(NonRetryableError):
-    """The SMTP server refuses this e-mail for good."""
+    """The SMTP server refuses this e-mail permanently."""
 
 
 class EmailDeferred(Exception):
@@ -43,11 +43,11 @@ class EmailDeferred(Exception):
 
 
 class SmtpUnavailable(RetryableError):
-    """The SMTP server cannot be used; this says nothing about the e-mail."""
+    """The SMTP server is unavailable. The e-mail itself may be valid."""
 
 
 class Tls(StrEnum):
-    """How the connection is encrypted; certificates are always verified."""
+    """Encryption of the connection; certificates are always verified."""
 
     NONE = "none"
     STARTTLS = "starttls"

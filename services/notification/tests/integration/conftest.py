@@ -140,7 +140,7 @@ class ScriptedSmtpServer:
 
 
 class ScriptedBookingService(NotificationDataServiceServicer):
-    """A gRPC server with the bookings in `details`. Statuses queued in `failures` come first."""
+    """A gRPC server with the bookings in `details`. Statuses in `failures` are returned first."""
 
     def __init__(self) -> None:
         self.details: dict[str, BookingDetails] = {}
@@ -276,7 +276,7 @@ class Worker:
         return dict(row)
 
     async def expire_leases(self) -> None:
-        """Let the time pass that the leases of a killed worker last."""
+        """Advance the time until the leases of a killed worker have expired."""
         await self._pool.execute(
             "UPDATE notification.deliveries SET lease_expires_at = now() WHERE status = 'sending'"
         )

@@ -45,7 +45,7 @@ async def status_of(pool: asyncpg.Pool, message_id: UUID) -> str:
     return status
 
 
-async def test_a_live_lease_keeps_out_every_delivery_about_the_booking(
+async def test_a_live_lease_blocks_every_delivery_about_the_booking(
     store: DeliveryStore,
 ) -> None:
     first = request()
@@ -60,10 +60,10 @@ async def test_a_live_lease_keeps_out_every_delivery_about_the_booking(
 async def test_an_expired_lease_is_taken_over_with_a_new_token(
     expired: DeliveryStore, store: DeliveryStore
 ) -> None:
-    wanted = request()
-    first = await expired.claim(wanted)
+    email_request = request()
+    first = await expired.claim(email_request)
 
-    second = await store.claim(wanted)
+    second = await store.claim(email_request)
 
     assert second.status is Status.SENDING
     assert second.lease_token != first.lease_token
@@ -73,17 +73,17 @@ async def test_an_expired_lease_is_taken_over_with_a_new_token(
 async def test_a_failed_delivery_can_be_claimed_again(
     store: DeliveryStore, outcome: Status
 ) -> None:
-    wanted = request()
-    await store.complete(await store.claim(wanted), outcome, "a reason")
+    email_request = request()
+    await store.complete(await store.claim(email_request), outcome, "a reason")
 
-    assert (await store.claim(wanted)).status is Status.SENDING
+    assert (await store.claim(email_request)).status is Status.SENDING
 
 
 async def test_a_sent_delivery_is_never_claimed_again(store: DeliveryStore) -> None:
-    wanted = request()
-    await store.complete(await store.claim(wanted), Status.SENT)
+    email_request = request()
+    await store.complete(await store.claim(email_request), Status.SENT)
 
-    assert (await store.claim(wanted)).status is Status.SENT
+    assert (await store.claim(email_request)).status is Status.SENT
 
 
 async def test_a_delivery_is_superseded_by_one_for_a_newer_version(store: DeliveryStore) -> None:
@@ -95,36 +95,36 @@ async def test_a_delivery_is_superseded_by_one_for_a_newer_version(store: Delive
 async def test_a_worker_that_lost_its_lease_records_only_that_it_has_sent(
     pool: asyncpg.Pool, expired: DeliveryStore, store: DeliveryStore
 ) -> None:
-    wanted = request()
-    slow = await expired.claim(wanted)
-    await store.claim(wanted)
+    email_request = request()
+    slow = await expired.claim(email_request)
+    await store.claim(email_request)
 
     await store.complete(slow, Status.DEFERRED, "too late")
-    assert await status_of(pool, wanted.message_id) == "sending"
+    assert await status_of(pool, email_request.message_id) == "sending"
     await store.complete(slow, Status.SENT)
-    assert await status_of(pool, wanted.message_id) == "sent"
+    assert await status_of(pool, email_request.message_id) == "sent"
 
 
-async def test_a_sent_delivery_stays_sent_whatever_a_second_worker_records(
+async def test_a_sent_delivery_stays_sent_when_a_second_worker_records_an_outcome(
     pool: asyncpg.Pool, expired: DeliveryStore, store: DeliveryStore
 ) -> None:
-    wanted = request()
-    first = await expired.claim(wanted)
-    second = await store.claim(wanted)
+    email_request = request()
+    first = await expired.claim(email_request)
+    second = await store.claim(email_request)
     await store.complete(first, Status.SENT)
 
     await store.complete(second, Status.REFUSED, "the other worker was faster")
 
-    assert await status_of(pool, wanted.message_id) == "sent"
+    assert await status_of(pool, email_request.message_id) == "sent"
 
 
-async def test_hundreds_of_claims_at_once_lease_the_delivery_once(store: DeliveryStore) -> None:
-    wanted = request()
+async def test_hundreds_of_concurrent_claims_lease_the_delivery_once(store: DeliveryStore) -> None:
+    email_request = request()
     barrier = asyncio.Barrier(200)
 
     async def claim() -> Status:
         await barrier.wait()
-        return (await store.claim(wanted)).status
+        return (await store.claim(email_request)).status
 
     results: list[Any] = await asyncio.gather(
         *(claim() for _ in range(200)), return_exceptions=True
@@ -171,7 +171,7 @@ async def test_old_deliveries_are_purged_unless_they_are_being_sent(
     assert {row["message_id"] for row in rows} == {kept.message_id, leased.message_id}
 
 
-async def test_purging_goes_on_after_a_failure(pool: asyncpg.Pool, store: DeliveryStore) -> None:
+async def test_purging_continues_after_a_failure(pool: asyncpg.Pool, store: DeliveryStore) -> None:
     await store.complete(await store.claim(request()), Status.SENT)
     await pool.execute("UPDATE notification.deliveries SET created_at = now() - interval '2 days'")
     await pool.execute("ALTER TABLE notification.deliveries RENAME TO hidden")

@@ -1,4 +1,4 @@
-"""The process ends between two lines, and its message is delivered again."""
+"""A process is killed at a certain step, and its message is delivered again."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -26,11 +26,11 @@ MakeMessage = Callable[..., ReceivedMessage]
 
 
 class Killed(BaseException):
-    """Stands for the end of the process at this line."""
+    """Simulates the end of the process at this step."""
 
 
 class KilledBeforeRendering:
-    """Stands for a process that is killed after it has read the booking."""
+    """Simulates a process that is killed after it has read the booking."""
 
     async def render(self, _notification: Notification, _message_id: UUID, _now: datetime) -> Email:
         """Never return."""
@@ -38,7 +38,7 @@ class KilledBeforeRendering:
 
 
 class KilledBeforeSending:
-    """Stands for a process that is killed just before it sends."""
+    """Simulates a process that is killed just before it sends."""
 
     async def send(self, _email: Email) -> None:
         """Never return."""
@@ -46,7 +46,7 @@ class KilledBeforeSending:
 
 
 class KilledAfterSending:
-    """Stands for a process that is killed when the SMTP server has accepted the e-mail."""
+    """Simulates a process that is killed when the SMTP server has accepted the e-mail."""
 
     def __init__(self, mailer: SmtpMailer) -> None:
         self._mailer = mailer
@@ -58,7 +58,7 @@ class KilledAfterSending:
 
 
 class KilledAfterCompleting:
-    """Stands for a process that is killed between the record and the acknowledgement."""
+    """Simulates a process that is killed between the record and the acknowledgement."""
 
     def __init__(self, deliveries: DeliveryStore) -> None:
         self._deliveries = deliveries
@@ -73,7 +73,7 @@ class KilledAfterCompleting:
 
 
 class KilledAfterClaiming:
-    """Stands for a process that is killed when it has the lease."""
+    """Simulates a process that is killed when it has the lease."""
 
     async def get(self, _key: object) -> BookingDetails:
         """Never return."""
@@ -88,7 +88,7 @@ class KilledAfterClaiming:
         ("mailer", KilledBeforeSending),
     ],
 )
-async def test_a_crash_before_sending_is_made_up_for_when_the_lease_has_expired(
+async def test_an_email_is_sent_after_a_crash_when_the_lease_has_expired(
     smtp: ScriptedSmtpServer,
     worker: Worker,
     add_booking: MakeDetails,
@@ -151,7 +151,7 @@ async def test_a_crash_before_the_acknowledgement_repeats_nothing(
     assert len(smtp.messages) == 1
 
 
-async def test_a_crash_does_not_hold_up_a_later_email_about_the_booking(
+async def test_a_crash_does_not_delay_a_later_email_about_the_booking(
     smtp: ScriptedSmtpServer,
     booking_service: ScriptedBookingService,
     worker: Worker,

@@ -49,7 +49,7 @@ def attachments(message: EmailMessage) -> dict[str, EmailMessage]:
     return {part.get_filename() or "": part for part in message.iter_attachments()}
 
 
-def test_tickets_come_as_one_pdf_per_admission_and_a_calendar_file(
+def test_an_email_has_one_pdf_per_ticket_and_a_calendar_file(
     make_booking: MakeBooking,
 ) -> None:
     booking = make_booking(tickets=12)

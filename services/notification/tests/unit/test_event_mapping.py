@@ -1,4 +1,4 @@
-"""Booking's messages and the e-mails that they ask for."""
+"""Booking's messages and the e-mails that they request."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -31,7 +31,7 @@ MakePayload = Callable[[str, BookingDetails], Message]
         (BOOKING_EXPIRED, NotificationKind.EXPIRY),
     ],
 )
-def test_a_message_asks_for_an_email_about_its_booking(
+def test_a_message_requests_an_email_about_its_booking(
     make_details: MakeDetails, make_message: MakeMessage, message_type: str, kind: NotificationKind
 ) -> None:
     details = make_details(version=4)
@@ -77,7 +77,7 @@ def test_a_cancellation_has_its_reason(
 @pytest.mark.parametrize(
     "message_type", [BOOKING_HELD, "goticket.booking.booking.refunded.v1", "unknown"]
 )
-def test_other_messages_ask_for_no_email(make_message: MakeMessage, message_type: str) -> None:
+def test_other_messages_request_no_email(make_message: MakeMessage, message_type: str) -> None:
     assert map_message(make_message(message_type, payload="not even JSON")) is None
 
 

@@ -121,7 +121,7 @@ async def eventually(
 async def wait_for_availability(
     api: httpx.AsyncClient, event_id: str, available: int, seconds: float = 10
 ) -> None:
-    """Wait until an event has so many tickets available; cached answers may be a second old."""
+    """Wait until an event has that many tickets available; cached answers may be a second old."""
 
     async def has_availability() -> bool:
         response = await api.get(f"/api/v1/events/{event_id}/availability")

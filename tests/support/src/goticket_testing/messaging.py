@@ -98,19 +98,19 @@ class Received:
     """A message handler that keeps the messages."""
 
     def __init__(self) -> None:
-        self.events: list[ReceivedMessage] = []
+        self.messages: list[ReceivedMessage] = []
 
     async def __call__(self, message: ReceivedMessage) -> None:
         """Keep the message."""
-        self.events.append(message)
+        self.messages.append(message)
 
     @property
     def ids(self) -> set[uuid.UUID]:
         """The distinct message ids."""
-        return {message.id for message in self.events}
+        return {message.id for message in self.messages}
 
     def versions(self, aggregate: uuid.UUID) -> list[int]:
         """Return the versions of one aggregate in the order of their first delivery."""
         subject = str(aggregate)
-        versions = [message.version for message in self.events if message.subject == subject]
+        versions = [message.version for message in self.messages if message.subject == subject]
         return list(dict.fromkeys(versions))

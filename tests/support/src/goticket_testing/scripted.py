@@ -16,7 +16,7 @@ from goticket_platform.rpc.errors import ErrorTable
 from goticket_platform.rpc.server import serve_grpc
 
 
-class Refusal(Exception):
+class ScriptedError(Exception):
     """An error that a fake service responds with."""
 
     def __init__(
@@ -28,9 +28,9 @@ class Refusal(Exception):
         self.fields = [FieldError(name, text) for name, text in fields.items()]
 
 
-class _ScriptedErrors(ErrorTable):
+class _ScriptedErrorTable(ErrorTable):
     def status_of(self, error: BaseException) -> grpc.StatusCode | None:
-        return error.status if isinstance(error, Refusal) else None
+        return error.status if isinstance(error, ScriptedError) else None
 
 
 Answer = Message | Exception | Callable[[Any], Message | Awaitable[Message]]
@@ -50,12 +50,12 @@ class ScriptedBackends:
     metadata: dict[str, dict[str, str]] = field(default_factory=dict)
     health: Health = field(default_factory=Health)
 
-    def asked(self, method: str) -> Any:
+    def request_of(self, method: str) -> Any:
         """Return the only request of `method`."""
         (request,) = self.requests[method]
         return request
 
-    def never_asked(self, *methods: str) -> bool:
+    def was_not_called(self, *methods: str) -> bool:
         """Whether none of these methods was called; without names, no method at all."""
         return not [name for name in self.requests if not methods or name in methods]
 
@@ -63,7 +63,7 @@ class ScriptedBackends:
     async def serving(self, listen: str = "127.0.0.1:0") -> AsyncIterator["ScriptedBackends"]:
         """Serve on `listen`; `target` is set to the address."""
         self.health.ready = True
-        table = _ScriptedErrors(domain="scripted.goticket", statuses={})
+        table = _ScriptedErrorTable(domain="scripted.goticket", statuses={})
         async with serve_grpc(listen, table, self._register, [], self.health) as port:
             self.target = f"127.0.0.1:{port}"
             yield self

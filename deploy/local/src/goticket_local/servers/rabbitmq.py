@@ -30,7 +30,7 @@ class RabbitPorts:
 
 
 class RabbitServer(Server):
-    """RabbitMQ with the management API and one user, `goticket`, who has every permission."""
+    """RabbitMQ with the management API and one user, `goticket`, that has every permission."""
 
     name = "rabbitmq"
     start_seconds = 90.0

@@ -12,7 +12,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class StackConfig:
-    """Addresses and secrets that the processes are given.
+    """Addresses and secrets for the processes.
 
     `database_urls` has a URL for each service that owns a database. `secrets` has those that
     the services declare, named `<service>.secrets.<name>`.
@@ -27,7 +27,7 @@ class StackConfig:
     admin_password: str = PASSWORD
 
     def values(self, service: Service, services: tuple[Service, ...]) -> dict[str, str]:
-        """What each name in braces of a service's templates stands for."""
+        """The value of each name in braces of a service's templates."""
         values = {
             "redis": self.redis_url,
             "rabbitmq": self.amqp_url,

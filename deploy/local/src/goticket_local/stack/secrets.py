@@ -24,7 +24,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "ed25519_seed": _ed25519_seed,
     "token": lambda: secrets.token_hex(32),
 }
-"""How a secret of each kind is generated."""
+"""The generator of each kind of secret."""
 
 
 @dataclass(frozen=True)

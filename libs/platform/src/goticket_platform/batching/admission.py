@@ -26,7 +26,7 @@ class Admission:
     def rejection_reason(
         self, queue: AnyQueue | None, deadline: float, waiting: int, in_flight: int
     ) -> Rejection | None:
-        """Return why a request of this queue would be rejected now; None if it may wait.
+        """Return the reason to reject a request of this queue now; None if it may wait.
 
         `queue` is None for an idle key, `waiting` counts requests and `in_flight` batches of
         all keys. A request of an idle key is admitted while a batch may be dispatched.

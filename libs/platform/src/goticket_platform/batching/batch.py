@@ -23,7 +23,7 @@ class InFlightBatch(Generic[KeyT, RequestT, OutcomeT]):
 
     @property
     def size(self) -> int:
-        """How many requests it has."""
+        """Number of its requests."""
         return len(self.entries)
 
     @property
@@ -39,7 +39,7 @@ class InFlightBatch(Generic[KeyT, RequestT, OutcomeT]):
         self.requeued = entries
 
     def context(self) -> contextvars.Context:
-        """Return what it runs in: for a single request its caller's context, if it gave one.
+        """Return the context of the execution: a single request's own context, if it has one.
 
         A batch of several requests belongs to no single trace or caller.
         """

@@ -63,11 +63,11 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
 
     @property
     def waiting(self) -> int:
-        """How many requests wait, over all keys."""
+        """Number of waiting requests, over all keys."""
         return self._waiting
 
     def rejection_reason(self, key: KeyT, deadline: float) -> Rejection | None:
-        """Return why a request of this key with this deadline would be rejected now."""
+        """Return the reason to reject a request of this key with this deadline now, if any."""
         return self._admission.rejection_reason(
             self._queues.get(key), deadline, self._waiting, len(self._in_flight)
         )
@@ -81,7 +81,7 @@ class Batcher(Generic[KeyT, RequestT, OutcomeT]):
         is cancelled.
 
         Raises:
-            Exception: what `error_for` makes of a rejection, or the outcome of the request.
+            Exception: the error from `error_for` for a rejection, or the outcome of the request.
         """
         key = self._key_of(request)
         queue = self._queues.get(key)

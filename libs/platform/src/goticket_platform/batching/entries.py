@@ -29,7 +29,7 @@ class Entry(Generic[KeyT, RequestT, OutcomeT]):
     deadline: float
     context: contextvars.Context | None
     future: asyncio.Future[OutcomeT | Exception]
-    """What the caller awaits."""
+    """The future that the caller awaits."""
     batch: "InFlightBatch[KeyT, RequestT, OutcomeT] | None" = None
 
     @property

@@ -15,7 +15,7 @@ class LatencyEstimator:
     """Batches in flight."""
     requests_in_flight: int = 0
     last_progress: float = 0.0
-    """When the oldest batch in flight was dispatched, or the one before it completed."""
+    """The time when the oldest batch in flight was dispatched, or the one before it completed."""
     batch_time: float = 0.0
     """Smoothed time per batch."""
     request_time: float = 0.0
@@ -24,14 +24,14 @@ class LatencyEstimator:
     """Whether a batch has completed yet."""
 
     def dispatch(self, now: float, size: int) -> None:
-        """Record that a batch of so many requests was dispatched."""
+        """Record that a batch of `size` requests was dispatched."""
         if not self.in_flight:
             self.last_progress = now
         self.in_flight += 1
         self.requests_in_flight += size
 
     def complete(self, now: float, size: int) -> None:
-        """Record that a batch of so many requests has completed."""
+        """Record that a batch of `size` requests has completed."""
         elapsed = now - self.last_progress
         self.batch_time = _smoothed(self.batch_time, elapsed)
         self.request_time = _smoothed(self.request_time, elapsed / size)

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class Rejection(StrEnum):
-    """Why a request was not completed."""
+    """The reason why a request was not completed."""
 
     FULL = "full"
     """Too many requests wait."""
@@ -51,5 +51,5 @@ class BatchingLimits:
     """
 
     def must_be_solo(self, waiting: int) -> bool:
-        """Return whether a key with so many waiting requests gets batches of its own."""
+        """Return whether a key with `waiting` requests gets batches of its own."""
         return waiting >= min(self.solo_threshold, self.max_batch_size)

@@ -15,11 +15,12 @@ class RetryingExecutor(Generic[KeyT, RequestT, OutcomeT]):
     """Executes a batch with `commit`, so that one failing request fails no other.
 
     `commit` decides requests in their order, in one transaction, with an outcome for each. If
-    it raises, nothing has happened, or it detects on the next call what has. In a batch of
-    several keys it may return None for a request: the request is requeued and its key is
-    isolated. A batch of several keys that fails permanently is requeued, key by key; a batch of
-    one key is split in halves until the failing request is alone. The order of a key's requests
-    is kept if at most one batch of a key is in flight.
+    it raises an error, either nothing was committed, or the next call detects the commit.
+
+    In a batch of several keys it may return None for a request: the request is requeued and its
+    key is isolated. A batch of several keys that fails permanently is requeued, key by key; a
+    batch of one key is split in halves until the failing request is alone. The order of a key's
+    requests is kept if at most one batch of a key is in flight.
 
     `late_error` makes the error of a request whose deadline has passed. `on_attempt` is called
     with the size of each commit.

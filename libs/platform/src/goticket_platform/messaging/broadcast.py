@@ -1,6 +1,6 @@
-"""Consuming events in every process: a queue of its own, gone with the connection.
+"""Delivers messages to every process, each with a queue that is deleted with the connection.
 
-For caches, not for work: messages that arrive while the process is away are lost.
+For caches, not for work: messages are lost while a process is not connected.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ async def consume_broadcast(
 ) -> None:
     """Pass every event that matches `bindings` to `on_message`, until `stop`.
 
-    Reconnects by itself. `on_subscribed` is called whenever messages may have been missed
+    Reconnects automatically. `on_subscribed` is called whenever messages may have been missed
     before. `name` shows in the broker's list of connections.
     """
 
@@ -55,7 +55,7 @@ async def consume_broadcast(
         try:
             await on_message(read_message(message))
         except NonRetryableError as error:
-            logger.warning("message not understood", error=str(error))
+            logger.warning("message is malformed", error=str(error))
 
     async def session(outage: Outage) -> None:
         connection = await aio_pika.connect(

@@ -34,7 +34,7 @@ async def open_channel(
 ) -> AsyncIterator[tuple[AbstractChannel, AbstractExchange]]:
     """Connect, declare `topology` and yield a confirming channel and the events exchange.
 
-    aio-pika's robust connection is not used: it restores channels by itself, while here a
+    aio-pika's robust connection is not used, because it restores channels automatically. Here a
     loss must end the work in progress, which then starts again in order. `name` appears in
     the broker's list of connections.
     """

@@ -18,9 +18,9 @@ from google.protobuf.message import Message as Payload
 ATTEMPT = "goticket:attempt"
 """Number of this delivery to the handler, from 1."""
 REASON = "goticket:reason"
-"""Why a message was retried or dead-lettered."""
+"""The reason why a message was retried or dead-lettered."""
 FAILED_AT = "goticket:failedat"
-"""When it was retried or dead-lettered (RFC 3339)."""
+"""The time when it was retried or dead-lettered (RFC 3339)."""
 VERSION = "goticket:aggregateversion"
 """Version of the aggregate after the change. A consumer ignores older versions than it has."""
 

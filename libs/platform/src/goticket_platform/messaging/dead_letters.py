@@ -11,7 +11,7 @@ from goticket_platform.messaging.cloudevents import ATTEMPT, FAILED_AT, REASON, 
 
 PUBLISH_SECONDS = 10.0
 LIST_LIMIT = 100
-"""How many dead letters a list has by default."""
+"""Number of dead letters in a list by default."""
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from goticket_platform.messaging.frames import MessageFrames
 from goticket_platform.telemetry import extracted_context, inject_context, tracer
 
 CHUNK_BYTES = 64 * 1024
-"""How much is handed to the connection at a time."""
+"""Bytes that are passed to the connection at a time."""
 
 _FLAGS = slice(53, 55)
-"""Where version 00 of the W3C trace context has its flags; the lowest bit is "sampled"."""
+"""The flags in version 00 of the W3C trace context; the lowest bit is "sampled"."""
 
 
 class NotConfirmed(Exception):

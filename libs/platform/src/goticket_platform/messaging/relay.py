@@ -31,11 +31,11 @@ BATCH_SIZE = 500
 CONCURRENT_BATCHES = 2
 """While one batch waits for its confirms, the next is claimed and sent."""
 POLL_SECONDS = 1.0
-"""How long the relay waits for a notification: the longest delay after a lost NOTIFY."""
+"""The relay waits this long for a notification: the longest delay after a lost NOTIFY."""
 CONFIRM_SECONDS = 10.0
-"""How long the broker may take to confirm one batch."""
+"""Time limit for the broker's confirms of one batch."""
 MEASURE_SECONDS = 5.0
-"""How often the backlog is measured."""
+"""Interval between measurements of the backlog."""
 COUNT_LIMIT = 10_000
 """Up to this many pending messages are counted; a larger backlog is estimated."""
 RELAY_SETTINGS = MappingProxyType({**INDEX_ONLY_SETTINGS, "enable_sort": "off"})

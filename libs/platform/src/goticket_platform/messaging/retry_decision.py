@@ -1,4 +1,4 @@
-"""Decides what happens to a message whose handling failed: retry later, or dead-letter."""
+"""Decides about a message whose handling failed: retry later, or dead-letter."""
 
 import re
 from dataclasses import dataclass

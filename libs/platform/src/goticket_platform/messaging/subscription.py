@@ -34,9 +34,9 @@ from goticket_platform.messaging.retry_decision import decide_retry
 from goticket_platform.telemetry import extracted_context, tracer
 
 HANDLE_SECONDS = 60.0
-"""How long a handler may take; then it is cancelled and the message is retried."""
+"""Time limit of a handler; then it is cancelled and the message is retried."""
 DRAIN_SECONDS = 15.0
-"""How long handlers in flight may run after the stop; shorter than the process's grace period."""
+"""Time limit of handlers in flight after the stop; shorter than the process's grace period."""
 PUBLISH_SECONDS = 10.0
 
 CONSUMER_MESSAGES = Counter(

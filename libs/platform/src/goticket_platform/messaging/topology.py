@@ -17,7 +17,7 @@ Arguments: TypeAlias = HeadersType
 """Arguments of a queue: an AMQP field table, as headers are."""
 
 DECLARE_SECONDS = 30.0
-"""How long one declaration may take; a new quorum queue elects a leader first."""
+"""Time limit of one declaration; a new quorum queue elects a leader first."""
 
 WORK_DELIVERY_LIMIT = 100
 """Unacknowledged deliveries after which the broker itself dead-letters a message.

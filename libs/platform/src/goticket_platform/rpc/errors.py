@@ -65,7 +65,7 @@ class RemoteError(Exception):
 def public_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """Return the metadata of an error with keys in lowerCamelCase, as ErrorInfo has them.
 
-    Domains name facts in snake_case ("ticket_type_id"); the public API uses camelCase.
+    Domains use snake_case ("ticket_type_id"); the public API uses camelCase.
     """
     return {_camel_case(name): value for name, value in metadata.items()}
 

@@ -33,9 +33,9 @@ from goticket_platform.telemetry import extracted_context, tracer
 DEFAULT_DEADLINE_SECONDS = 10.0
 """Deadline of a call without one of its own."""
 DRAIN_SECONDS = 15.0
-"""How long calls in flight may take after the stop; shorter than the process's grace period."""
+"""Time limit of calls in flight after the stop; shorter than the process's grace period."""
 HEALTH_SECONDS = 1.0
-"""How often the gRPC health service is updated from the process's checks."""
+"""Interval between updates of the gRPC health service from the process's checks."""
 MIN_PING_MILLISECONDS = 5_000
 """Least time between two pings of a client. It must be shorter than `rpc.client`'s interval,
 or the server would close idle connections for too many pings."""
@@ -152,7 +152,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return status, rich_status(domain, status, UNAVAILABLE, "Try again in a moment.")
         logger.error("call failed", method=method, exc_info=error)
         status = grpc.StatusCode.INTERNAL
-        return status, rich_status(domain, status, INTERNAL, "Something went wrong on our side.")
+        return status, rich_status(domain, status, INTERNAL, "An internal error occurred.")
 
 
 def _log_context(metadata: dict[str, str]) -> dict[str, str]:

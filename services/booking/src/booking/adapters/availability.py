@@ -17,7 +17,7 @@ from booking.domain.inventory import EventInventory, TicketTypeInventory
 TTL_SECONDS = 60
 """A lost write is corrected by a read from PostgreSQL after this time."""
 PUBLISH_TIMEOUT_SECONDS = 0.05
-"""How long a booking's response may be delayed by the publication of availability."""
+"""The publication of availability may delay a booking's response for this long."""
 
 FAILURES = Counter("goticket_availability_failures", "Availability that did not reach Redis")
 

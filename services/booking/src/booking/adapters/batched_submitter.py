@@ -37,7 +37,7 @@ OutcomeT = TypeVar("OutcomeT")
 
 @dataclass(frozen=True)
 class BatchedSubmitter:
-    """Decides in one transaction what has arrived while the previous ones were committing.
+    """Decides in one transaction the commands that have arrived while the previous ones committed.
 
     Batches make bookings fast; the row locks of the transaction make them correct.
     """

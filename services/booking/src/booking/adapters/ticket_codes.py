@@ -60,7 +60,7 @@ def _base32(body: bytes) -> str:
 
     The result equals that of `base64.b32encode`, in 1.5 instead of 8 microseconds; a
     whole booking takes about 100. The digits of 5 bits are packed in a number. All of them
-    are moved into bytes of their own at once: by halves, then quarters, then eighths.
+    are moved into bytes of their own in parallel: by halves, quarters and eighths.
     """
     number = int.from_bytes(body, "big") << _SPARE_BITS
     for upper, shift, lower in _HALVINGS:

@@ -24,7 +24,7 @@ class CreatedBooking:
 
 
 BookingResult = CreatedBooking | Exception
-"""The booking that a command led to, or the error: a DomainError if it was refused."""
+"""The booking that a command led to, or the error: a DomainError if it was rejected."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which idempotency keys this process is working on."""
+"""The idempotency keys of the requests in flight in this process."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator

@@ -1,4 +1,4 @@
-"""Which events have probably sold out, judged by the results of their latest commands."""
+"""The events that have probably sold out, by the results of their latest commands."""
 
 from collections.abc import Iterable
 from uuid import UUID

@@ -109,7 +109,7 @@ class Booking:
     def confirm(self, now: datetime, issue: IssueTicket) -> "BookingConfirmed | None":
         """Confirm a hold and issue its tickets; return None if it is confirmed already.
 
-        A hold past its end is refused even before the sweeper has expired it.
+        A hold past its end is rejected even before the sweeper has expired it.
 
         Raises:
             HoldExpired: the hold has expired.

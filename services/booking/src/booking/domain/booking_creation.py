@@ -89,7 +89,7 @@ def decide_booking(
         InvalidBooking: a ticket type has to be named, or too many tickets in all.
         UnknownTicketType: a ticket type is not one of this event's.
         MaxPerBookingExceeded: too many of one type; lines of one type count together.
-        TooManyHolds, MaxPerBuyerExceeded: more than one buyer may have.
+        TooManyHolds, MaxPerBuyerExceeded: a limit per buyer would be exceeded.
         SoldOut: not enough tickets of a type are available.
     """
     inventory.event.require_bookable(now)
@@ -126,7 +126,7 @@ def decide_booking(
 def require_grantable(
     command: CreateBookingCommand, inventory: EventInventory, now: datetime
 ) -> None:
-    """Raise what `decide_booking` would raise, limits per buyer aside; change nothing.
+    """Raise the error of `decide_booking` without the limits per buyer; change nothing.
 
     Raises:
         DomainError: as `decide_booking` does.
@@ -140,14 +140,14 @@ def _quantities(command: CreateBookingCommand, inventory: EventInventory) -> dic
     quantities: dict[UUID, int] = {}
     for index, line in enumerate(command.lines):
         kind = _ticket_type(index, line, inventory)
-        wanted = quantities.get(kind.id, 0) + line.quantity
-        if wanted > kind.max_per_booking:
+        quantity = quantities.get(kind.id, 0) + line.quantity
+        if quantity > kind.max_per_booking:
             message = f"Must be at most {kind.max_per_booking} per booking."
             raise MaxPerBookingExceeded(
                 fields=[FieldError(_line_field(index, "quantity"), message)],
                 metadata={"ticket_type_id": str(kind.id), "limit": str(kind.max_per_booking)},
             )
-        quantities[kind.id] = wanted
+        quantities[kind.id] = quantity
     if sum(quantities.values()) > MAX_TICKETS:
         message = f"Must be at most {MAX_TICKETS} tickets in all."
         raise InvalidBooking(fields=[FieldError("lines", message)])

@@ -20,19 +20,19 @@ class UnknownTicketType(DomainError):
 
 
 class MaxPerBookingExceeded(DomainError):
-    """That is more tickets of this type than one booking may hold."""
+    """The quantity exceeds the limit of this ticket type per booking."""
 
     code = "max_per_booking_exceeded"
 
 
 class MaxPerBuyerExceeded(DomainError):
-    """That is more tickets than one buyer may have."""
+    """The quantity exceeds the limit per buyer."""
 
     code = "max_per_buyer_exceeded"
 
 
 class TooManyHolds(DomainError):
-    """You are holding as many bookings of this event as you may at a time."""
+    """You have the maximum number of holds of this event."""
 
     code = "too_many_holds"
 
@@ -116,12 +116,12 @@ class CapacityBelowTaken(DomainError):
 
 
 class Busy(DomainError):
-    """Too many people want this at once; please try again in a moment."""
+    """Too many requests at the moment; please try again shortly."""
 
     code = "busy"
 
 
 class CatalogUnavailable(DomainError):
-    """The event cannot be looked up right now; please try again in a moment."""
+    """The event is unavailable at the moment; please try again shortly."""
 
     code = "unavailable"

@@ -1,1 +1,1 @@
-"""The entry points of booking: gRPC, messages, the command line, and the clock."""
+"""The entry points of booking: gRPC, messages, the command line, and the sweeper."""

@@ -44,7 +44,7 @@ _ATTRIBUTES = {"quantity": "quantity", "ticket_type_id": "ticketTypeId"}
 def with_public_fields(error: DomainError, *, only_quantity: bool) -> DomainError:
     """Return the error with its fields named as in the public API.
 
-    `only_quantity` tells that the buyer gave a quantity without a list of items.
+    `only_quantity` is True if the buyer gave a quantity without a list of items.
     """
     if not error.fields:
         return error

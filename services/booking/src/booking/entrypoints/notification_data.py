@@ -38,7 +38,7 @@ class NotificationDataService(NotificationDataServiceServicer):
             Forbidden: the token is missing or wrong.
             InvalidBooking: more than MAX_BOOKINGS bookings.
         """
-        self._authorise(context)
+        self._authorize(context)
         if len(request.bookings) > MAX_BOOKINGS:
             problem = FieldError("bookings", f"Must have at most {MAX_BOOKINGS} entries.")
             raise InvalidBooking(fields=[problem])
@@ -50,15 +50,15 @@ class NotificationDataService(NotificationDataServiceServicer):
             write_booking(each.booking, snapshot, details.booking)
         return response
 
-    def _authorise(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+    def _authorize(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
         expected = f"Bearer {self.token}".encode()
-        given = [
+        tokens = [
             value.encode() if isinstance(value, str) else value
             for key, value in context.invocation_metadata() or ()
             if key == "authorization"
         ]
         # Compared in constant time, so that response times do not reveal the token.
-        if len(given) != 1 or not hmac.compare_digest(given[0], expected):
+        if len(tokens) != 1 or not hmac.compare_digest(tokens[0], expected):
             raise Forbidden
 
 

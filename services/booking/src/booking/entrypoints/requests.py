@@ -1,4 +1,4 @@
-"""Protobuf requests as values of the domain. An unreadable field is refused by name."""
+"""Protobuf requests as values of the domain. An unreadable field is rejected by name."""
 
 from collections.abc import Iterable
 from contextlib import suppress

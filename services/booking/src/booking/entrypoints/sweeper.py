@@ -59,7 +59,7 @@ class Sweeper:
         try:
             await work
         except Exception as error:
-            # The other tasks must go on, whatever the error; the next round retries this one.
+            # The other tasks continue after any error; the next round retries this one.
             FAILURES.labels(task).inc()
             if isinstance(error, DomainError) or is_transient(error):
                 logger.warning("task postponed", task=task, error=type(error).__name__)

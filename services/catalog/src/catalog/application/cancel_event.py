@@ -8,7 +8,7 @@ from catalog.domain.event import Event
 async def cancel_event(
     command: ChangeEventCommand, *, events: EventRepository, inventory: Inventory, clock: Clock
 ) -> Event:
-    """Cancel an event for good; a cancelled event stays unchanged.
+    """Cancel an event permanently; a cancelled event stays unchanged.
 
     Raises the errors of change_event.
     """

@@ -14,7 +14,7 @@ from catalog.domain.errors import EventBusy, EventNotFound, StaleVersion
 from catalog.domain.event import Event, EventChange, shrunk_capacities
 
 MAX_ATTEMPTS = 20
-"""How often a change without an expected version is tried when other changes come first."""
+"""Attempts of a change without an expected version when other changes come first."""
 MAX_RETRY_DELAY_SECONDS = 0.02
 """Longest delay before the next attempt. It is random, so that concurrent changes separate."""
 
@@ -23,7 +23,7 @@ DecideChange = Callable[[Event], EventChange | None]
 
 @dataclass(frozen=True)
 class ChangeEventCommand:
-    """Which event to change, on whose behalf; `expected_version` None accepts any version."""
+    """The event to change and the actor; `expected_version` None accepts any version."""
 
     event_id: UUID
     actor: Actor

@@ -32,7 +32,7 @@ DEFAULT_TICKET_TYPE_NAME = "General Admission"
 
 @dataclass(frozen=True)
 class CreateEventCommand:
-    """An event as the organizer asks for it.
+    """The organizer's request for a new event.
 
     `price` and `capacity` describe a single ticket type. They are used when `ticket_types` is
     empty.

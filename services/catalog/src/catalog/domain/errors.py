@@ -30,7 +30,7 @@ class StaleVersion(DomainError):
 
 
 class EventBusy(DomainError):
-    """Too many changes to the event at the same time; try again in a moment."""
+    """Too many changes of the event at the moment; please try again shortly."""
 
     code = "busy"
 
@@ -48,6 +48,6 @@ class CapacityBelowTaken(DomainError):
 
 
 class BookingUnavailable(DomainError):
-    """Sold tickets cannot be counted right now, so capacity cannot shrink; try again shortly."""
+    """The capacity cannot shrink while sold tickets cannot be counted; please try again shortly."""
 
     code = "unavailable"

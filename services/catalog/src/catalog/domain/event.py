@@ -112,7 +112,7 @@ class Event:
         return EventPublished(self.next_version(now, status=EventStatus.PUBLISHED))
 
     def cancel(self, now: datetime) -> "EventCancelled | None":
-        """Cancel the event for good; None when it is already cancelled."""
+        """Cancel the event permanently; None when it is already cancelled."""
         if self.status is EventStatus.CANCELLED:
             return None
         return EventCancelled(self.next_version(now, status=EventStatus.CANCELLED))

@@ -103,7 +103,7 @@ class CatalogService(CatalogServiceServicer):
     async def CancelEvent(
         self, request: pb.CancelEventRequest, context: object
     ) -> pb.CancelEventResponse:
-        """Cancel an event for good."""
+        """Cancel an event permanently."""
         event = await cancel_event(
             parse_change(request),
             events=self.events,

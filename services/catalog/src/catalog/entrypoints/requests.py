@@ -43,7 +43,7 @@ _SORTS = {
 
 
 def parse_actor(actor: common_pb2.Actor) -> Actor:
-    """Parse the actor of a call; ANONYMOUS without one, and for a user id that is no UUID."""
+    """Parse the actor of a call; ANONYMOUS without one, and for a user id that is not a UUID."""
     try:
         return Actor(parse_id(actor.user_id), frozenset(actor.roles))
     except ValueError:
@@ -74,7 +74,7 @@ def parse_event_ids(texts: Iterable[str]) -> list[UUID]:
 
 
 def parse_change(request: pb.UpdateEventRequest | pb.CancelEventRequest) -> ChangeEventCommand:
-    """Parse which event is changed, on whose behalf, and the expected version.
+    """Parse the event's id, the actor and the expected version of a change.
 
     Raises:
         EventNotFound: the event's id is not a UUID.

@@ -1,8 +1,8 @@
 """POST /api/v1/events/{event_id}/bookings without FastAPI: the route of a hot sale.
 
-It answers requests of the usual form. A request of any other form (no token, an invalid body,
-a repeated header field) goes unread to FastAPI's route of the same address, so that only one
-place explains what is wrong with a request.
+It answers requests of the usual form. Any other request (no token, an invalid body, a repeated
+header field) goes unread to FastAPI's route of the same address. So errors of requests are
+described in one place only.
 """
 
 import functools
@@ -102,8 +102,8 @@ class BookingFastPath:
     async def respond(self, exchange: HttpExchange) -> HttpResponse | None:
         """Return the response; None leaves the request to FastAPI.
 
-        A request that finds no capacity is rejected unread: work for rejected requests is
-        taken from those that can be served.
+        A request that finds no capacity is rejected unread, because work for rejected requests
+        slows down those that can be served.
         """
         if exchange.has_repeated_headers:
             return None
@@ -196,7 +196,7 @@ def _is_json(media_type: bytes) -> bool:
 def _parse_body(text: bytes) -> BookingIn | None:
     """Return the body; None when it is invalid."""
     try:
-        # Not pydantic's own JSON parser: what it accepts differs from FastAPI's in corners.
+        # Not pydantic's own JSON parser, which accepts slightly other texts than FastAPI's.
         body = BookingIn.model_validate(json.loads(text))
     except (ValueError, RecursionError, ValidationError):
         return None

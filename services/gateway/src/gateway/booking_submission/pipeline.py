@@ -17,7 +17,7 @@ from gateway.rest.bookings.rendering import booking_json
 BOOKINGS_PATH = "/api/v1/bookings"
 
 REJECTIONS = Counter(
-    "goticket_gateway_sold_out_refusals", "Bookings rejected by the sold-out cache"
+    "goticket_gateway_sold_out_rejections", "Bookings rejected by the sold-out cache"
 )
 
 
@@ -34,7 +34,7 @@ class BookingPipeline:
         return self._in_progress > 0
 
     def rejection_reason(self, event_id: str) -> str | None:
-        """Return why a booking of this event is rejected as "busy" now; None when it is not."""
+        """Return the reason to reject a booking of this event as "busy" now, if there is one."""
         return self._submitter.rejection_reason(event_id)
 
     def reject_sold_out(self, request: pb.CreateBookingRequest) -> None:
@@ -57,7 +57,7 @@ class BookingPipeline:
 
         Raises:
             Problem: sold_out or busy.
-            RemoteError: booking refused it, or its call failed.
+            RemoteError: booking rejected it, or its call failed.
         """
         self.reject_sold_out(request)
         self._in_progress += 1

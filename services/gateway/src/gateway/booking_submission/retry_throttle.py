@@ -1,12 +1,14 @@
 """Delays requests that ignore Retry-After.
 
-A rejection costs half of what a booking does, and a client that repeats it in a loop gets a
-hundred where it should get one: a few thousand such clients leave no time for bookings. So a
-connection that got "busy, retry after two seconds" gets its next rejection not before that
-time. A request that comes earlier and finds no capacity is delayed until then, and is served
-if there is capacity by that time. The first rejection is always immediate, and other requests
-on the connection are not delayed unless they were pipelined behind the booking. A client that
-opens a connection for each attempt pays for that instead.
+A rejection costs half as much as a booking. A client that retries in a loop causes a hundred
+rejections instead of one, so a few thousand such clients leave no time for bookings. After a
+rejection with "Retry-After: 2", a connection gets its next rejection two seconds later at the
+earliest. An earlier request that finds no capacity is delayed until then. It is served if
+there is capacity by that time.
+
+The first rejection is always immediate. Other requests on the connection are not delayed,
+unless they were pipelined behind the booking. A client that opens a connection for each attempt
+has the cost of the connections instead.
 """
 
 import asyncio
@@ -29,7 +31,7 @@ Scope = MutableMapping[str, Any]
 
 
 class ConnectionState:
-    """What is known of a connection: when it may be rejected again (monotonic seconds)."""
+    """The state of a connection: `retry_at` is the earliest next rejection (monotonic seconds)."""
 
     __slots__ = ("retry_at",)
 
@@ -43,7 +45,7 @@ def with_connection_state(state: dict[str, Any]) -> dict[str, Any]:
 
 
 class RetryThrottle:
-    """Delays requests that come before their time; `clock` returns monotonic seconds."""
+    """Delays requests that ignore Retry-After; `clock` returns monotonic seconds."""
 
     def __init__(
         self, max_delayed: int = MAX_DELAYED, clock: Callable[[], float] = time.monotonic
@@ -54,7 +56,7 @@ class RetryThrottle:
         self._closed = False
 
     def close(self) -> None:
-        """Release every delayed request and delay no more: the gateway stops."""
+        """Release every delayed request and delay no further one: the gateway stops."""
         self._closed = True
         for released in self._delayed:
             _release(released)

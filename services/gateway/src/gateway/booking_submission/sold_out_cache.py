@@ -2,15 +2,14 @@
 
 Rules:
 
-- An entry comes from booking's refusal or its message over Redis, and lives for TTL_SECONDS.
-  So a lost message, or Redis being down, keeps returned tickets closed for that long at most,
-  and about one call a second checks again.
-- Only "none available" is cached: a refusal of a large request says nothing about a smaller
-  one.
+- An entry comes from booking's rejection or its message over Redis, and lives for TTL_SECONDS.
+  So after a lost message, or without Redis, returned tickets are rejected for that long at
+  most, and about one call a second checks again.
+- Only "none available" is cached, because a smaller request than the rejected one may succeed.
 - Only the requested ticket types count, and one of them that is sold out is enough: booking
   grants all lines or none.
-- A request with an idempotency key is always sent. It may repeat a granted one, maybe through
-  another gateway, and then must get the first answer, which only booking knows.
+- A request with an idempotency key is always sent. It may repeat a granted one, also through
+  another gateway. Only booking knows the first answer, which the repeat must get.
 """
 
 from collections import OrderedDict
@@ -50,7 +49,7 @@ class SoldOutCache:
         )
 
     def extensions(self, request: pb.CreateBookingRequest) -> Mapping[str, str | int]:
-        """Return the extension members that booking's refusal would have.
+        """Return the extension members that booking's rejection would have.
 
         The only type of an event has no id here.
         """
@@ -63,19 +62,19 @@ class SoldOutCache:
         return {"available": 0} | ({} if type_id == ONLY_TYPE else {"ticketTypeId": type_id})
 
     def record(self, request: pb.CreateBookingRequest, metadata: Mapping[str, str]) -> None:
-        """Cache why booking refused this request as sold out."""
+        """Cache the ticket types for which booking has rejected this request as sold out."""
         if metadata.get("available") != "0" or not (type_id := metadata.get("ticketTypeId")):
             return
         until = self._clock() + TTL_SECONDS
-        self._close(request.event_id, type_id, until)
+        self._mark_sold_out(request.event_id, type_id, until)
         if any(line.ticket_type_id == ONLY_TYPE for line in request.lines):
-            self._close(request.event_id, ONLY_TYPE, until)
+            self._mark_sold_out(request.event_id, ONLY_TYPE, until)
 
     def on_message(self, message: Mapping[str, Any]) -> None:
         """Handle a message of SOLD_OUT_CHANNEL.
 
         Raises:
-            KeyError, ValueError, TypeError: it is not one.
+            KeyError, ValueError, TypeError: the message is malformed.
         """
         self.update(
             str(message["eventId"]),
@@ -86,8 +85,8 @@ class SoldOutCache:
 
     def update(self, event_id: str, ticket_type_id: str, available: int, version: int) -> None:
         """Apply a ticket type's availability; a version older than the cached one is ignored."""
-        known = self._entries.get((event_id, ticket_type_id))
-        if known and version < known.version:
+        cached = self._entries.get((event_id, ticket_type_id))
+        if cached and version < cached.version:
             return
         if available > 0:
             self._store(event_id, ticket_type_id, _Entry(0.0, version))
@@ -100,9 +99,9 @@ class SoldOutCache:
         entry = self._entries.get((event_id, type_id))
         return entry is not None and self._clock() < entry.sold_out_until
 
-    def _close(self, event_id: str, type_id: str, until: float) -> None:
-        known = self._entries.get((event_id, type_id))
-        self._store(event_id, type_id, _Entry(until, known.version if known else 0))
+    def _mark_sold_out(self, event_id: str, type_id: str, until: float) -> None:
+        cached = self._entries.get((event_id, type_id))
+        self._store(event_id, type_id, _Entry(until, cached.version if cached else 0))
 
     def _store(self, event_id: str, type_id: str, entry: _Entry) -> None:
         self._entries[event_id, type_id] = entry

@@ -21,7 +21,7 @@ class BookingSubmitter(Protocol):
     """Creates bookings, in batches or one by one."""
 
     def rejection_reason(self, event_id: str) -> str | None:
-        """Return why a booking of this event would be rejected as busy now, if it would."""
+        """Return the reason to reject a booking of this event as busy now, if there is one."""
         ...
 
     def submit(
@@ -34,6 +34,6 @@ class BookingSubmitter(Protocol):
 
         Raises:
             Problem: busy, if the answer would come too late.
-            RemoteError: booking refused the request, or the call failed.
+            RemoteError: booking rejected the request, or the call failed.
         """
         ...

@@ -27,7 +27,7 @@ class UnbatchedSubmitter:
         """Send the request; cancelling ends its call.
 
         Raises:
-            RemoteError: booking refused the request, or the call failed.
+            RemoteError: booking rejected the request, or the call failed.
         """
         context.enter()
         return await self._send_one(request, self._deadline)

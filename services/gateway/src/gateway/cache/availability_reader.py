@@ -22,7 +22,7 @@ from prometheus_client import Counter
 TTL_SECONDS = 1.0
 CACHE_BYTES = 16 * 1024 * 1024
 _TYPE_BYTES = 128
-"""What a ticket type's availability takes, roughly."""
+"""Size of a ticket type's availability, roughly."""
 KEY_PREFIX, _KEY_SUFFIX = availability_key("\n").split("\n")
 
 READS = Counter("goticket_availability_reads", "Events whose availability was read", ["source"])
@@ -45,7 +45,7 @@ class Availability:
 
 
 UNPROVISIONED = Availability({})
-"""Booking does not know the event yet: nothing was ever sold, so all of it is available."""
+"""Booking does not know the event yet, so all its tickets are available."""
 
 
 class AvailabilityReader:
@@ -74,7 +74,7 @@ class AvailabilityReader:
         self._cache.clear()
 
     def on_write(self, key: str | None) -> None:
-        """Delete the entry whose key was written; None stands for every key."""
+        """Delete the entry whose key was written; None means every key."""
         if key is None:
             self._cache.clear()
         else:
@@ -93,7 +93,7 @@ class AvailabilityReader:
         return await self._cache.get_or_load(event_id, lambda: self._load(event_id))
 
     async def load_if_known(self, event_id: str) -> Entry[Availability] | None:
-        """Return what `load` returns, or None when neither source answers."""
+        """Return the result of `load`, or None when neither source answers."""
         try:
             return await self.load(event_id)
         except RemoteError as error:
@@ -124,7 +124,7 @@ class AvailabilityReader:
         return found
 
     async def if_known(self, event_ids: Sequence[str]) -> Mapping[str, Availability]:
-        """Return what `of` returns, or nothing when neither source answers."""
+        """Return the result of `of`, or an empty one when neither source answers."""
         try:
             return await self.of(event_ids)
         except RemoteError as error:

@@ -1,7 +1,7 @@
 """Messages that invalidate this process's caches: hints, never the source of truth.
 
-A lost message only costs freshness: every cache entry also expires by itself. So neither
-Redis nor RabbitMQ is needed for readiness.
+A lost message only costs freshness, because every cache entry also expires. So the gateway
+is ready without Redis and RabbitMQ.
 """
 
 import json
@@ -67,7 +67,7 @@ async def subscribe(
                 decode_responses=True,
                 socket_connect_timeout=CONNECT_SECONDS,
                 health_check_interval=HEALTH_CHECK_SECONDS,
-                # A connection that the client restored by itself would track nothing.
+                # A connection that the client restores automatically would track nothing.
                 retry=Retry(NoBackoff(), 0),
                 # RESP2, in which reports of writes come as messages of a channel.
                 protocol=2,
@@ -92,7 +92,7 @@ async def consume_catalog(
     on_subscribed: Callable[[], None],
     stop: Stop,
 ) -> None:
-    """Pass the id and version of every event that the catalog changed on, until `stop`."""
+    """Pass the id and version of every event that the catalog changed to `on_changed`."""
 
     async def on_message(message: ReceivedMessage) -> None:
         await on_changed(message.subject, message.version)
@@ -129,7 +129,7 @@ async def _receive(
 
 
 async def _track(channels: PubSub, tracking: KeyTracking) -> None:
-    """Let this connection receive the reports, before it becomes a subscriber's."""
+    """Let this connection receive the reports, before it becomes a subscriber."""
     await channels.execute_command("CLIENT", "ID")
     client_id = await channels.parse_response()
     await channels.execute_command(
@@ -157,4 +157,4 @@ def _handle(handlers: Mapping[str, OnMessage], message: Mapping[str, Any]) -> No
     try:
         handlers[message["channel"]](json.loads(message["data"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        logger.warning("message not understood", channel=message.get("channel"), error=str(error))
+        logger.warning("message is malformed", channel=message.get("channel"), error=str(error))

@@ -3,14 +3,14 @@
 - An entry lives for TTL_SECONDS from the start of its loading, whichever layers it passes.
   Redis stores it with the time of its loading, by the clock of Redis, for the rest of that
   time.
-- Concurrent requests for what is not cached make one call (single flight), and requests for
+- Concurrent requests for an uncached entry make one call (single flight), and requests for
   different events share calls (batches).
 - A change that this gateway served, or that a message reports, deletes the entries at once.
-  What is being loaded meanwhile is answered but not cached.
+  A load in progress is answered but not cached.
 - Any list may show a changed event, so all lists are deleted together. Redis has a
   generation: a text that every invalidation replaces before it is published. A list is
   stored with the generation that was read before the list was loaded, and is valid only
-  while that is the current one. So a slow reader cannot bring back an old list. Generation
+  while that is the current one. So a slow reader cannot store an old list. Generation
   and list are read in one round trip.
 - Only the public view is cached. Organizers and admins always read from the catalog, so that
   they see their drafts and, at once, their changes.
@@ -80,7 +80,7 @@ class EventCache:
         )
         self._storing: set[asyncio.Task[object]] = set()
         self.generation = 0
-        """Grows with every invalidation: a list that was made before it is stale."""
+        """Grows with every invalidation: an older list is stale."""
 
     async def event(
         self, event_id: str, caller: Caller | None, context: RequestContext
@@ -113,7 +113,7 @@ class EventCache:
         """Return a page of events as the caller may see it; `request` names no actor yet.
 
         Raises:
-            RemoteError: the catalog refuses or is unavailable.
+            RemoteError: the catalog rejects the call or is unavailable.
         """
         if caller is not None and is_personal(request, caller):
             context.enter()
@@ -130,11 +130,11 @@ class EventCache:
         return await self._lists.get_or_load(name, lambda: self._load_page(name, request))
 
     async def changed(self, event_id: str, version: int) -> None:
-        """Delete what is cached of an event that changed, here and in the other gateways."""
+        """Delete the cached entries of a changed event, here and in the other gateways."""
         await self._invalidate(event_id, version, publish=True)
 
     async def on_catalog_change(self, event_id: str, version: int) -> None:
-        """Delete what is cached of an event whose change the catalog published.
+        """Delete the cached entries of an event when the catalog has published its change.
 
         Every gateway consumes the catalog's messages, so nothing is published here.
         """
@@ -144,18 +144,18 @@ class EventCache:
         """Handle a message of EVENT_CHANGED_CHANNEL.
 
         Raises:
-            KeyError, TypeError: it is not one.
+            KeyError, TypeError: the message is malformed.
         """
         self.delete(str(message["eventId"]))
 
     def delete(self, event_id: str) -> None:
-        """Delete an event, and every list: any may show it."""
+        """Delete an event and every list, because each list may contain it."""
         self.generation += 1
         self._events.delete(event_id)
         self._lists.clear()
 
     def clear(self) -> None:
-        """Delete everything: messages may have been missed."""
+        """Delete everything, because messages may have been missed."""
         self.generation += 1
         self._events.clear()
         self._lists.clear()
@@ -179,7 +179,7 @@ class EventCache:
         def queue(commands: Any) -> None:
             # In this order: a gateway that gets the message must not load the old entry again.
             commands.delete(event_key(event_id))
-            # Random, not counted: a counter would begin again when Redis loses it.
+            # Random: a counter would start again when Redis loses it.
             commands.set(EVENT_LISTS_GENERATION_KEY, uuid4().hex)
             if publish:
                 message = orjson.dumps({"eventId": event_id, "version": version})
@@ -202,7 +202,7 @@ class EventCache:
             return entry
         READS.labels("catalog").inc()
         entry = self._entry(await self._catalog.list_page(request), started)
-        if now and (milliseconds := self._rest(entry)):
+        if now and (milliseconds := self._milliseconds_left(entry)):
             value = _text(generation, now, entry.value)
             self._in_background(
                 self._shared.run(lambda commands: commands.set(key, value, px=milliseconds))
@@ -262,16 +262,16 @@ class EventCache:
 
     async def _store(self, entries: Sequence[Entry[pb.Event]], now: int) -> None:
         """Store events in Redis for the rest of their lifetime; `now` as of their loading."""
-        lasting = [(entry.value, self._rest(entry)) for entry in entries]
+        lifetimes = [(entry.value, self._milliseconds_left(entry)) for entry in entries]
 
         def queue(commands: Any) -> None:
-            for event, milliseconds in lasting:
+            for event, milliseconds in lifetimes:
                 if milliseconds:
                     # nx: a slow reader must not overwrite a newer version with its old one.
                     text = _text(_EVENT, now, event)
                     commands.set(event_key(event.id), text, px=milliseconds, nx=True)
 
-        if now and any(milliseconds for _, milliseconds in lasting):
+        if now and any(milliseconds for _, milliseconds in lifetimes):
             await self._shared.run(queue)
 
     def _in_background(self, storing: Coroutine[Any, Any, object]) -> None:
@@ -283,15 +283,15 @@ class EventCache:
     def _entry_from(
         self, kind: type[MessageT], stored: "_Stored", now: int, started: float
     ) -> Entry[MessageT] | None:
-        """Return an entry of Redis with the age it has; None when it is too old or invalid."""
+        """Return an entry of Redis with its age; None when it has expired or is invalid."""
         age = max(now - stored.loaded_at, 0) / 1e6
         message = _message(kind, stored.text)
         if message is None or age >= TTL_SECONDS:
             return None
         return Entry(message, started - age, started - age + TTL_SECONDS)
 
-    def _rest(self, entry: Entry[Any]) -> int:
-        """Return how many milliseconds the entry still lives, 0 when it has expired."""
+    def _milliseconds_left(self, entry: Entry[Any]) -> int:
+        """Return the remaining lifetime of an entry, 0 when it has expired."""
         return max(int((entry.expires_at - self._clock()) * 1000), 0)
 
 
@@ -313,7 +313,7 @@ def list_name(request: pb.ListEventsRequest) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """An entry of Redis: a message in base64, and when it was loaded by the clock of Redis."""
+    """An entry of Redis: a message in base64, and its loading time by the clock of Redis."""
 
     loaded_at: int
     """Microseconds since the epoch."""
@@ -321,9 +321,9 @@ class _Stored:
 
 
 def _read(answers: list[Any] | None, keys: int) -> tuple[int, Sequence[Any]]:
-    """Return the time of Redis in microseconds and the values of so many keys.
+    """Return the time of Redis in microseconds and the values of that many keys.
 
-    0 and no values when Redis did not answer.
+    Return 0 and no values when Redis did not answer.
     """
     if answers is None or answers[0] is None or answers[1] is None:
         return 0, [None] * keys
@@ -337,7 +337,7 @@ def _text(generation: str, loaded_at: int, message: Message) -> str:
 
 
 def _parse(text: Any, generation: str) -> _Stored | None:
-    """Parse an entry; None when it is of another generation, or not one."""
+    """Parse an entry; None when it is of another generation or malformed."""
     parts = text.split(" ") if isinstance(text, str) else ()
     if len(parts) != 3 or parts[0] != generation or not parts[1].isdecimal():  # noqa: PLR2004
         return None

@@ -10,7 +10,7 @@ from goticket_platform.rpc.client import READ_SECONDS, WRITE_SECONDS, call
 
 
 class CatalogClient:
-    """Every method raises RemoteError when the catalog refuses or is unavailable."""
+    """Every method raises RemoteError when the catalog rejects the call or is unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel

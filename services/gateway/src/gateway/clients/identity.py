@@ -10,14 +10,14 @@ from goticket_platform.rpc.client import READ_SECONDS, WRITE_SECONDS, call
 
 
 class IdentityClient:
-    """Every method raises RemoteError when identity refuses or is unavailable."""
+    """Every method raises RemoteError when identity rejects the call or is unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
         self._stub = IdentityServiceStub(channel)
 
     async def register(self, *, email: str, password: str, name: str) -> pb.User:
-        """Open an account."""
+        """Create an account."""
         request = pb.RegisterRequest(email=email, password=password, name=name)
         return (await call(self._stub.Register, request, timeout=WRITE_SECONDS)).user
 

@@ -18,7 +18,7 @@ from opentelemetry import trace
 from prometheus_client import Counter
 
 FLUSH_SECONDS = 0.05
-"""How long an entry waits at most before it is written."""
+"""Longest wait of an entry before it is written."""
 MAX_QUEUED = 10_000
 """Entries that may wait to be written: some seconds at full load, less than ten megabytes. A
 log reader that has stopped must not fill the memory."""

@@ -1,4 +1,4 @@
-"""The ASGI application, from the components that bootstrap (or a test) hands it."""
+"""The ASGI application, constructed from components."""
 
 import functools
 import re
@@ -42,7 +42,7 @@ class Gateway(FastAPI):
         await self.request_middleware(scope, receive, send)
 
     def without_fast_paths(self) -> None:
-        """Let FastAPI answer every request: what the fast paths are compared with."""
+        """Let FastAPI answer every request, to compare the fast paths with it."""
         self.request_middleware.fast_paths = ()
 
     def build_middleware_stack(self) -> ASGIApp:

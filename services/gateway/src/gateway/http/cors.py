@@ -33,7 +33,7 @@ _ORIGINS = 256
 
 
 class CorsPolicy:
-    """Which origins may read responses; `origins` as in the settings, "*" for all."""
+    """The origins that may read responses; `origins` as in the settings, "*" for all."""
 
     def __init__(self, origins: Sequence[str]) -> None:
         self._starlette = CORSMiddleware(
@@ -57,9 +57,8 @@ class CorsPolicy:
     def preflight(self, scope: Scope) -> HttpResponse | None:
         """Return the response to a preflight request; None when the request is not one.
 
-        It is never an error: the browser enforces the policy by the header fields, and
-        Starlette's 400 in plain text would be the API's one error that is not a problem
-        document.
+        It is never an error, because the browser enforces the policy by the header fields.
+        Starlette's 400 is plain text, whereas all errors of this API are problem documents.
         """
         headers = Headers(scope=scope)
         if "origin" not in headers or "access-control-request-method" not in headers:
@@ -80,4 +79,4 @@ def _raw(fields: dict[str, str]) -> RawHeaders:
 
 
 async def _unused(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    """Stand for the application behind Starlette's middleware, which is never called."""
+    """Replaces the application behind Starlette's middleware, which is never called."""

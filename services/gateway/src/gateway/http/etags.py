@@ -1,4 +1,4 @@
-"""Entity tags as they come in If-Match and If-None-Match (RFC 9110, 8.8.3 and 13.1)."""
+"""Entity tags in If-Match and If-None-Match (RFC 9110, 8.8.3 and 13.1)."""
 
 import re
 

@@ -34,7 +34,7 @@ _VARY_ORIGIN = (_VARY, b"Origin")
 
 
 class HttpExchange:
-    """A request, what was found out about it, and the way to answer it once."""
+    """A request, its properties that are known so far, and the way to answer it once."""
 
     __slots__ = (
         "_cors",
@@ -56,8 +56,8 @@ class HttpExchange:
         self.started = time.perf_counter()
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         """The last field of each name; see `has_repeated_headers`."""
-        given = self.headers.get(REQUEST_ID)
-        self.request_id = _request_id(given) if given is not None else str(new_id())
+        value = self.headers.get(REQUEST_ID)
+        self.request_id = _request_id(value) if value is not None else str(new_id())
         self.route = UNMATCHED
         self.user_id = ""
         self.status = 0
@@ -68,7 +68,7 @@ class HttpExchange:
 
     @property
     def has_repeated_headers(self) -> bool:
-        """Whether a header field is there twice, which only FastAPI's route reads in full."""
+        """Whether a header field is repeated. Only FastAPI's route reads all its values."""
         return len(self.headers) != len(self.scope["headers"])
 
     @property
@@ -100,7 +100,7 @@ class HttpExchange:
         await self._send(message)
 
     def end_span(self) -> None:
-        """End the server span, named by the route that was found meanwhile."""
+        """End the server span, named by the route that the request has matched."""
         span, method = self.span, self.scope["method"]
         if span.is_recording():
             span.update_name(f"{method} {self.route}")
@@ -121,10 +121,10 @@ class HttpExchange:
     def _body(self, body: bytes) -> bytes:
         return b"" if self.scope["method"] == "HEAD" else body
 
-    def _complete(self, given: Headers) -> Headers:
+    def _complete(self, own_headers: Headers) -> Headers:
         """Return the header fields of a response with those that every response carries."""
-        names = {name for name, _ in given}
-        headers = [*given, (REQUEST_ID, self.request_id.encode())]
+        names = {name for name, _ in own_headers}
+        headers = [*own_headers, (REQUEST_ID, self.request_id.encode())]
         if names.isdisjoint(_DEFAULT_NAMES):
             headers += _DEFAULT_HEADERS
         else:
@@ -143,8 +143,8 @@ def _with_origin(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
     return (name, value + b", Origin") if name == _VARY else field
 
 
-def _request_id(given: bytes) -> str:
-    text = given.decode("latin-1")
+def _request_id(value: bytes) -> str:
+    text = value.decode("latin-1")
     return text if _VALID_REQUEST_ID.fullmatch(text) else str(new_id())
 
 

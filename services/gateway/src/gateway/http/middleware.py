@@ -1,4 +1,4 @@
-"""The one middleware: everything that holds for every request, in one layer.
+"""The only middleware: all processing that every request needs, in one layer.
 
 Each request gets a request id, a server span, metrics, an access log entry, CORS and the
 security header fields. A fast path may answer it. Otherwise FastAPI does, within the bound
@@ -46,8 +46,8 @@ class FastPath(Protocol):
         """Return the response; None leaves the request, unread, to FastAPI.
 
         Raises:
-            Problem: the request is refused.
-            RemoteError: a backend refused it or is unavailable.
+            Problem: the request is rejected.
+            RemoteError: a backend rejected it or is unavailable.
         """
         ...
 

@@ -48,7 +48,7 @@ KINDS: Mapping[str, Kind] = {
     "unsupported_media_type": Kind(
         415, "Unsupported media type", "Send the body as application/json."
     ),
-    "validation_failed": Kind(422, "Validation failed", "Some fields are not acceptable."),
+    "validation_failed": Kind(422, "Validation failed", "Some fields are not valid."),
     "unknown_ticket_type": Kind(422, "Unknown ticket type", "The event has no such ticket type."),
     "max_per_booking_exceeded": Kind(
         422, "Too many tickets", "One booking may not hold that many tickets."
@@ -75,13 +75,13 @@ KINDS: Mapping[str, Kind] = {
         405, "Method not allowed", "This address does not support the method."
     ),
     # Conflicts with the state of a resource.
-    "conflict": Kind(409, "Conflict", "The request does not fit the present state."),
+    "conflict": Kind(409, "Conflict", "The request conflicts with the present state."),
     "email_taken": Kind(409, "E-mail taken", "There is an account with this e-mail address."),
-    "sold_out": Kind(409, "Sold out", "Not enough tickets are left."),
+    "sold_out": Kind(409, "Sold out", "Not enough tickets are available."),
     "event_cancelled": Kind(409, "Event cancelled", "The event was cancelled."),
     "event_over": Kind(409, "Event over", "The event is over."),
     "event_started": Kind(409, "Event started", "The event has started."),
-    "hold_expired": Kind(409, "Hold expired", "The hold ran out."),
+    "hold_expired": Kind(409, "Hold expired", "The hold has expired."),
     "booking_closed": Kind(409, "Booking closed", "The booking is cancelled or expired."),
     "ticket_void": Kind(409, "Ticket void", "The ticket is void and admits nobody."),
     "request_in_progress": Kind(
@@ -94,18 +94,18 @@ KINDS: Mapping[str, Kind] = {
         409, "Too many holds", "Confirm or cancel one of the holds on this event first."
     ),
     "hold_already_extended": Kind(
-        409, "Hold already extended", "The hold was extended before; that works once."
+        409, "Hold already extended", "The hold was extended before; it can be extended once."
     ),
     "capacity_below_taken": Kind(
-        409, "Capacity below taken", "More tickets are sold or held than would fit."
+        409, "Capacity below taken", "More tickets are sold or held than the new capacity."
     ),
-    "last_admin": Kind(409, "Last administrator", "The last administrator has to stay one."),
-    "stale_version": Kind(412, "Stale version", "It was changed since you read it; read it again."),
+    "last_admin": Kind(409, "Last administrator", "The last administrator cannot lose this role."),
+    "stale_version": Kind(412, "Stale version", "The event has changed; read it again."),
     # Server errors.
-    "internal": Kind(500, "Internal error", "Something went wrong on our side."),
-    "unavailable": Kind(503, "Unavailable", "We cannot do this just now; try again in a moment."),
-    "busy": Kind(503, "Busy", "Too many people want this at once; try again in a moment."),
-    "timeout": Kind(503, "Timeout", "This took too long; try again in a moment."),
+    "internal": Kind(500, "Internal error", "An internal error occurred."),
+    "unavailable": Kind(503, "Unavailable", "The service is unavailable; try again in a moment."),
+    "busy": Kind(503, "Busy", "Too many requests at the moment; try again shortly."),
+    "timeout": Kind(503, "Timeout", "The request took too long; try again in a moment."),
 }
 
 FALLBACKS: Mapping[grpc.StatusCode, str] = {
@@ -199,7 +199,7 @@ def render(problem: Problem, path: str, request_id: str) -> HttpResponse:
     return HttpResponse(kind.status, headers, body)
 
 
-_quoted = functools.lru_cache(maxsize=256)(quote)  # most refusals are for few paths
+_quoted = functools.lru_cache(maxsize=256)(quote)  # most rejections are for few paths
 
 
 def _headers_of(kind: Kind) -> dict[str, str]:
@@ -225,8 +225,8 @@ def from_remote(error: RemoteError) -> Problem:
                 "remote code is unknown", code=error.code, status=error.status.name, used=code
             )
         return Problem(code, errors=errors)
-    ours = kind.status >= 500  # noqa: PLR2004
-    if ours:
+    is_server_error = kind.status >= 500  # noqa: PLR2004
+    if is_server_error:
         return Problem(error.code, None, errors, _headers(error))
     return Problem(error.code, error.message or None, errors, _headers(error), _extensions(error))
 
@@ -316,4 +316,4 @@ HANDLERS: Mapping[type[Exception], ExceptionHandler] = {
     RequestValidationError: _answer_with(from_validation),
     HTTPException: _answer_with(from_http),
 }
-"""How the application answers each kind of exception that a route may end with."""
+"""The handler of each kind of exception that a route may raise."""

@@ -11,9 +11,9 @@ REQUEST_SECONDS = 10.0
 """From the first byte of a request to its last. Half a request takes up the capacity of a
 whole one; uvicorn would wait for the rest without a limit."""
 UNREAD_SECONDS = 30.0
-"""How long a client may read nothing of a response while there is more to write."""
+"""Time limit without progress of a client that reads a response."""
 FLUSH_SECONDS = 1.0
-"""How long writing the last response of a connection may take."""
+"""Time limit for writing the last response of a connection."""
 MAX_HEAD_BYTES = 65_536
 """Size of a request line with its header fields; checked after each chunk that arrives."""
 
@@ -29,8 +29,8 @@ else:
 class WriteBuffer(_Transport):
     """Buffers what is written in one turn of the loop, and writes it in one system call.
 
-    uvicorn writes the head of a response and its body separately, and uvloop passes each to
-    the kernel at once: a tenth of a response's cost, and a second read for the client.
+    uvicorn writes the head of a response and its body separately, and uvloop passes each to the
+    kernel at once. That costs a tenth of a response, and a second read for the client.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -134,11 +134,11 @@ class HttpProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def _watch_reader(self) -> None:
-        left = self.transport.get_write_buffer_size()
-        self._unread = self.loop.call_later(UNREAD_SECONDS, self._check_reader, left)
+        unwritten = self.transport.get_write_buffer_size()
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self._check_reader, unwritten)
 
-    def _check_reader(self, left: int) -> None:
-        if self.transport.get_write_buffer_size() < left:
+    def _check_reader(self, unwritten: int) -> None:
+        if self.transport.get_write_buffer_size() < unwritten:
             self._watch_reader()  # slow, but it reads
         else:
             self.transport.abort()

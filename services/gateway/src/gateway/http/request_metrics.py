@@ -1,4 +1,4 @@
-"""RED metrics of HTTP requests: rate, errors, duration."""
+"""Metrics of HTTP requests: rate, errors, duration."""
 
 import functools
 
@@ -30,7 +30,7 @@ def record_request(method: str, route: str, status: int, seconds: float) -> None
     _timer(label, route).observe(seconds)
 
 
-@functools.cache  # bounded: UNMATCHED and OTHER stand for what clients make up
+@functools.cache  # bounded: UNMATCHED and OTHER replace unknown routes and methods
 def _counter(method: str, route: str, status: int) -> Counter:
     return REQUESTS.labels(method, route, str(status))
 

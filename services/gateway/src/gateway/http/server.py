@@ -1,4 +1,4 @@
-"""uvicorn inside our own lifecycle: one stop event, a drain, a clean end."""
+"""Runs uvicorn within the process's lifecycle: one stop event, a drain, a clean exit."""
 
 import asyncio
 import contextlib
@@ -15,9 +15,9 @@ from starlette.types import ASGIApp
 from gateway.http.protocol import HttpProtocol
 
 DRAIN_SECONDS = 15
-"""How long requests in flight may take once the gateway stops; inside the process's grace."""
+"""Time limit of requests in flight after the stop; shorter than the process's grace period."""
 LINGER_SECONDS = 0.5
-"""How long open connections are still read after the port is closed: uvicorn would drop a
+"""Open connections are read for this long after the port is closed: uvicorn would drop a
 request that has arrived but was not parsed yet."""
 KEEP_ALIVE_SECONDS = 65
 """Longer than load balancers keep idle connections (60 s), so that these close first."""
@@ -82,7 +82,7 @@ async def serve(
     stop: Stop,
     on_stop: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until `stop`; then refuse new connections and finish the requests in flight.
+    """Serve until `stop`; then accept no new connections and finish the requests in flight.
 
     `on_stop` is called when the shutdown begins.
     """

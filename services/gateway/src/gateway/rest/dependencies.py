@@ -1,4 +1,4 @@
-"""What routes are handed: the components, and the parts of a request that several share.
+"""Dependencies of routes: the components, and the parts of a request that several share.
 
 Every dependency is `async def`: FastAPI sends the others to a thread pool one by one.
 """
@@ -127,8 +127,8 @@ async def _expected_version(
         str | None,
         Header(
             alias="If-Match",
-            description="ETags of the versions the change may be based on, or `*`; 412 when none"
-            " is the current one. A weak one never is.",
+            description="ETags of acceptable versions, or `*`; 412 if none is the current one."
+            " A weak ETag never matches.",
             examples=['"3"'],
         ),
     ] = None,
@@ -136,7 +136,7 @@ async def _expected_version(
     """Return the version that If-Match requires, None for no condition.
 
     Of several it is the one that the catalog has now. The catalog checks it again when it
-    saves, so a change in between is refused.
+    saves, so a change in between is rejected.
 
     Raises:
         Problem: stale_version, for tags that match nothing.

@@ -8,7 +8,7 @@ from gateway.rest.schemas import Answer, Id
 
 
 class FieldProblemOut(Answer):
-    """What is wrong with one field."""
+    """The error of one field."""
 
     field: str = Field(examples=["ticketTypes[0].price"])
     message: str = Field(examples=["This field is required."])
@@ -17,7 +17,7 @@ class FieldProblemOut(Answer):
 class ProblemOut(Answer):
     """RFC 9457 problem details; `error` is the code to decide by, `detail` is for people.
 
-    The last members are there where they are known and say something.
+    The last members are present where they are known and applicable.
     """
 
     type: str = Field(json_schema_extra={"format": "uri"})

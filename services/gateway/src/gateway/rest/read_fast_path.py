@@ -17,7 +17,7 @@ from gateway.http.exchange import HttpExchange
 from gateway.http.problems import Problem
 from gateway.http.responses import HttpResponse, json_response
 from gateway.rest.bookings.reads import read_booking
-from gateway.rest.events.public_reads import Answer, PublicReads, render_answer
+from gateway.rest.events.public_reads import PublicReads, RenderedAnswer, render_answer
 from gateway.rest.events.query import parse_query
 from gateway.rest.read_pacing import ReadPacer
 from gateway.rest.tickets.reads import read_ticket, read_ticket_qr, read_tickets
@@ -77,7 +77,7 @@ class ReadFastPath:
 
         Raises:
             Problem: the resource's state does not allow it.
-            RemoteError: a backend refused the request or is unavailable.
+            RemoteError: a backend rejected the request or is unavailable.
         """
         path = exchange.scope["path"]
         if path == "/livez":
@@ -135,7 +135,7 @@ class ReadFastPath:
         return self._render(exchange, answer, caller)
 
     def _render(
-        self, exchange: HttpExchange, answer: Answer, caller: Caller | None
+        self, exchange: HttpExchange, answer: RenderedAnswer, caller: Caller | None
     ) -> HttpResponse:
         condition = exchange.headers.get(b"if-none-match")
         if_none_match = None if condition is None else condition.decode("latin-1")

@@ -19,7 +19,7 @@ DELAYED = Counter("goticket_reads_delayed", "Reads that waited because bookings 
 
 
 class ReadPacer:
-    """Limits the reads per turn; `is_booking` tells whether a booking is in progress."""
+    """Limits the reads per turn; `is_booking` returns whether a booking is in progress."""
 
     def __init__(self, is_booking: Callable[[], bool], max_per_turn: int = MAX_PER_TURN) -> None:
         self._is_booking = is_booking

@@ -1,4 +1,4 @@
-"""What the schemas share: camelCase, strict types, text that every backend can carry."""
+"""Shared by the schemas: camelCase, strict types, text that every backend can carry."""
 
 import re
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ ItemT = TypeVar("ItemT")
 
 
 class Body(BaseModel):
-    """Base of what clients send: exact JSON types, unknown fields ignored."""
+    """Base of request bodies: exact JSON types, unknown fields ignored."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, validate_by_name=False, validate_by_alias=True, frozen=True
@@ -34,7 +34,7 @@ class Body(BaseModel):
 
 
 class Answer(BaseModel):
-    """Base of what clients get."""
+    """Base of response bodies."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, frozen=True
@@ -88,7 +88,7 @@ def _in_utc(value: datetime) -> datetime:
 Instant = Annotated[AwareDatetime, BeforeValidator(_is_rfc_3339), AfterValidator(_in_utc)]
 QueryInstant = Annotated[Instant, BeforeValidator(_with_plus_sign)]
 
-# Visible ASCII around one "@"; identity looks closer.
+# Visible ASCII around one "@"; identity validates the rest.
 Email = Annotated[
     str,
     StringConstraints(max_length=254, pattern=r"^[!-?A-~]+@[!-?A-~]+$"),

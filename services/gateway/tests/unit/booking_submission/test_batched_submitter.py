@@ -47,7 +47,7 @@ class Call:
         return [request.idempotency_key for request in self.requests]
 
     def answer(self) -> None:
-        """Grant every request, except those whose key contains "refuse"."""
+        """Grant every request, except those whose key contains "reject"."""
         if not self.end.done():
             self.end.set_result([_outcome(request) for request in self.requests])
 
@@ -86,12 +86,12 @@ class Booking:
 
 
 def _outcome(request: pb.CreateBookingRequest) -> Outcome:
-    if "refuse" in request.idempotency_key:
-        return refusal(request.idempotency_key)
+    if "reject" in request.idempotency_key:
+        return rejection(request.idempotency_key)
     return pb.CreateBookingResponse(booking=pb.Booking(id=request.idempotency_key))
 
 
-def refusal(text: str = "No.") -> RemoteError:
+def rejection(text: str = "No.") -> RemoteError:
     return RemoteError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", text)
 
 
@@ -167,7 +167,7 @@ async def open_clients(booking: Booking, limits: BatchingLimits) -> AsyncIterato
     await asyncio.gather(*clients.tasks.values(), return_exceptions=True)
 
 
-async def test_an_idle_gateway_sends_at_once_and_batches_what_arrives_during_the_call(
+async def test_an_idle_gateway_sends_at_once_and_batches_requests_during_the_call(
     booking: Booking, clients: Clients
 ) -> None:
     await clients.submit("a", "b", "c", "d")
@@ -217,7 +217,7 @@ async def test_no_further_call_is_sent_while_calls_are_slow(
         booking.calls[0].answer()
         await settled()
         assert [call.keys for call in booking.in_flight] == [["b"]]
-        # Behind a call of 1.5 seconds theirs would take three, and time out.
+        # Behind a call of 1.5 seconds their call would complete after three, and time out.
         await clients.submit(*"cdef")
         assert len(booking.in_flight) == 1
         booking.now += 1.5
@@ -268,12 +268,12 @@ async def test_a_call_contains_at_most_a_batch_and_the_rest_follows_in_order(
 
 
 async def test_each_request_gets_its_own_outcome(booking: Booking, clients: Clients) -> None:
-    await clients.submit("a", "b", "refuse", "c")
+    await clients.submit("a", "b", "reject", "c")
     booking.calls[0].answer()
     await settled()
     booking.calls[1].answer()
     await settled()
-    assert [clients.result(key) for key in ("b", "refuse", "c")] == ["b", "sold_out", "c"]
+    assert [clients.result(key) for key in ("b", "reject", "c")] == ["b", "sold_out", "c"]
 
 
 async def test_a_failed_call_fails_its_requests_and_no_other(
@@ -479,7 +479,7 @@ async def test_a_request_whose_client_disconnected_while_it_waited_is_not_sent(
     assert booking.in_flight[0].keys == ["c"]
 
 
-async def test_a_request_that_remains_alone_in_its_call_keeps_its_request_id(
+async def test_the_last_remaining_request_of_a_call_keeps_its_request_id(
     booking: Booking, clients: Clients
 ) -> None:
     await clients.submit("a")
@@ -517,11 +517,11 @@ async def test_answered_requests_leave_no_reference_cycles(
     gc.collect()
     gc.disable()
     try:
-        await clients.submit("a", "b", "refuse", "c")
+        await clients.submit("a", "b", "reject", "c")
         while booking.in_flight:
             booking.in_flight[0].answer()
             await settled()
-        assert [clients.result(key) for key in ("c", "refuse")] == ["c", "sold_out"]
+        assert [clients.result(key) for key in ("c", "reject")] == ["c", "sold_out"]
         booking.calls.clear()
         clients.tasks.clear()
         assert not [item for item in gc.get_objects() if isinstance(item, Entry)]

@@ -16,7 +16,7 @@ from gateway.http.access_log_writer import AccessLogEntry, AccessLogWriter
 from gateway.http.app import Gateway, create_app
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.errors import RemoteError
-from goticket_testing.scripted import Refusal, ScriptedBackends
+from goticket_testing.scripted import ScriptedBackends, ScriptedError
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
 from prometheus_client import REGISTRY
@@ -80,7 +80,7 @@ REQUESTS: list[tuple[dict[str, str], Any]] = [
 
 
 @pytest.mark.parametrize(("headers", "body"), REQUESTS)
-@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("rejected", [False, True])
 async def test_both_give_the_same_response(
     client: httpx.AsyncClient,
     plain: httpx.AsyncClient,
@@ -89,19 +89,19 @@ async def test_both_give_the_same_response(
     booking: pb.Booking,
     headers: dict[str, str],
     body: Any,
-    refused: bool,
+    rejected: bool,
 ) -> None:
     made = pb.CreateBookingResponse(booking=booking, replayed="Idempotency-Key" in headers)
-    refusal = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "None left.")
-    backends.answers["CreateBooking"] = refusal if refused else made
+    rejection = ScriptedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "None left.")
+    backends.answers["CreateBooking"] = rejection if rejected else made
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     usual = bearer() | {"Content-Type": "application/json"}
     answers = [
         await one.post(URL, content=content, headers=usual | headers) for one in (client, plain)
     ]
     assert _essence(answers[0]) == _essence(answers[1])
-    asked = backends.requests.get("CreateBooking", [])
-    assert asked[: len(asked) // 2] == asked[len(asked) // 2 :]
+    requests = backends.requests.get("CreateBooking", [])
+    assert requests[: len(requests) // 2] == requests[len(requests) // 2 :]
 
 
 def _essence(answer: httpx.Response) -> dict[str, Any]:
@@ -136,7 +136,7 @@ async def test_a_request_of_the_usual_form_never_reaches_fastapi(
         headers=bearer(),
     )
     assert answer.status_code == 201
-    assert backends.asked("CreateBooking").event_id == EVENT
+    assert backends.request_of("CreateBooking").event_id == EVENT
 
 
 async def test_it_has_metrics_a_request_id_and_a_span_like_any_route(
@@ -173,7 +173,7 @@ async def test_a_full_queue_rejects_before_the_body_is_read(
 ) -> None:
     reason = {EVENT: "full"}.get
     monkeypatch.setattr(app.state.components.booking_pipeline, "rejection_reason", reason)
-    refused = REJECTED.labels("full")._value.get()
+    rejected = REJECTED.labels("full")._value.get()
     answer = await client.post(
         URL, content=b"no JSON", headers={"X-Request-ID": "req-2", "Origin": SHOP}
     )
@@ -182,7 +182,7 @@ async def test_a_full_queue_rejects_before_the_body_is_read(
     assert answer.headers["Retry-After"] in {"1", "2", "3"}
     assert answer.headers["Access-Control-Allow-Origin"] == SHOP
     assert "CreateBooking" not in backends.requests
-    assert REJECTED.labels("full")._value.get() == refused + 1
+    assert REJECTED.labels("full")._value.get() == rejected + 1
     other = URL.replace("e1/", "e2/")
     assert (await client.post(other, content=b"no JSON", headers=bearer())).status_code != 503
 
@@ -191,7 +191,7 @@ async def test_an_unexpected_error_is_one_500_and_the_process_continues(
     app: Gateway, client: httpx.AsyncClient, bearer: Bearer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object) -> None:
-        raise ZeroDivisionError("secret of the inside")
+        raise ZeroDivisionError("internal secret")
 
     monkeypatch.setattr(app.state.components.booking_pipeline, "submit", broken)
     answer = await client.post(URL, json={"quantity": 1}, headers=bearer())

@@ -89,7 +89,7 @@ async def test_requests_of_one_connection_share_its_state(throttle: RetryThrottl
     assert not await is_immediate(throttle, {"state": state.copy()})
 
 
-async def test_the_number_of_delayed_requests_is_bounded_and_a_cancelled_one_frees_its_place(
+async def test_the_number_of_delayed_requests_is_bounded_and_a_cancelled_one_does_not_count(
     throttle: RetryThrottle,
 ) -> None:
     scopes = [connection() for _ in range(3)]

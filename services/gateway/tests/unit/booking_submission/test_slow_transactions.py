@@ -1,4 +1,4 @@
-"""Transactions that take seconds still sell most of their capacity, and no caller waits too long.
+"""Slow transactions still sell most of their capacity, and no caller waits too long.
 
 Several batched submitters share one booking queue that commits batch after batch, in virtual
 time.

@@ -1,4 +1,4 @@
-"""Sold-out ticket types are cached for a moment, and requests are never rejected by mistake."""
+"""Sold-out ticket types are cached for a second, and no other request is rejected."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from gateway.booking_submission.sold_out_cache import (
     SoldOutCache,
 )
 from goticket.booking.v1 import booking_pb2 as pb
-from goticket_testing.scripted import Refusal, ScriptedBackends
+from goticket_testing.scripted import ScriptedBackends, ScriptedError
 
 EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
 OTHER_EVENT = "0197c0de-7a11-7b00-8a00-0000000000e2"
@@ -23,8 +23,8 @@ URL = f"/api/v1/events/{EVENT}/bookings"
 Bearer = Callable[..., dict[str, str]]
 
 
-class DetailedRefusal(Refusal):
-    """A refusal with metadata."""
+class DetailedScriptedError(ScriptedError):
+    """A rejection with metadata."""
 
     def __init__(self, status: grpc.StatusCode, code: str, metadata: dict[str, str]) -> None:
         super().__init__(status, code)
@@ -63,7 +63,7 @@ def test_an_empty_cache_rejects_nothing(cache: SoldOutCache) -> None:
     assert not cache.rejects(request_for())
 
 
-def test_a_refusal_is_cached_for_its_ticket_type_only(cache: SoldOutCache) -> None:
+def test_a_rejection_is_cached_for_its_ticket_type_only(cache: SoldOutCache) -> None:
     cache.record(request_for(TYPE, OTHER_TYPE), SOLD_OUT)
     assert cache.rejects(request_for())
     assert cache.rejects(request_for(OTHER_TYPE, TYPE))
@@ -84,14 +84,14 @@ def test_the_only_type_of_an_event_needs_no_id(cache: SoldOutCache) -> None:
 @pytest.mark.parametrize(
     "metadata", [{}, {"ticketTypeId": TYPE}, {"available": "0"}, {**SOLD_OUT, "available": "3"}]
 )
-def test_a_request_for_more_than_is_available_closes_nothing(
+def test_a_rejection_of_a_large_request_is_not_cached(
     cache: SoldOutCache, metadata: dict[str, str]
 ) -> None:
     cache.record(request_for(), metadata)
     assert not cache.rejects(request_for())
 
 
-def test_an_entry_expires_unless_booking_refuses_again(cache: SoldOutCache, clock: Clock) -> None:
+def test_an_entry_expires_unless_booking_rejects_again(cache: SoldOutCache, clock: Clock) -> None:
     cache.record(request_for(), SOLD_OUT)
     clock.now += TTL_SECONDS * 0.9
     cache.record(request_for(), SOLD_OUT)
@@ -101,7 +101,7 @@ def test_an_entry_expires_unless_booking_refuses_again(cache: SoldOutCache, cloc
     assert not cache.rejects(request_for())
 
 
-def test_a_message_closes_and_opens(cache: SoldOutCache) -> None:
+def test_a_message_updates_an_entry(cache: SoldOutCache) -> None:
     cache.update(EVENT, TYPE, available=0, version=7)
     assert cache.rejects(request_for())
     cache.update(EVENT, TYPE, available=2, version=8)
@@ -114,7 +114,7 @@ def test_an_older_message_changes_nothing(cache: SoldOutCache) -> None:
     assert not cache.rejects(request_for())
 
 
-def test_a_request_with_an_idempotency_key_may_be_a_repeat_and_is_never_rejected(
+def test_a_request_with_an_idempotency_key_is_never_rejected(
     cache: SoldOutCache,
 ) -> None:
     cache.record(request_for(), SOLD_OUT)
@@ -127,7 +127,7 @@ def test_the_cache_is_bounded(cache: SoldOutCache) -> None:
     assert len(cache._entries) == MAX_ENTRIES
 
 
-def test_the_extensions_are_those_of_bookings_refusal(cache: SoldOutCache) -> None:
+def test_the_extensions_are_those_of_bookings_rejection(cache: SoldOutCache) -> None:
     cache.record(request_for(TYPE, OTHER_TYPE), {**SOLD_OUT, "ticketTypeId": OTHER_TYPE})
     assert cache.extensions(request_for(TYPE, OTHER_TYPE)) == {
         "ticketTypeId": OTHER_TYPE,
@@ -140,7 +140,7 @@ def test_the_extensions_are_those_of_bookings_refusal(cache: SoldOutCache) -> No
 async def test_requests_for_a_sold_out_event_cost_one_call(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, booking: pb.Booking
 ) -> None:
-    backends.answers["CreateBooking"] = DetailedRefusal(
+    backends.answers["CreateBooking"] = DetailedScriptedError(
         grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", SOLD_OUT
     )
     for _ in range(3):
@@ -163,7 +163,7 @@ async def test_requests_for_a_sold_out_event_cost_one_call(
 async def test_a_services_retry_after_is_passed_on(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
 ) -> None:
-    backends.answers["CreateBooking"] = DetailedRefusal(
+    backends.answers["CreateBooking"] = DetailedScriptedError(
         grpc.StatusCode.UNAVAILABLE, "busy", {"retryAfter": "7"}
     )
     answer = await client.post(URL, json={"quantity": 1}, headers=bearer())

@@ -1,4 +1,4 @@
-"""A clock that stands still, and the commands of Redis that the caches use."""
+"""A clock that a test sets, and the commands of Redis that the caches use."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Availability: Redis first, booking when it has to, and no waiting for a dead Redis."""
+"""Availability: from Redis, else from booking, without waiting for a dead Redis."""
 
 import asyncio
 from collections.abc import Sequence
@@ -75,7 +75,7 @@ async def test_concurrent_reads_share_a_round_trip_that_begins_after_them(
     "fields",
     [{}, {"order": f"{T1},{T2}", T1: "1:5"}, {"order": T1, T1: "five"}, {T1: "1:5"}, {"order": ""}],
 )
-async def test_what_redis_lacks_is_read_from_booking_in_one_call(
+async def test_entries_missing_in_redis_are_read_from_booking_in_one_call(
     reader: AvailabilityReader, server: Any, booking: Booking, fields: dict[str, str]
 ) -> None:
     server.entries = {availability_key(A): fields}
@@ -86,7 +86,7 @@ async def test_what_redis_lacks_is_read_from_booking_in_one_call(
 @pytest.mark.parametrize(
     "error", [redis.ConnectionError(), redis.TimeoutError(), OSError(), redis.ResponseError()]
 )
-async def test_a_redis_that_failed_is_skipped_for_a_moment(
+async def test_redis_is_skipped_for_a_moment_after_a_failure(
     reader: AvailabilityReader, server: Any, clock: Any, error: Exception
 ) -> None:
     server.error = error

@@ -62,7 +62,7 @@ class Catalog:
 
 
 class Gateway:
-    """The cache of one gateway, with the context left out."""
+    """The cache of one gateway, with a fixed request context."""
 
     def __init__(self, catalog: Catalog, server: Any, clock: Any) -> None:
         shared = SharedCache(server, CircuitBreaker(clock))
@@ -77,7 +77,7 @@ class Gateway:
         return (await self.cache.page(request, caller, CONTEXT)).value
 
     async def cursor(self) -> str:
-        """Return what differs between the catalog's lists."""
+        """Return the cursor, which differs between the catalog's lists."""
         return (await self.page(pb.ListEventsRequest())).next_cursor
 
 
@@ -178,7 +178,7 @@ async def test_an_entry_has_the_age_of_its_loading_in_every_layer(
     assert entry.expires_at == pytest.approx(loaded_at + TTL_SECONDS)
 
 
-async def test_what_is_being_loaded_while_it_changes_is_not_cached(
+async def test_a_load_during_a_change_is_not_cached(
     gateway: Gateway, catalog: Catalog, server: Any
 ) -> None:
     catalog.open.clear()
@@ -298,7 +298,7 @@ async def test_a_list_loaded_before_a_change_is_not_used_after_it(
     assert await gateway.cursor() == "2"
 
 
-async def test_what_is_read_while_redis_is_invalidated_is_not_cached(
+async def test_a_read_during_the_invalidation_of_redis_is_not_cached(
     gateway: Gateway, server: Any, catalog: Catalog
 ) -> None:
     async def read() -> None:
@@ -313,7 +313,7 @@ async def test_what_is_read_while_redis_is_invalidated_is_not_cached(
     assert await gateway.cursor() == "2"
 
 
-async def test_lists_are_right_without_redis_and_not_stored_there(
+async def test_lists_are_correct_without_redis_and_not_stored_there(
     gateway: Gateway, other: Gateway, catalog: Catalog, server: Any, clock: Any, broken: Exception
 ) -> None:
     server.error = broken
@@ -362,7 +362,7 @@ async def test_an_error_goes_to_every_waiting_request_and_is_not_cached(
     assert (await gateway.event(ONE)).version == 1
 
 
-async def test_a_redis_that_failed_is_skipped_for_a_moment(
+async def test_redis_is_skipped_for_a_moment_after_a_failure(
     gateway: Gateway, server: Any, clock: Any, broken: Exception
 ) -> None:
     server.error = broken

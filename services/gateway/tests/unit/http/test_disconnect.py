@@ -25,7 +25,7 @@ async def test_a_waiting_client_is_connected_and_can_be_checked_again() -> None:
     assert is_disconnected(connection.receive)
 
 
-async def test_asking_leaves_nothing_waiting() -> None:
+async def test_a_check_leaves_no_waiting_task() -> None:
     connection = Connection()
     for _ in range(3):
         is_disconnected(connection.receive)

@@ -82,7 +82,7 @@ async def test_a_cached_response_is_not_modified(client: httpx.AsyncClient, url:
     assert (await client.head(url, headers={"If-None-Match": etag})).status_code == 304
 
 
-async def test_no_body_is_handed_to_the_server() -> None:
+async def test_no_body_is_sent_to_the_server() -> None:
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -114,7 +114,7 @@ async def test_head_is_counted_as_head_of_its_route(client: httpx.AsyncClient) -
     assert {"method": "HEAD", "route": route, "status": "404"} in labels
 
 
-def test_the_document_does_not_repeat_itself(app: FastAPI) -> None:
+def test_the_document_does_not_list_head(app: FastAPI) -> None:
     methods = {method for item in app.openapi()["paths"].values() for method in item}
     assert "head" not in methods
     assert re.search(r"\bHEAD\b", app.openapi()["info"]["description"])

@@ -134,7 +134,7 @@ async def test_bookings_have_a_bound_of_their_own(
     unusual: bool,
 ) -> None:
     backends.answers["CreateBooking"] = pb.CreateBookingResponse(booking=booking)
-    # A header that is there twice takes a booking along the FastAPI route.
+    # A repeated header sends a booking to the FastAPI route.
     headers = [*bearer().items()] + [("X-Request-ID", "req-7")] * (2 if unusual else 1)
     answer = await client.post(BOOKINGS, json={"quantity": 1}, headers=headers)
     assert answer.status_code == 201
@@ -146,6 +146,6 @@ def _rejected() -> float:
 
 
 def _logged() -> float:
-    """How many requests the access log has as refused before their route was looked up."""
+    """Number of requests in the access log that were rejected before their route was looked up."""
     labels = {"method": "GET", "route": "unmatched", "status": "503"}
     return REGISTRY.get_sample_value("goticket_http_requests_total", labels) or 0.0

@@ -1,4 +1,4 @@
-"""The document of the API: complete, valid, and true."""
+"""The document of the API: complete, valid and correct."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -135,7 +135,7 @@ def test_examples_of_problems_fit_their_schema(document: dict[str, Any]) -> None
                     validator.validate(example["value"])
 
 
-def test_facts_of_a_refusal_are_documented_and_may_be_left_out(document: dict[str, Any]) -> None:
+def test_extensions_of_a_problem_are_documented_as_optional(document: dict[str, Any]) -> None:
     problem = document["components"]["schemas"]["Problem"]
     assert EXTENSIONS.keys() <= problem["properties"].keys()
     assert not EXTENSIONS.keys() & set(problem["required"])

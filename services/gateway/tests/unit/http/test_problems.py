@@ -9,7 +9,7 @@ import pytest
 from gateway.http.problems import FALLBACKS, KINDS, field_name, from_remote
 from goticket.catalog.v1 import catalog_pb2 as pb
 from goticket_platform.rpc.errors import RemoteError
-from goticket_testing.scripted import Refusal, ScriptedBackends
+from goticket_testing.scripted import ScriptedBackends, ScriptedError
 
 Bearer = Callable[..., dict[str, str]]
 
@@ -53,7 +53,7 @@ async def test_an_unknown_address_is_not_found(client: httpx.AsyncClient, path: 
         ("GET", "/api/v1/auth/login", {"POST"}),
     ],
 )
-async def test_a_wrong_method_names_the_right_ones(
+async def test_a_wrong_method_lists_the_allowed_ones(
     client: httpx.AsyncClient, method: str, path: str, allow: set[str]
 ) -> None:
     answer = await client.request(method, path)
@@ -74,19 +74,19 @@ async def test_a_wrong_method_names_the_right_ones(
         b'{"a":\x00}',
     ],
 )
-async def test_malformed_json_is_malformed(
+async def test_malformed_json_is_a_malformed_request(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, body: bytes
 ) -> None:
     headers = bearer("organizer") | {"Content-Type": "application/json"}
     answer = await client.post(EVENTS, content=body, headers=headers)
     assert (answer.status_code, answer.json()["error"]) == (400, "malformed_request")
-    assert backends.never_asked("CreateEvent")
+    assert backends.was_not_called("CreateEvent")
 
 
 @pytest.mark.parametrize(
     "kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data", None]
 )
-async def test_a_body_that_is_not_called_json_is_unsupported(
+async def test_a_body_of_another_media_type_is_unsupported(
     client: httpx.AsyncClient, bearer: Bearer, kind: str | None
 ) -> None:
     headers = bearer("organizer") | ({"Content-Type": kind} if kind else {})
@@ -95,7 +95,7 @@ async def test_a_body_that_is_not_called_json_is_unsupported(
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "application/ld+json"])
-async def test_json_by_any_of_its_names_is_read(
+async def test_every_json_media_type_is_accepted(
     client: httpx.AsyncClient, bearer: Bearer, kind: str
 ) -> None:
     headers = bearer("organizer") | {"Content-Type": kind}
@@ -109,7 +109,7 @@ async def test_a_missing_body_is_named(client: httpx.AsyncClient, bearer: Bearer
     assert answer.json()["errors"] == [{"field": "body", "message": "This field is required."}]
 
 
-async def test_all_wrong_fields_are_named_at_once(
+async def test_all_invalid_fields_are_named_together(
     client: httpx.AsyncClient, bearer: Bearer
 ) -> None:
     body = {"name": 1, "startAt": "x", "capacity": 0, "ticketTypes": [{}]}
@@ -160,7 +160,7 @@ async def test_a_bound_of_one_is_in_the_singular(client: httpx.AsyncClient, bear
     }
 
 
-async def test_every_complaint_of_the_framework_begins_alike(
+async def test_every_message_of_the_framework_has_the_same_form(
     client: httpx.AsyncClient, bearer: Bearer
 ) -> None:
     headers = bearer() | {"Idempotency-Key": "tab\there"}
@@ -204,8 +204,8 @@ def test_an_unknown_code_falls_back_by_its_status_and_keeps_its_fields(
 
 def test_extensions_of_the_contract_are_passed_on_and_no_others() -> None:
     details = {"ticketTypeId": "t", "available": "0", "limit": "x", "taken": "", "host": "db-7"}
-    refused = RemoteError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "No.", (), details)
-    assert from_remote(refused).extensions == {"ticketTypeId": "t", "available": 0}
+    rejected = RemoteError(grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", "No.", (), details)
+    assert from_remote(rejected).extensions == {"ticketTypeId": "t", "available": 0}
     failed = RemoteError(grpc.StatusCode.INTERNAL, "internal", "No.", (), details)
     assert from_remote(failed).extensions == {}
 
@@ -227,7 +227,7 @@ async def test_internal_errors_of_a_backend_are_not_exposed(
 async def test_messages_of_an_unavailable_backend_are_not_exposed(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:
-    backends.answers["ListEvents"] = Refusal(
+    backends.answers["ListEvents"] = ScriptedError(
         grpc.StatusCode.UNAVAILABLE, "unavailable", "10.0.0.7:5432 refused"
     )
     answer = await client.get(EVENTS)
@@ -239,7 +239,7 @@ async def test_messages_of_an_unavailable_backend_are_not_exposed(
 async def test_stack_traces_are_not_exposed(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:
-    # An answer the gateway cannot translate is its own bug, and looks like any other.
+    # A response that the gateway cannot translate is a bug of the gateway, with the usual 500.
     backends.answers["GetEvent"] = pb.GetEventResponse(
         event=pb.Event(id=EVENT, status=pb.EVENT_STATUS_UNSPECIFIED)
     )

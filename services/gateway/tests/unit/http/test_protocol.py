@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 
 class Transport(asyncio.Transport):
-    """Keeps what reaches the kernel."""
+    """Keeps the bytes that reach the kernel."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ async def test_other_calls_go_to_the_transport() -> None:
 
 
 class Stuck(Transport):
-    """Has a client that reads nothing: closing it does not end it."""
+    """A connection whose client reads nothing, so that closing does not end it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,9 @@ class Stuck(Transport):
         return None
 
 
-async def test_a_connection_that_cannot_be_closed_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_cannot_be_closed_is_aborted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(protocol, "REQUEST_SECONDS", 0.0)
     monkeypatch.setattr(protocol, "FLUSH_SECONDS", 0.0)
 

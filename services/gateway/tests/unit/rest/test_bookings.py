@@ -11,7 +11,7 @@ from gateway.clients.booking import BookingClient
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.client import open_channel
 from goticket_platform.rpc.errors import RemoteError
-from goticket_testing.scripted import Refusal, ScriptedBackends
+from goticket_testing.scripted import ScriptedBackends, ScriptedError
 from prometheus_client import REGISTRY
 
 EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
@@ -54,7 +54,7 @@ async def test_booking_a_quantity_answers_with_tickets(
         "tickets": [ticket, ticket],
         "createdAt": "2029-01-01T00:00:00.500000Z",
     }
-    asked: pb.CreateBookingRequest = backends.asked("CreateBooking")
+    asked: pb.CreateBookingRequest = backends.request_of("CreateBooking")
     assert asked.event_id == EVENT
     assert [(line.ticket_type_id, line.quantity) for line in asked.lines] == [("", 2)]
     assert (asked.actor.email, asked.actor.name) == ("ada@goticket.test", "Ada Lovelace")
@@ -73,7 +73,7 @@ async def test_a_hold_of_several_lines_includes_its_expiry(
     assert answer.status_code == 201
     assert (answer.json()["status"], answer.json()["tickets"]) == ("held", [])
     assert answer.json()["expiresAt"] == "2029-01-01T00:10:00Z"
-    asked: pb.CreateBookingRequest = backends.asked("CreateBooking")
+    asked: pb.CreateBookingRequest = backends.request_of("CreateBooking")
     assert asked.hold
     assert [line.ticket_type_id for line in asked.lines] == [TYPE, EVENT]
 
@@ -85,7 +85,7 @@ async def test_a_replayed_request_gets_the_first_response_and_is_marked(
     headers = bearer() | {"Idempotency-Key": "order-17"}
     answer = await client.post(URL, json={"quantity": 2}, headers=headers)
     assert (answer.status_code, answer.headers["Idempotency-Replayed"]) == (201, "true")
-    assert backends.asked("CreateBooking").idempotency_key == "order-17"
+    assert backends.request_of("CreateBooking").idempotency_key == "order-17"
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "with space", "ümlaut"])
@@ -96,7 +96,7 @@ async def test_an_idempotency_key_is_visible_ascii(
     answer = await client.post(URL, json={"quantity": 2}, headers=headers)  # type: ignore[arg-type]  # bytes, to send what httpx would encode
     assert answer.status_code == 422
     assert [item["field"] for item in answer.json()["errors"]] == ["Idempotency-Key"]
-    assert backends.never_asked("CreateBooking")
+    assert backends.was_not_called("CreateBooking")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ async def test_a_wrong_booking_is_refused_with_the_field(
     )
     assert (answer.status_code, answer.json()["error"]) == (422, "validation_failed")
     assert [item["field"] for item in answer.json()["errors"]] == [field]
-    assert backends.never_asked("CreateBooking")
+    assert backends.was_not_called("CreateBooking")
 
 
 def _json(body: Any) -> str:
@@ -168,7 +168,7 @@ async def test_bookings_refusals_keep_their_status_and_message(
     code: str,
     http: int,
 ) -> None:
-    backends.answers["CreateBooking"] = Refusal(status, code, "Said by booking.")
+    backends.answers["CreateBooking"] = ScriptedError(status, code, "Said by booking.")
     answer = await client.post(URL, json={"quantity": 2}, headers=bearer())
     assert answer.status_code == http
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -182,7 +182,7 @@ async def test_bookings_refusals_keep_their_status_and_message(
 async def test_only_a_booking_with_an_idempotency_key_is_retried(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
 ) -> None:
-    backends.answers["CreateBooking"] = Refusal(Status.UNAVAILABLE, "unavailable")
+    backends.answers["CreateBooking"] = ScriptedError(Status.UNAVAILABLE, "unavailable")
     await client.post(URL, json={"quantity": 1}, headers=bearer())
     assert len(backends.requests["CreateBooking"]) == 1
     await client.post(URL, json={"quantity": 1}, headers=bearer() | {"Idempotency-Key": "k"})
@@ -193,7 +193,7 @@ async def test_booking_needs_a_token(client: httpx.AsyncClient, backends: Script
     answer = await client.post(URL, json={"quantity": 2})
     assert (answer.status_code, answer.json()["error"]) == (401, "unauthenticated")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
-    assert backends.never_asked("CreateBooking")
+    assert backends.was_not_called("CreateBooking")
 
 
 async def test_a_booking_of_no_event_is_not_found(
@@ -201,7 +201,7 @@ async def test_a_booking_of_no_event_is_not_found(
 ) -> None:
     answer = await client.post("/api/v1/events/7/bookings", json={"quantity": 2}, headers=bearer())
     assert (answer.status_code, answer.json()["error"]) == (404, "event_not_found")
-    assert backends.never_asked("CreateBooking")
+    assert backends.was_not_called("CreateBooking")
 
 
 async def test_a_booking_is_read_confirmed_and_cancelled_by_its_id(
@@ -225,7 +225,7 @@ async def test_a_booking_is_read_confirmed_and_cancelled_by_its_id(
         assert answer.json()["confirmedAt"] == "2029-01-01T00:00:01Z"
         assert "expiresAt" not in answer.json()
     for method in ("GetBooking", "ConfirmBooking", "CancelBooking", "ExtendHold"):
-        asked = backends.asked(method)
+        asked = backends.request_of(method)
         assert (asked.booking_id, asked.actor.user_id) == (BOOKING, USER)
 
 
@@ -247,7 +247,7 @@ async def test_other_users_or_closed_bookings_are_refused(
     code: str,
     http: int,
 ) -> None:
-    backends.answers["CancelBooking"] = Refusal(status, code)
+    backends.answers["CancelBooking"] = ScriptedError(status, code)
     answer = await client.post(f"/api/v1/bookings/{BOOKING}/cancel", headers=bearer())
     assert (answer.status_code, answer.json()["error"]) == (http, code)
 
@@ -266,7 +266,9 @@ async def test_an_id_that_is_none_names_no_booking(
 async def test_a_hold_is_extended_once(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
 ) -> None:
-    backends.answers["ExtendHold"] = Refusal(Status.FAILED_PRECONDITION, "hold_already_extended")
+    backends.answers["ExtendHold"] = ScriptedError(
+        Status.FAILED_PRECONDITION, "hold_already_extended"
+    )
     answer = await client.post(f"/api/v1/bookings/{BOOKING}/extend", headers=bearer())
     assert (answer.status_code, answer.json()["error"]) == (409, "hold_already_extended")
     assert len(backends.requests["ExtendHold"]) == 1
@@ -282,7 +284,7 @@ async def test_bookings_are_listed_by_page_and_status(
     assert answer.status_code == 200
     assert answer.json()["nextCursor"] == "bmV4dA"
     assert answer.json()["items"][0]["id"] == BOOKING
-    asked: pb.ListBookingsRequest = backends.asked("ListBookings")
+    asked: pb.ListBookingsRequest = backends.request_of("ListBookings")
     assert (asked.limit, asked.cursor, asked.event_id) == (1, "YQ", "")
     assert asked.status == pb.BOOKING_STATUS_HELD
 
@@ -291,11 +293,11 @@ async def test_an_events_bookings_are_for_its_organizer(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, booking: pb.Booking
 ) -> None:
     assert (await client.get(URL, headers=bearer())).status_code == 403
-    assert backends.never_asked("ListBookings")
+    assert backends.was_not_called("ListBookings")
     backends.answers["ListBookings"] = pb.ListBookingsResponse(bookings=[booking])
     answer = await client.get(URL, headers=bearer("organizer"))
     assert (answer.status_code, answer.json()["nextCursor"]) == (200, None)
-    assert backends.asked("ListBookings").event_id == EVENT
+    assert backends.request_of("ListBookings").event_id == EVENT
 
 
 async def test_concurrent_bookings_share_one_call_and_each_gets_its_own_response(
@@ -340,7 +342,7 @@ async def test_concurrent_bookings_share_one_call_and_each_gets_its_own_response
     assert (problem["error"], problem["detail"]) == ("sold_out", "Said by booking.")
     assert problem["errors"] == [{"field": "items[0].quantity", "message": "Too many."}]
     assert (problem["ticketTypeId"], problem["available"]) == (TYPE, 1)
-    batch: pb.BatchCreateBookingsRequest = backends.asked("BatchCreateBookings")
+    batch: pb.BatchCreateBookingsRequest = backends.request_of("BatchCreateBookings")
     assert sorted(one.lines[0].quantity for one in batch.requests) == [2, 3, 9]
 
 
@@ -358,7 +360,7 @@ async def test_a_batch_that_finds_no_booking_service_is_tried_again_for_those_wi
 ) -> None:
     async with open_channel(backends.target) as channel:
         service = BookingClient(channel)
-        backends.answers["BatchCreateBookings"] = Refusal(Status.UNAVAILABLE, "unavailable")
+        backends.answers["BatchCreateBookings"] = ScriptedError(Status.UNAVAILABLE, "unavailable")
         requests = [pb.CreateBookingRequest(idempotency_key=key) for key in ("a", "", "b")]
         outcomes = await service.create_many(requests, 5)
         assert [_code(one) for one in outcomes] == ["unavailable"] * 3
@@ -367,7 +369,7 @@ async def test_a_batch_that_finds_no_booking_service_is_tried_again_for_those_wi
 
         def back(request: pb.BatchCreateBookingsRequest) -> pb.BatchCreateBookingsResponse:
             if len(request.requests) == 3:
-                raise Refusal(Status.UNAVAILABLE, "unavailable")
+                raise ScriptedError(Status.UNAVAILABLE, "unavailable")
             created = pb.BatchResult(created=pb.CreateBookingResponse(booking=booking))
             return pb.BatchCreateBookingsResponse(results=[created] * len(request.requests))
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from goticket.booking.v1 import booking_pb2
 from goticket.catalog.v1 import catalog_pb2 as pb
-from goticket_testing.scripted import Refusal, ScriptedBackends
+from goticket_testing.scripted import ScriptedBackends, ScriptedError
 
 EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
 TYPE = "0197c0de-7a11-7b00-8a00-0000000000a1"
@@ -27,7 +27,7 @@ SHARED = "public, max-age=1, stale-while-revalidate=1"
 Bearer = Callable[..., dict[str, str]]
 
 
-async def test_creating_an_event_answers_where_it_is_and_which_version(
+async def test_a_created_event_has_a_location_and_an_etag(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
 ) -> None:
     backends.answers["CreateEvent"] = pb.CreateEventResponse(event=event)
@@ -72,11 +72,11 @@ async def test_creating_an_event_answers_where_it_is_and_which_version(
             },
         ],
     }
-    asked: pb.CreateEventRequest = backends.asked("CreateEvent")
-    assert asked.actor.user_id == USER
-    assert asked.actor.roles == ["organizer", "user"]
-    assert asked.starts_at.ToJsonString() == "2030-06-01T17:00:00Z"
-    assert (asked.price, asked.capacity, list(asked.ticket_types)) == (25000, 1000, [])
+    request: pb.CreateEventRequest = backends.request_of("CreateEvent")
+    assert request.actor.user_id == USER
+    assert request.actor.roles == ["organizer", "user"]
+    assert request.starts_at.ToJsonString() == "2030-06-01T17:00:00Z"
+    assert (request.price, request.capacity, list(request.ticket_types)) == (25000, 1000, [])
 
 
 async def test_ticket_types_replace_price_and_capacity(
@@ -87,11 +87,11 @@ async def test_ticket_types_replace_price_and_capacity(
     body = BODY | {"ticketTypes": kinds, "status": "draft", "maxPerBuyer": 6, "unknown": 1}
     answer = await client.post("/api/v1/events", json=body, headers=bearer("admin"))
     assert answer.status_code == 201
-    asked: pb.CreateEventRequest = backends.asked("CreateEvent")
-    assert not asked.HasField("price")
-    assert asked.status == pb.EVENT_STATUS_DRAFT
-    assert asked.ticket_types[0].max_per_booking == 3
-    assert (asked.max_per_buyer, asked.ticket_types[0].max_per_buyer) == (6, 4)
+    request: pb.CreateEventRequest = backends.request_of("CreateEvent")
+    assert not request.HasField("price")
+    assert request.status == pb.EVENT_STATUS_DRAFT
+    assert request.ticket_types[0].max_per_booking == 3
+    assert (request.max_per_buyer, request.ticket_types[0].max_per_buyer) == (6, 4)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ async def test_a_wrong_field_is_named(
     change: dict[str, Any],
     field: str,
 ) -> None:
-    import json  # what httpx would refuse to send, such as half a surrogate pair
+    import json  # texts that httpx does not send, such as half a surrogate pair
 
     answer = await client.post(
         "/api/v1/events",
@@ -145,10 +145,10 @@ async def test_a_wrong_field_is_named(
     assert answer.status_code == 422
     assert answer.json()["error"] == "validation_failed"
     assert [item["field"] for item in answer.json()["errors"]] == [field]
-    assert backends.never_asked("CreateEvent")
+    assert backends.was_not_called("CreateEvent")
 
 
-async def test_names_may_hold_any_script_and_emoji(
+async def test_names_may_contain_any_script_and_emoji(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
 ) -> None:
     event.name = "Żółć 音楽 🎸"
@@ -157,13 +157,13 @@ async def test_names_may_hold_any_script_and_emoji(
         "/api/v1/events", json=BODY | {"name": event.name}, headers=bearer("organizer")
     )
     assert answer.json()["name"] == event.name
-    assert backends.asked("CreateEvent").name == event.name
+    assert backends.request_of("CreateEvent").name == event.name
 
 
 async def test_the_catalogs_field_errors_are_passed_on(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
 ) -> None:
-    backends.answers["CreateEvent"] = Refusal(
+    backends.answers["CreateEvent"] = ScriptedError(
         grpc.StatusCode.INVALID_ARGUMENT, "validation_failed", endAt="must be after startAt"
     )
     answer = await client.post("/api/v1/events", json=BODY, headers=bearer("organizer"))
@@ -177,7 +177,7 @@ async def test_a_buyer_may_not_create_events_and_no_backend_is_called(
     answer = await client.post("/api/v1/events", json=BODY, headers=bearer())
     assert answer.status_code == 403
     assert answer.json()["error"] == "forbidden"
-    assert backends.never_asked("CreateEvent")
+    assert backends.was_not_called("CreateEvent")
 
 
 async def test_an_event_is_read_with_its_availability(
@@ -193,7 +193,7 @@ async def test_an_event_is_read_with_its_availability(
     assert answer.headers["ETag"].startswith('"3-')
     assert answer.json()["availableSpots"] == 97
     assert [kind["available"] for kind in answer.json()["ticketTypes"]] == [7, 90]
-    assert not backends.asked("GetEvent").HasField("actor")
+    assert not backends.request_of("GetEvent").HasField("actor")
 
 
 async def test_an_unchanged_event_is_not_sent_again(
@@ -219,7 +219,7 @@ async def test_an_unchanged_event_is_not_sent_again(
         assert answer.headers["Cache-Control"] == "private, no-cache"
     lines = [("If-None-Match", '"other"'), ("If-None-Match", etag)]
     assert (await client.get(url, headers=lines)).status_code == 304
-    # One ticket less is another answer of the same version.
+    # One ticket less gives another response for the same version.
     left.ticket_types[0].available -= 1
     backends.answers["GetAvailability"] = booking_pb2.GetAvailabilityResponse(events=[left])
     answer = await client.get(url, headers={"If-None-Match": etag})
@@ -259,14 +259,14 @@ async def test_a_token_on_a_public_read_names_the_actor_to_the_catalog(
 ) -> None:
     backends.answers["GetEvent"] = pb.GetEventResponse(event=event)
     await client.get(f"/api/v1/events/{EVENT}", headers=bearer("organizer"))
-    assert backends.asked("GetEvent").actor.user_id == USER
+    assert backends.request_of("GetEvent").actor.user_id == USER
 
 
 async def test_an_event_has_null_availability_when_it_is_unknown(
     client: httpx.AsyncClient, backends: ScriptedBackends, event: pb.Event
 ) -> None:
     backends.answers["GetEvent"] = pb.GetEventResponse(event=event)
-    backends.answers["GetAvailability"] = Refusal(grpc.StatusCode.INTERNAL, "internal")
+    backends.answers["GetAvailability"] = ScriptedError(grpc.StatusCode.INTERNAL, "internal")
     answer = await client.get(f"/api/v1/events/{EVENT}")
     assert answer.status_code == 200
     assert answer.json()["availableSpots"] is None
@@ -275,19 +275,19 @@ async def test_an_event_has_null_availability_when_it_is_unknown(
 
 @pytest.mark.parametrize("event_id", ["1", "x" * 36, "%00", "..%2F", EVENT + "0", "🎸"])
 @pytest.mark.parametrize("suffix", ["", "/availability"])
-async def test_an_id_that_is_none_names_no_event(
+async def test_an_invalid_id_is_not_found(
     client: httpx.AsyncClient, backends: ScriptedBackends, event_id: str, suffix: str
 ) -> None:
     answer = await client.get(f"/api/v1/events/{event_id}{suffix}")
     assert answer.status_code == 404
     assert answer.json()["error"] in {"event_not_found", "not_found"}
-    assert backends.never_asked()
+    assert backends.was_not_called()
 
 
 async def test_an_unknown_event_is_not_found(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:
-    backends.answers["GetEvent"] = Refusal(grpc.StatusCode.NOT_FOUND, "event_not_found")
+    backends.answers["GetEvent"] = ScriptedError(grpc.StatusCode.NOT_FOUND, "event_not_found")
     for suffix in ("", "/availability"):
         answer = await client.get(f"/api/v1/events/{EVENT}{suffix}")
         assert (answer.status_code, answer.json()["error"]) == (404, "event_not_found")
@@ -314,14 +314,19 @@ async def test_a_list_reads_the_availability_of_a_whole_page_in_one_call(
     assert answer.status_code == 200
     assert answer.json()["nextCursor"] == "bmV4dA"
     assert [item["availableSpots"] for item in answer.json()["items"]] == [97, 1000]
-    assert backends.asked("GetAvailability").event_ids == [EVENT, TYPE]
-    asked: pb.ListEventsRequest = backends.asked("ListEvents")
-    assert (asked.limit, asked.cursor, asked.query, asked.location) == (2, "YQ", "rock", "Warsaw")
-    assert asked.status == pb.EVENT_STATUS_CANCELLED
-    assert asked.sort == pb.EVENT_SORT_STARTS_AT_DESC
-    assert asked.organizer_id == USER
-    assert getattr(asked, "from").ToJsonString() == "2029-12-31T23:00:00Z"
-    assert asked.to.ToJsonString() == "2030-12-31T23:00:00Z"
+    assert backends.request_of("GetAvailability").event_ids == [EVENT, TYPE]
+    request: pb.ListEventsRequest = backends.request_of("ListEvents")
+    assert (request.limit, request.cursor, request.query, request.location) == (
+        2,
+        "YQ",
+        "rock",
+        "Warsaw",
+    )
+    assert request.status == pb.EVENT_STATUS_CANCELLED
+    assert request.sort == pb.EVENT_SORT_STARTS_AT_DESC
+    assert request.organizer_id == USER
+    assert getattr(request, "from").ToJsonString() == "2029-12-31T23:00:00Z"
+    assert request.to.ToJsonString() == "2030-12-31T23:00:00Z"
 
 
 async def test_an_unchanged_list_is_not_sent_again(
@@ -336,7 +341,7 @@ async def test_an_unchanged_list_is_not_sent_again(
         availability = booking_pb2.GetAvailabilityResponse(events=[left])
         backends.answers |= {"ListEvents": page, "GetAvailability": availability}
 
-    # An organizer: for everybody else the list of before is kept for a second.
+    # An organizer, because for other callers the previous list is cached for a second.
     as_organizer = bearer("organizer")
 
     async def ask(tags: str) -> httpx.Response:
@@ -366,13 +371,13 @@ async def test_an_unchanged_list_is_not_sent_again(
         answer = await ask(", ".join(seen))
         assert answer.status_code == 200
         seen.add(answer.headers["ETag"])
-    # One ticket less, an unknown number, and a version are other answers too.
+    # One ticket less, an unknown number, and a new version give other responses too.
     left.ticket_types[0].available -= 1
     answers(event)
     answer = await ask(", ".join(seen))
     assert (answer.status_code, answer.json()["items"][0]["availableSpots"]) == (200, 96)
     seen.add(answer.headers["ETag"])
-    backends.answers["GetAvailability"] = Refusal(grpc.StatusCode.INTERNAL, "internal")
+    backends.answers["GetAvailability"] = ScriptedError(grpc.StatusCode.INTERNAL, "internal")
     answer = await ask(", ".join(seen))
     assert answer.json()["items"][0]["availableSpots"] is None
     seen.add(answer.headers["ETag"])
@@ -389,7 +394,7 @@ async def test_the_last_page_has_no_next_cursor(
     backends.answers["ListEvents"] = pb.ListEventsResponse()
     answer = await client.get("/api/v1/events")
     assert answer.json() == {"items": [], "nextCursor": None}
-    assert backends.never_asked("GetAvailability")
+    assert backends.was_not_called("GetAvailability")
 
 
 @pytest.mark.parametrize(
@@ -417,7 +422,7 @@ async def test_a_wrong_query_parameter_is_named(
     answer = await client.get(f"/api/v1/events?{query}")
     assert answer.status_code == 422
     assert [item["field"] for item in answer.json()["errors"]] == [field]
-    assert backends.never_asked()
+    assert backends.was_not_called()
 
 
 async def test_a_replacement_clears_absent_fields(
@@ -429,12 +434,12 @@ async def test_a_replacement_clears_absent_fields(
     )
     assert answer.status_code == 200
     assert answer.headers["ETag"] == '"3"'
-    asked: pb.UpdateEventRequest = backends.asked("UpdateEvent")
-    assert (asked.event_id, asked.expected_version) == (EVENT, 2)
-    assert (asked.HasField("description"), asked.description) == (True, "")
-    assert (asked.HasField("currency"), asked.HasField("ticket_types")) == (False, False)
-    assert (asked.price, asked.capacity) == (25000, 1000)
-    assert (asked.HasField("max_per_buyer"), asked.max_per_buyer) == (True, 0)
+    request: pb.UpdateEventRequest = backends.request_of("UpdateEvent")
+    assert (request.event_id, request.expected_version) == (EVENT, 2)
+    assert (request.HasField("description"), request.description) == (True, "")
+    assert (request.HasField("currency"), request.HasField("ticket_types")) == (False, False)
+    assert (request.price, request.capacity) == (25000, 1000)
+    assert (request.HasField("max_per_buyer"), request.max_per_buyer) == (True, 0)
 
 
 async def test_a_replacement_needs_every_field(
@@ -458,18 +463,18 @@ async def test_a_change_keeps_absent_fields(
         headers=bearer("organizer"),
     )
     assert answer.status_code == 200
-    asked: pb.UpdateEventRequest = backends.asked("UpdateEvent")
-    assert asked.status == pb.EVENT_STATUS_PUBLISHED
-    assert [field.name for field, _ in asked.ListFields()] == ["actor", "event_id", "status"]
+    request: pb.UpdateEventRequest = backends.request_of("UpdateEvent")
+    assert request.status == pb.EVENT_STATUS_PUBLISHED
+    assert [field.name for field, _ in request.ListFields()] == ["actor", "event_id", "status"]
 
 
 @pytest.mark.parametrize(
     "tag", ['"2"', '"2-0123456789abcdef"', ' "2", "2-0123456789abcdef" ', ', "2", W/"3", "x,y"']
 )
-async def test_if_match_travels_as_the_expected_version(
+async def test_if_match_is_sent_as_the_expected_version(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, tag: str
 ) -> None:
-    stale = Refusal(grpc.StatusCode.ABORTED, "stale_version", "It has changed.")
+    stale = ScriptedError(grpc.StatusCode.ABORTED, "stale_version", "It has changed.")
     backends.answers |= {"UpdateEvent": stale, "CancelEvent": stale}
     headers = bearer("organizer") | {"If-Match": tag}
     answers = [
@@ -479,7 +484,7 @@ async def test_if_match_travels_as_the_expected_version(
     for answer in answers:
         assert (answer.status_code, answer.json()["error"]) == (412, "stale_version")
         assert answer.json()["detail"] == "It has changed."
-    assert backends.asked("CancelEvent").expected_version == 2
+    assert backends.request_of("CancelEvent").expected_version == 2
 
 
 @pytest.mark.parametrize("last", [3, 5])
@@ -498,8 +503,8 @@ async def test_any_of_several_tags_may_be_the_last_version(
     headers = [*bearer("organizer").items(), *(("If-Match", line) for line in lines)]
     answer = await client.patch(f"/api/v1/events/{EVENT}", json={}, headers=headers)
     assert answer.status_code == 200
-    assert backends.asked("UpdateEvent").expected_version == last
-    assert backends.asked("GetEvent").actor.user_id == USER
+    assert backends.request_of("UpdateEvent").expected_version == last
+    assert backends.request_of("GetEvent").actor.user_id == USER
 
 
 async def test_none_of_several_tags_may_be_the_last_version(
@@ -509,10 +514,10 @@ async def test_none_of_several_tags_may_be_the_last_version(
     headers = bearer("organizer") | {"If-Match": '"1", "2", W/"3"'}
     answer = await client.patch(f"/api/v1/events/{EVENT}", json={}, headers=headers)
     assert (answer.status_code, answer.json()["error"]) == (412, "stale_version")
-    backends.answers["GetEvent"] = Refusal(grpc.StatusCode.NOT_FOUND, "event_not_found")
+    backends.answers["GetEvent"] = ScriptedError(grpc.StatusCode.NOT_FOUND, "event_not_found")
     answer = await client.delete(f"/api/v1/events/{EVENT}", headers=headers)
     assert (answer.status_code, answer.json()["error"]) == (404, "event_not_found")
-    assert backends.never_asked("UpdateEvent", "CancelEvent")
+    assert backends.was_not_called("UpdateEvent", "CancelEvent")
 
 
 @pytest.mark.parametrize(
@@ -532,14 +537,14 @@ async def test_none_of_several_tags_may_be_the_last_version(
         '"9999999999999999999"',
     ],
 )
-async def test_a_tag_that_is_none_of_ours_matches_nothing(
+async def test_an_unknown_tag_matches_nothing(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, tag: str
 ) -> None:
     answer = await client.patch(
         f"/api/v1/events/{EVENT}", json={}, headers=bearer("organizer") | {"If-Match": tag}
     )
     assert (answer.status_code, answer.json()["error"]) == (412, "stale_version")
-    assert backends.never_asked("UpdateEvent")
+    assert backends.was_not_called("UpdateEvent")
 
 
 async def test_a_star_matches_any_version(
@@ -548,10 +553,10 @@ async def test_a_star_matches_any_version(
     backends.answers["UpdateEvent"] = pb.UpdateEventResponse(event=event)
     headers = bearer("organizer") | {"If-Match": "*"}
     await client.patch(f"/api/v1/events/{EVENT}", json={}, headers=headers)
-    assert not backends.asked("UpdateEvent").HasField("expected_version")
+    assert not backends.request_of("UpdateEvent").HasField("expected_version")
 
 
-async def test_cancelling_an_event_answers_nothing(
+async def test_cancelling_an_event_returns_no_content(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, event: pb.Event
 ) -> None:
     backends.answers["CancelEvent"] = pb.CancelEventResponse(event=event)
@@ -562,7 +567,7 @@ async def test_cancelling_an_event_answers_nothing(
 async def test_a_capacity_below_the_sold_tickets_is_a_conflict(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
 ) -> None:
-    backends.answers["UpdateEvent"] = Refusal(
+    backends.answers["UpdateEvent"] = ScriptedError(
         grpc.StatusCode.FAILED_PRECONDITION, "capacity_below_taken"
     )
     answer = await client.patch(
@@ -571,7 +576,7 @@ async def test_a_capacity_below_the_sold_tickets_is_a_conflict(
     assert (answer.status_code, answer.json()["error"]) == (409, "capacity_below_taken")
 
 
-async def test_availability_comes_from_booking(
+async def test_availability_is_read_from_booking(
     client: httpx.AsyncClient,
     backends: ScriptedBackends,
     left: booking_pb2.EventAvailability,
@@ -590,7 +595,7 @@ async def test_availability_comes_from_booking(
 async def test_availability_of_a_private_event_is_not_found(
     client: httpx.AsyncClient, backends: ScriptedBackends, left: booking_pb2.EventAvailability
 ) -> None:
-    backends.answers["GetEvent"] = Refusal(
+    backends.answers["GetEvent"] = ScriptedError(
         grpc.StatusCode.NOT_FOUND, "event_not_found", "There is no such event."
     )
     backends.answers["GetAvailability"] = booking_pb2.GetAvailabilityResponse(events=[left])
@@ -609,7 +614,7 @@ async def test_an_event_that_booking_does_not_know_is_fully_available(
 async def test_unknown_availability_is_unavailable(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:
-    backends.answers["GetAvailability"] = Refusal(grpc.StatusCode.UNAVAILABLE, "unavailable")
+    backends.answers["GetAvailability"] = ScriptedError(grpc.StatusCode.UNAVAILABLE, "unavailable")
     answer = await client.get(f"/api/v1/events/{EVENT}/availability")
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] in {"1", "2", "3"}

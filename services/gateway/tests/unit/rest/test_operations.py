@@ -17,7 +17,7 @@ async def test_health_calls_no_backend(
     for path in ("/health", "/livez", "/readyz"):
         answer = await client.get(path)
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
-    assert backends.never_asked()
+    assert backends.was_not_called()
 
 
 async def test_a_gateway_that_stops_is_not_ready_and_still_alive(
@@ -34,7 +34,7 @@ async def test_database_health_is_that_of_the_services(client: httpx.AsyncClient
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-async def test_dead_backends_are_named_by_database_health(settings: GatewaySettings) -> None:
+async def test_database_health_names_unavailable_backends(settings: GatewaySettings) -> None:
     dead = settings.model_copy(update={"catalog_target": "127.0.0.1:1"})
     async with open_components(dead) as parts:
         transport = httpx.ASGITransport(create_app(parts, max_body_bytes=1000))
@@ -65,7 +65,7 @@ async def test_metrics_are_public_only_when_configured(
     ) is public
 
 
-async def test_the_docs_page_loads_only_files_of_ours(client: httpx.AsyncClient) -> None:
+async def test_the_docs_page_loads_only_files_of_the_gateway(client: httpx.AsyncClient) -> None:
     page = await client.get("/docs")
     assert page.headers["Content-Type"].startswith("text/html")
     assert "script-src 'self';" in page.headers["Content-Security-Policy"]

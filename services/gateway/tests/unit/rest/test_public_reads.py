@@ -1,4 +1,4 @@
-"""The age of answers that are put together from two caches."""
+"""The age of answers that are composed from two caches."""
 
 from typing import Any, cast
 

@@ -15,7 +15,7 @@ from gateway.rest.read_fast_path import ReadFastPath
 from gateway.rest.read_pacing import ReadPacer
 from goticket.booking.v1 import booking_pb2
 from goticket.catalog.v1 import catalog_pb2
-from goticket_testing.scripted import Refusal, ScriptedBackends
+from goticket_testing.scripted import ScriptedBackends, ScriptedError
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
@@ -113,7 +113,7 @@ async def test_both_give_the_same_response(
 @pytest.mark.parametrize(
     "path", ["/api/v1/events", f"/api/v1/events/{EVENT}", f"/api/v1/events/{EVENT}/availability"]
 )
-async def test_both_answer_a_condition_alike(
+async def test_both_give_the_same_response_to_a_condition(
     client: httpx.AsyncClient, plain: httpx.AsyncClient, bearer: Bearer, path: str
 ) -> None:
     etag = (await client.get(path)).headers["ETag"]
@@ -136,23 +136,23 @@ async def test_both_answer_a_condition_alike(
     ],
 )
 @pytest.mark.parametrize(
-    "refusal",
+    "rejection",
     [
-        Refusal(grpc.StatusCode.NOT_FOUND, "event_not_found", "No."),
-        Refusal(grpc.StatusCode.PERMISSION_DENIED, "forbidden", "No."),
-        Refusal(grpc.StatusCode.INTERNAL, "internal", "secret"),
+        ScriptedError(grpc.StatusCode.NOT_FOUND, "event_not_found", "No."),
+        ScriptedError(grpc.StatusCode.PERMISSION_DENIED, "forbidden", "No."),
+        ScriptedError(grpc.StatusCode.INTERNAL, "internal", "secret"),
     ],
 )
-async def test_both_pass_the_same_problems_on(
+async def test_both_return_the_same_problems(
     client: httpx.AsyncClient,
     plain: httpx.AsyncClient,
     bearer: Bearer,
     stocked: ScriptedBackends,
     method: str,
     path: str,
-    refusal: Refusal,
+    rejection: ScriptedError,
 ) -> None:
-    stocked.answers[method] = refusal
+    stocked.answers[method] = rejection
     responses = [await one.get(path, headers=bearer()) for one in (client, plain)]
     assert responses[0].status_code >= 400
     assert _comparable(responses[0]) == _comparable(responses[1])
@@ -187,7 +187,7 @@ async def test_a_request_of_the_usual_form_never_reaches_fastapi(
 
 @pytest.mark.usefixtures("stocked")
 @pytest.mark.parametrize("path", ["/api/v1/events", f"/api/v1/events/{EVENT}"])
-async def test_public_answers_say_how_old_they_are_and_others_are_private(
+async def test_public_responses_have_an_age_and_others_are_private(
     client: httpx.AsyncClient, bearer: Bearer, path: str
 ) -> None:
     public = (await client.get(path)).headers
@@ -225,7 +225,7 @@ async def test_a_ticket_that_became_void_is_not_drawn_from_the_cache(
 ) -> None:
     path = f"/api/v1/tickets/{TICKET}/qr.svg"
     assert (await client.get(path, headers=bearer())).status_code == 200
-    stocked.answers["GetTicket"] = Refusal(grpc.StatusCode.PERMISSION_DENIED, "forbidden")
+    stocked.answers["GetTicket"] = ScriptedError(grpc.StatusCode.PERMISSION_DENIED, "forbidden")
     assert (await client.get(path, headers=bearer())).status_code == 403
 
 

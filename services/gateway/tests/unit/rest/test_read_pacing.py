@@ -1,4 +1,4 @@
-"""Reads give way to bookings: so many per turn of the event loop, in order, none lost."""
+"""Bookings have priority: a turn of the event loop answers few reads, in order."""
 
 import asyncio
 from itertools import pairwise
@@ -6,8 +6,8 @@ from itertools import pairwise
 from gateway.rest.read_pacing import ReadPacer
 
 
-class Sale:
-    """Whether a booking is in progress."""
+class FakePipeline:
+    """Reports whether a booking is in progress."""
 
     is_active = True
 
@@ -28,15 +28,15 @@ async def start_reads(
 
 
 async def test_reads_are_answered_at_once_without_bookings() -> None:
-    sale, answered = Sale(), list[int]()
-    sale.is_active = False
-    await start_reads(ReadPacer(sale.is_booking, max_per_turn=2), 9, answered)
+    pipeline, answered = FakePipeline(), list[int]()
+    pipeline.is_active = False
+    await start_reads(ReadPacer(pipeline.is_booking, max_per_turn=2), 9, answered)
     assert answered == list(range(9))
 
 
 async def test_a_turn_answers_a_bounded_number_of_reads_during_a_booking() -> None:
     answered = list[int]()
-    tasks = await start_reads(ReadPacer(Sale().is_booking, max_per_turn=2), 7, answered)
+    tasks = await start_reads(ReadPacer(FakePipeline().is_booking, max_per_turn=2), 7, answered)
     counts = [len(answered)]
     while len(answered) < 7:
         await asyncio.sleep(0)
@@ -48,17 +48,17 @@ async def test_a_turn_answers_a_bounded_number_of_reads_during_a_booking() -> No
 
 
 async def test_every_waiting_read_is_answered_when_the_booking_ends() -> None:
-    sale, answered = Sale(), list[int]()
-    tasks = await start_reads(ReadPacer(sale.is_booking, max_per_turn=1), 50, answered)
-    sale.is_active = False
+    pipeline, answered = FakePipeline(), list[int]()
+    tasks = await start_reads(ReadPacer(pipeline.is_booking, max_per_turn=1), 50, answered)
+    pipeline.is_active = False
     await asyncio.sleep(0)
     await asyncio.gather(*tasks)
     assert answered == list(range(50))
 
 
-async def test_a_cancelled_read_takes_no_place() -> None:
+async def test_a_cancelled_read_does_not_count() -> None:
     answered = list[int]()
-    tasks = await start_reads(ReadPacer(Sale().is_booking, max_per_turn=1), 4, answered)
+    tasks = await start_reads(ReadPacer(FakePipeline().is_booking, max_per_turn=1), 4, answered)
     tasks[1].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert answered == [0, 2, 3]

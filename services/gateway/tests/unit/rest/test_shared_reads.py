@@ -8,7 +8,7 @@ import grpc
 import httpx
 import pytest
 from goticket.booking.v1 import booking_pb2 as pb
-from goticket_testing.scripted import Refusal, ScriptedBackends
+from goticket_testing.scripted import ScriptedBackends, ScriptedError
 
 BOOKING = "0197c0de-7a11-7b00-8a00-0000000000b1"
 TICKET = "0197c0de-7a11-7b00-8a00-0000000000c1"
@@ -93,7 +93,7 @@ async def test_a_call_for_several_callers_answers_each_by_its_own_rights(
 ) -> None:
     alone = await client.get(path, headers=bearer())
     own, refused = await answers_of_both(client, bearer, path)
-    assert [each.actor.user_id for each in shared.asked(method).requests] == [USER, OTHER_USER]
+    assert [each.actor.user_id for each in shared.request_of(method).requests] == [USER, OTHER_USER]
     assert (own.status_code, own.content) == (200, alone.content)
     assert (refused.status_code, refused.json()["error"]) == (403, "forbidden")
     assert shared.metadata[method].keys() >= {"x-request-id"}
@@ -104,7 +104,7 @@ async def test_pages_of_tickets_of_several_callers_share_a_call(
     client: httpx.AsyncClient, bearer: Bearer, shared: ScriptedBackends
 ) -> None:
     own, empty = await answers_of_both(client, bearer, "/api/v1/tickets")
-    assert len(shared.asked("BatchListTickets").requests) == 2
+    assert len(shared.request_of("BatchListTickets").requests) == 2
     assert [item["id"] for item in own.json()["items"]] == [TICKET]
     assert empty.json() == {"nextCursor": None, "items": []}
 
@@ -112,7 +112,7 @@ async def test_pages_of_tickets_of_several_callers_share_a_call(
 async def test_a_call_that_fails_fails_for_each_of_its_callers(
     client: httpx.AsyncClient, bearer: Bearer, shared: ScriptedBackends
 ) -> None:
-    shared.answers["BatchGetBookings"] = Refusal(grpc.StatusCode.INTERNAL, "internal")
+    shared.answers["BatchGetBookings"] = ScriptedError(grpc.StatusCode.INTERNAL, "internal")
     failed = await answers_of_both(client, bearer, f"/api/v1/bookings/{BOOKING}")
     assert [answer.status_code for answer in failed] == [500, 500]
     assert len({answer.json()["requestId"] for answer in failed}) == 2

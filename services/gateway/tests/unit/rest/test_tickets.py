@@ -11,7 +11,7 @@ import pypdfium2
 import pytest
 import zxingcpp
 from goticket.booking.v1 import booking_pb2 as pb
-from goticket_testing.scripted import Refusal, ScriptedBackends
+from goticket_testing.scripted import ScriptedBackends, ScriptedError
 from pypdf import PdfReader
 
 TICKET = "0197c0de-7a11-7b00-8a00-0000000000c1"
@@ -59,7 +59,7 @@ async def test_tickets_are_listed(
     backends.answers["ListTickets"] = pb.ListTicketsResponse(tickets=[ticket])
     answer = await client.get("/api/v1/tickets?limit=5", headers=bearer())
     assert [item["id"] for item in answer.json()["items"]] == [TICKET]
-    assert backends.asked("ListTickets").limit == 5
+    assert backends.request_of("ListTickets").limit == 5
 
 
 async def test_the_qr_code_is_a_drawing_that_may_not_run_anything(
@@ -151,7 +151,7 @@ def _scan(document: bytes) -> list[str]:
 async def test_another_users_ticket_is_forbidden_in_every_form(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer, suffix: str
 ) -> None:
-    backends.answers["GetTicket"] = Refusal(grpc.StatusCode.PERMISSION_DENIED, "forbidden")
+    backends.answers["GetTicket"] = ScriptedError(grpc.StatusCode.PERMISSION_DENIED, "forbidden")
     answer = await client.get(URL + suffix, headers=bearer())
     assert (answer.status_code, answer.json()["error"]) == (403, "forbidden")
     assert (await client.get(URL + suffix)).status_code == 401

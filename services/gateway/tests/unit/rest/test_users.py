@@ -7,7 +7,7 @@ import grpc
 import httpx
 import pytest
 from goticket.identity.v1 import identity_pb2 as pb
-from goticket_testing.scripted import Refusal, ScriptedBackends
+from goticket_testing.scripted import ScriptedBackends, ScriptedError
 
 USER = "0197c0de-7a11-7b00-8a00-0000000000d1"
 ADA = pb.User(id=USER, email="ada@goticket.test", name="Ada", roles=["user"])
@@ -18,7 +18,7 @@ Bearer = Callable[..., dict[str, str]]
 Status = grpc.StatusCode
 
 
-async def test_registering_answers_with_the_user(
+async def test_registering_returns_the_user(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:
     backends.answers["Register"] = pb.RegisterResponse(user=ADA)
@@ -29,7 +29,7 @@ async def test_registering_answers_with_the_user(
 async def test_a_taken_address_is_a_conflict(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:
-    backends.answers["Register"] = Refusal(Status.ALREADY_EXISTS, "email_taken")
+    backends.answers["Register"] = ScriptedError(Status.ALREADY_EXISTS, "email_taken")
     answer = await client.post("/api/v1/auth/register", json=CREDENTIALS | {"name": "Ada"})
     assert (answer.status_code, answer.json()["error"]) == (409, "email_taken")
 
@@ -58,11 +58,11 @@ async def test_a_wrong_field_is_named(
     answer = await client.post(f"/api/v1/auth/{path}", json=body)
     assert answer.status_code == 422
     assert [item["field"] for item in answer.json()["errors"]] == [field]
-    assert backends.never_asked()
+    assert backends.was_not_called()
 
 
 @pytest.mark.parametrize("kept", ["opaque", ""])
-async def test_logging_in_answers_with_tokens(
+async def test_logging_in_returns_tokens(
     client: httpx.AsyncClient, backends: ScriptedBackends, kept: str
 ) -> None:
     tokens = pb.Tokens(access_token="a.b.c", expires_in=900, refresh_token=kept)
@@ -88,21 +88,21 @@ async def test_logging_in_answers_with_tokens(
 async def test_wrong_credentials_and_ended_sessions_are_unauthenticated(
     client: httpx.AsyncClient, backends: ScriptedBackends, code: str
 ) -> None:
-    refusal = Refusal(Status.UNAUTHENTICATED, code)
-    backends.answers |= {"Login": refusal, "Refresh": refusal}
+    rejection = ScriptedError(Status.UNAUTHENTICATED, code)
+    backends.answers |= {"Login": rejection, "Refresh": rejection}
     for path, body in (("login", CREDENTIALS), ("refresh", {"refreshToken": "x"})):
         answer = await client.post(f"/api/v1/auth/{path}", json=body)
         assert (answer.status_code, answer.json()["error"]) == (401, code)
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_logging_out_answers_nothing(
+async def test_logging_out_returns_no_content(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:
     backends.answers["Logout"] = pb.LogoutResponse()
     answer = await client.post("/api/v1/auth/logout", json={"refreshToken": "opaque"})
     assert (answer.status_code, answer.content) == (204, b"")
-    assert backends.asked("Logout").refresh_token == "opaque"
+    assert backends.request_of("Logout").refresh_token == "opaque"
 
 
 async def test_me_is_the_subject_of_the_token(
@@ -111,7 +111,7 @@ async def test_me_is_the_subject_of_the_token(
     backends.answers["GetUser"] = pb.GetUserResponse(user=ADA)
     answer = await client.get("/api/v1/users/me", headers=bearer())
     assert (answer.status_code, answer.json()) == (200, ADA_OUT)
-    assert backends.asked("GetUser").user_id == USER
+    assert backends.request_of("GetUser").user_id == USER
 
 
 async def test_admins_find_users_by_address(
@@ -121,7 +121,7 @@ async def test_admins_find_users_by_address(
     url = "/api/v1/users?email=ada%40goticket.test"
     answer = await client.get(url, headers=bearer("admin"))
     assert answer.json() == {"items": [ADA_OUT], "nextCursor": None}
-    backends.answers["FindUser"] = Refusal(Status.NOT_FOUND, "user_not_found")
+    backends.answers["FindUser"] = ScriptedError(Status.NOT_FOUND, "user_not_found")
     answer = await client.get(url, headers=bearer("admin"))
     assert answer.json() == {"items": [], "nextCursor": None}
     assert (await client.get(url, headers=bearer("organizer"))).status_code == 403
@@ -135,7 +135,7 @@ async def test_admins_set_roles(
     url = f"/api/v1/users/{USER}/roles"
     answer = await client.put(url, json={"roles": ["organizer"]}, headers=bearer("admin"))
     assert (answer.status_code, answer.json()) == (200, ADA_OUT)
-    assert backends.asked("SetRoles").roles == ["organizer"]
+    assert backends.request_of("SetRoles").roles == ["organizer"]
     answer = await client.put(url, json={"roles": ["king"]}, headers=bearer("admin"))
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "roles[0]")
     answer = await client.put(url, json={"roles": []}, headers=bearer("organizer"))
@@ -148,7 +148,7 @@ async def test_admins_set_roles(
 async def test_the_last_admin_stays(
     client: httpx.AsyncClient, backends: ScriptedBackends, bearer: Bearer
 ) -> None:
-    backends.answers["SetRoles"] = Refusal(Status.FAILED_PRECONDITION, "last_admin")
+    backends.answers["SetRoles"] = ScriptedError(Status.FAILED_PRECONDITION, "last_admin")
     url = f"/api/v1/users/{USER}/roles"
     answer = await client.put(url, json={"roles": []}, headers=bearer("admin"))
     assert (answer.status_code, answer.json()["error"]) == (409, "last_admin")

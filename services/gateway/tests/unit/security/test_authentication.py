@@ -51,7 +51,7 @@ async def test_the_scheme_is_read_in_any_case(
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "token"])
-async def test_a_header_that_holds_no_token_is_unauthenticated(
+async def test_a_header_without_a_token_is_unauthenticated(
     client: httpx.AsyncClient, header: str
 ) -> None:
     answer = await get_me(client, header)
@@ -106,7 +106,7 @@ async def test_other_algorithms_are_invalid(
     claims = jwt.decode(token(), options={"verify_signature": False})
     headers = {"kid": jwks["keys"][0]["kid"]}
     unsigned = jwt.encode(claims, "", "none", headers)
-    # The public key used as a shared secret: the classic confusion.
+    # The public key used as a shared secret: an algorithm confusion attack.
     confused = jwt.encode(claims, jwks["keys"][0]["x"], "HS256", headers)
     stranger = jwt.encode(claims, Ed25519PrivateKey.generate(), "EdDSA", headers)
     for bad in (unsigned, confused, stranger):
@@ -114,15 +114,15 @@ async def test_other_algorithms_are_invalid(
         assert (answer.status_code, answer.json()["error"]) == (401, "token_invalid")
 
 
-async def test_a_bad_token_is_refused_where_none_is_needed(
+async def test_an_invalid_token_is_rejected_also_where_none_is_required(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:
     answer = await client.get("/api/v1/events", headers={"Authorization": "Bearer bad"})
     assert answer.status_code == 401
-    assert backends.never_asked("ListEvents")
+    assert backends.was_not_called("ListEvents")
 
 
-async def test_the_key_set_is_published_as_identity_made_it(
+async def test_the_key_set_is_published_unchanged(
     client: httpx.AsyncClient, jwks: dict[str, Any]
 ) -> None:
     answer = await client.get("/.well-known/jwks.json")
@@ -130,15 +130,15 @@ async def test_the_key_set_is_published_as_identity_made_it(
 
 
 class Identity:
-    """Hands out a key set, or is away."""
+    """Returns a key set, or is unavailable."""
 
     def __init__(self, jwks: dict[str, Any]) -> None:
         self.jwks: dict[str, Any] | None = jwks
-        self.asked = 0
+        self.fetches = 0
         self.now = 1000.0
 
     async def fetch(self) -> str:
-        self.asked += 1
+        self.fetches += 1
         if self.jwks is None:
             raise RemoteError(StatusCode.UNAVAILABLE, "unavailable", "away")
         return json.dumps(self.jwks)
@@ -147,18 +147,18 @@ class Identity:
         return self.now
 
 
-async def test_made_up_key_ids_do_not_make_identity_busy(jwks: dict[str, Any]) -> None:
+async def test_unknown_key_ids_cause_no_load_on_identity(jwks: dict[str, Any]) -> None:
     identity = Identity(jwks)
     keys = KeyRing(identity.fetch, identity.clock)
     for number in range(20):
         assert await keys.key(f"made-up-{number}") is None
-    assert identity.asked == 1
+    assert identity.fetches == 1
     identity.now += REFRESH_SECONDS
     assert await keys.key("made-up") is None
-    assert identity.asked == 2
+    assert identity.fetches == 2
 
 
-async def test_a_new_key_is_found_and_the_old_ones_outlive_identitys_absence(
+async def test_a_new_key_is_fetched_and_old_keys_outlive_an_outage_of_identity(
     jwks: dict[str, Any],
 ) -> None:
     identity = Identity({"keys": []})
@@ -185,7 +185,7 @@ async def test_without_keys_requests_fail_at_once_as_unavailable(
     for _ in range(5):
         with pytest.raises(RemoteError):
             await keys.key("any")
-    assert identity.asked == 1
+    assert identity.fetches == 1
     identity.now += RETRY_SECONDS
     identity.jwks = jwks
     assert await keys.key(jwks["keys"][0]["kid"])

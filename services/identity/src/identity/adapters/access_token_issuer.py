@@ -41,7 +41,7 @@ class Ed25519AccessTokenIssuer:
 
     @property
     def lifetime(self) -> timedelta:
-        """How long a token is valid."""
+        """The time that a token is valid."""
         return self._lifetime
 
     @property

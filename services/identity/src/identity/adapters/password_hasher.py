@@ -33,7 +33,7 @@ class BcryptPasswordHasher:
         self._threads = ThreadPoolExecutor(cores, thread_name_prefix="bcrypt")
         self._max_pending = cores * (1 + QUEUE_PER_CORE)
         self._pending = 0
-        # The hash of a random text, checked in place of the hash of an unknown address.
+        # The hash of a random text, checked instead of the hash of an unknown address.
         self._dummy_hash = bcrypt.hashpw(os.urandom(16).hex().encode(), bcrypt.gensalt(cost))
 
     async def hash(self, password: str) -> str:

@@ -31,7 +31,7 @@ from identity.domain.errors import SessionExpired, SessionStoreUnavailable
 TIMEOUT_SECONDS = 0.5
 """Longest time to connect to Redis, and to wait for a response."""
 ROTATED_TOKEN_SECONDS = 24 * 3600
-"""How long a rotated token is stored, so that its reuse is detected."""
+"""A rotated token is stored for this long, so that its reuse is detected."""
 TOKEN_BYTES = 32
 
 _ROTATED, _ENDED, _REUSED = 1, 0, -1

@@ -127,7 +127,7 @@ class AccessTokenIssuer(Protocol):
 
     @property
     def lifetime(self) -> timedelta:
-        """How long a token is valid."""
+        """The time that a token is valid."""
         ...
 
     @property

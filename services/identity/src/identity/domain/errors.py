@@ -41,12 +41,12 @@ class LastAdmin(DomainError):
 
 
 class Busy(DomainError):
-    """Too many people are logging in at the same time; please try again in a moment."""
+    """Too many logins at the moment; please try again shortly."""
 
     code = "busy"
 
 
 class SessionStoreUnavailable(DomainError):
-    """Sessions cannot be reached right now; please try again in a moment."""
+    """Sessions are unavailable at the moment; please try again shortly."""
 
     code = "unavailable"

@@ -1,4 +1,4 @@
--- One row for each message that asks for an e-mail. The row is also the record that the message
+-- One row for each message that requests an e-mail. The row is also the record that the message
 -- was handled: a redelivered message finds it. Recipient, names and codes are not stored.
 CREATE TABLE notification.deliveries (
     message_id uuid PRIMARY KEY,

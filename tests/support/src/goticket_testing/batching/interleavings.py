@@ -1,4 +1,4 @@
-"""Any interleaving of arrivals, completions, failures, cancellations and time.
+"""Arrivals, completions, failures, cancellations and time in any order.
 
 Each request is answered once, the requests of an event are sent in order of arrival, and the
 bounds hold at every step.

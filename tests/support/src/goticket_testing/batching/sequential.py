@@ -1,8 +1,8 @@
 """Batched requests against an inventory that decides one request at a time.
 
-Whatever is submitted, cancelled, late, broken or interrupted: each request is answered exactly
-once, the requests of an event are decided in order of arrival, and exactly those are granted
-that a sequential inventory would grant.
+Requests are submitted, cancelled, late, broken or interrupted, in any order. Each request is
+answered exactly once. The requests of an event are decided in order of arrival. The granted
+ones are those that a sequential inventory would grant.
 """
 
 import asyncio
@@ -196,7 +196,7 @@ class SequentialModel(RuleBasedStateMachine):
             assert min(self.inventory.available.values()) >= 0
 
     def teardown(self) -> None:
-        """Let everything complete, and compare with a sequential inventory."""
+        """Complete all requests, and compare with a sequential inventory."""
         if not hasattr(self, "inventory"):
             return
         self.inventory.gate.set()

@@ -1,4 +1,4 @@
-"""What the models know of a use of batching, and the requests that they submit to it."""
+"""The interface of a use of batching to the models, and the requests that they submit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,7 +27,7 @@ class ModelRequest:
     is_broken: bool = False
     task: "asyncio.Task[list[str | Exception]] | None" = None
     index: int = 0
-    """Which of the outcomes of its call is its own."""
+    """Its position among the outcomes of its call."""
 
 
 Commit: TypeAlias = Callable[[Sequence[ModelRequest]], Awaitable[Sequence[str | None]]]
@@ -39,12 +39,12 @@ class Subject(Protocol):
 
     @property
     def waiting(self) -> int:
-        """How many requests wait."""
+        """Number of waiting requests."""
         ...
 
     @property
     def queues(self) -> int:
-        """How many events have requests that wait or are in flight."""
+        """Number of events with requests that wait or are in flight."""
         ...
 
     async def submit(
@@ -60,7 +60,7 @@ class Subject(Protocol):
 
 @dataclass(frozen=True)
 class Use:
-    """How a use of batching is opened, and what it promises."""
+    """A use of batching: its factory and its guarantees."""
 
     limits: BatchingLimits
     open: Callable[[Commit, BatchingLimits, Callable[[], float]], Subject]

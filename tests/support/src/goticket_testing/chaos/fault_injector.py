@@ -30,10 +30,10 @@ from goticket_testing.chaos.stack import NOTIFICATION, ChaosStack
 from goticket_testing.chaos.tcp_proxy import TcpProxy
 
 AFTERMATH_SECONDS = 15.0
-"""How long after its end a fault may still cause a repeated e-mail: the longest timeout."""
+"""A fault may cause a repeated e-mail until this long after its end: the longest timeout."""
 STREAM_SETTLE_SECONDS = 5.0
-"""How long the broker must be up before it is killed. RabbitMQ 3.10 can lose a stream for good
-when it is killed within seconds of the stream's declaration."""
+"""The broker must be up for this long before it is killed. RabbitMQ 3.10 can lose a stream
+permanently when it is killed within seconds of the stream's declaration."""
 DELAY_SECONDS = 0.3
 """Delay of every chunk through a slow proxy."""
 MAY_REPEAT_EMAILS = {POSTGRES, SMTP_PROXY, NOTIFICATION}

@@ -23,7 +23,7 @@ BROKER_ERRORS = (
     aio_pika.exceptions.AMQPError,
     aio_pika.exceptions.ChannelInvalidStateError,
 )
-"""What a client raises when the broker is unavailable."""
+"""Errors that a client raises when the broker is unavailable."""
 
 
 def freeze(server: Server) -> None:

@@ -15,9 +15,9 @@ from goticket_testing.chaos.stack import HOLD_SECONDS
 from goticket_testing.clients import ApiUser, ApiUserFactory
 
 RESPONSE_SECONDS = 15.0
-"""How long a client waits for a response before it retries."""
+"""A client waits this long for a response before it retries."""
 RETRY_SECONDS = 60.0
-"""How long clients continue to retry after the end of the load."""
+"""Clients retry for this long after the end of the load."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ LONGEST_SECONDS = 8.0
 
 
 class FaultKind(StrEnum):
-    """What the fault injector can do to a target."""
+    """The kinds of fault."""
 
     KILL = "kill -9, then start"
     RESTART = "stop, then start"

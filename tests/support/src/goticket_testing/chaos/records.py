@@ -9,7 +9,7 @@ IN_PROGRESS = "request_in_progress"
 
 
 class Operation(StrEnum):
-    """What a client can request."""
+    """The operations that a client can request."""
 
     BOOK = "book"
     CONFIRM = "confirm"

@@ -20,11 +20,11 @@ from goticket_testing.chaos.stack import ChaosStack
 from goticket_testing.clients import ApiUserFactory, create_event
 
 WARM_UP_SECONDS = 5.0
-"""How long the load runs before the first fault, so that the new queues of the broker settle."""
+"""The load runs for this long before the first fault, so that the broker's new queues settle."""
 MAX_LINES = 40
 """Lines of one kind that a report shows."""
 SETTLE_SECONDS = 200.0
-"""How long outboxes, queues and holds may take to drain. The fourth retry of a failed message
+"""Time limit until outboxes, queues and holds are drained. The fourth retry of a failed message
 waits for two minutes."""
 
 

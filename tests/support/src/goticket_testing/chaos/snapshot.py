@@ -23,7 +23,7 @@ from goticket_testing.chaos.records import (
 from goticket_testing.stack import RunningStack
 
 FIRST_MESSAGE_SECONDS = 5.0
-"""How long to wait for the first message of the log."""
+"""Time limit for the first message of the log."""
 LOG_IDLE_SECONDS = 0.7
 """After this time without a message the log counts as read to its end."""
 

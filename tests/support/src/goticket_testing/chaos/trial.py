@@ -14,7 +14,7 @@ from goticket_testing.chaos.snapshot import read_snapshot
 from goticket_testing.chaos.stack import ChaosStack
 
 DEADLINE_SECONDS = 90.0
-"""How long a violation may take to appear or to settle."""
+"""Time limit until a violation appears or disappears."""
 
 
 @dataclass

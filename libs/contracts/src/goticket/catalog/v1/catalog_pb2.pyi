@@ -34,7 +34,7 @@ class _EventStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventStat
     EVENT_STATUS_PUBLISHED: _EventStatus.ValueType  # 2
     """On sale until it starts."""
     EVENT_STATUS_CANCELLED: _EventStatus.ValueType  # 3
-    """Cancelled for good."""
+    """Cancelled permanently."""
 
 class EventStatus(_EventStatus, metaclass=_EventStatusEnumTypeWrapper):
     """Status of an event: draft -> published -> cancelled, draft -> cancelled."""
@@ -46,7 +46,7 @@ EVENT_STATUS_DRAFT: EventStatus.ValueType  # 1
 EVENT_STATUS_PUBLISHED: EventStatus.ValueType  # 2
 """On sale until it starts."""
 EVENT_STATUS_CANCELLED: EventStatus.ValueType  # 3
-"""Cancelled for good."""
+"""Cancelled permanently."""
 Global___EventStatus: _TypeAlias = EventStatus  # noqa: Y015
 
 class _EventSort:

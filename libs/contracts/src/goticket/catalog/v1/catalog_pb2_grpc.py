@@ -109,7 +109,7 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelEvent(self, request, context):
-        """Cancel an event for good (the row stays). Cancelling twice changes nothing.
+        """Cancel an event permanently (the row stays). Cancelling twice changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,7 @@ class CatalogServiceStub:
     UpdateEvent: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.UpdateEventRequest, _catalog_pb2.UpdateEventResponse]
     """Change some fields of an event, publish a draft, or cancel. Only its organizer or an admin."""
     CancelEvent: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CancelEventRequest, _catalog_pb2.CancelEventResponse]
-    """Cancel an event for good (the row stays). Cancelling twice changes nothing."""
+    """Cancel an event permanently (the row stays). Cancelling twice changes nothing."""
 
 @_typing.type_check_only
 class CatalogServiceAsyncStub(CatalogServiceStub):
@@ -66,7 +66,7 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     UpdateEvent: _aio.UnaryUnaryMultiCallable[_catalog_pb2.UpdateEventRequest, _catalog_pb2.UpdateEventResponse]  # type: ignore[assignment]
     """Change some fields of an event, publish a draft, or cancel. Only its organizer or an admin."""
     CancelEvent: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CancelEventRequest, _catalog_pb2.CancelEventResponse]  # type: ignore[assignment]
-    """Cancel an event for good (the row stays). Cancelling twice changes nothing."""
+    """Cancel an event permanently (the row stays). Cancelling twice changes nothing."""
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     """Errors carry google.rpc.Status with an ErrorInfo (domain "catalog.goticket")
@@ -119,6 +119,6 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.CancelEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.CancelEventResponse, _abc.Awaitable[_catalog_pb2.CancelEventResponse]]:
-        """Cancel an event for good (the row stays). Cancelling twice changes nothing."""
+        """Cancel an event permanently (the row stays). Cancelling twice changes nothing."""
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -83,7 +83,7 @@ class EventState(_message.Message):
         STATUS_PUBLISHED: EventState._Status.ValueType  # 2
         """On sale."""
         STATUS_CANCELLED: EventState._Status.ValueType  # 3
-        """Cancelled for good."""
+        """Cancelled permanently."""
 
     class Status(_Status, metaclass=_StatusEnumTypeWrapper):
         """Status of an event."""
@@ -95,7 +95,7 @@ class EventState(_message.Message):
     STATUS_PUBLISHED: EventState.Status.ValueType  # 2
     """On sale."""
     STATUS_CANCELLED: EventState.Status.ValueType  # 3
-    """Cancelled for good."""
+    """Cancelled permanently."""
 
     ID_FIELD_NUMBER: _builtins.int
     ORGANIZER_ID_FIELD_NUMBER: _builtins.int

@@ -34,8 +34,8 @@ async def apply_event(
         await transaction.inventory.save_ticket_types(inventory)
     for shortfall in shortfalls:
         logger.error(
-            "capacity of ticket type %s stays %d: so many are taken, the catalog has %d",
+            "capacity of ticket type %s stays %d, the number of taken tickets; the catalog has %d",
             shortfall.ticket_type_id,
             shortfall.kept,
-            shortfall.wanted,
+            shortfall.requested,
         )

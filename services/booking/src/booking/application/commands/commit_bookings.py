@@ -8,7 +8,7 @@ from goticket_kernel.errors import DomainError
 
 from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
 from booking.application.commands.prepare_booking import PreparedBooking
-from booking.application.commands.reject_sold_out import Refusals, reject_sold_out
+from booking.application.commands.reject_sold_out import Rejections, reject_sold_out
 from booking.application.ports import (
     BuyerOfEvent,
     IdempotencyRecord,
@@ -35,19 +35,19 @@ async def commit_bookings(
 ) -> Sequence[BookingResult | None]:
     """Decide prepared bookings in their order; return a result for each.
 
-    A refused booking changes nothing and does not block any other. If the bookings are
+    A rejected booking changes nothing and does not block any other. If the bookings are
     of several events, an event that another transaction has locked, or whose idempotency
     keys it is using, is not decided. Its results are None: the caller has to submit them
     again without the other events.
     """
     likely = [booking for booking in prepared if booking.event_id not in context.sold_out]
-    refusals: Refusals = {}
+    rejections: Rejections = {}
     if len(likely) < len(prepared):
         unlikely = [booking for booking in prepared if booking.event_id in context.sold_out]
-        refusals = await reject_sold_out(unlikely, context.bookings, context.now())
-        likely = [booking for booking in prepared if booking.booking_id not in refusals]
+        rejections = await reject_sold_out(unlikely, context.bookings, context.now())
+        likely = [booking for booking in prepared if booking.booking_id not in rejections]
     decided = iter(await _commit_or_split(likely, context) if likely else ())
-    results = [refusals.get(booking.booking_id) or next(decided) for booking in prepared]
+    results = [rejections.get(booking.booking_id) or next(decided) for booking in prepared]
     context.sold_out.record(
         (booking.event_id for booking in prepared), (_is_sold_out(result) for result in results)
     )
@@ -66,9 +66,9 @@ async def _commit_or_split(
     """Commit the batch; split it if another transaction is using one of its keys."""
     try:
         return await _commit_with_retry(prepared, context)
-    except RequestInProgress as refusal:
+    except RequestInProgress as rejection:
         if len(prepared) == 1:
-            return [refusal]
+            return [rejection]
     if len({booking.event_id for booking in prepared}) > 1:
         return [None] * len(prepared)
     # Committed one by one, only the booking with that key fails.
@@ -78,7 +78,7 @@ async def _commit_or_split(
 async def _commit_with_retry(
     prepared: Sequence[PreparedBooking], context: BookingContext
 ) -> Sequence[BookingResult | None]:
-    """Commit the batch; commit once more if another event's commit has taken a key."""
+    """Commit the batch; retry once if another event's commit has taken a key."""
     with context.in_flight_keys.track(_keys(prepared)) as in_flight_elsewhere:
         try:
             try:
@@ -99,7 +99,7 @@ async def _commit(
         # The rows are locked first. If another replica is committing an earlier request
         # with the same key, the repeat waits here and then finds its booking.
         snapshot = await transaction.creation.lock_snapshot(
-            _wanted_types(prepared), _keys(prepared)
+            _types_to_lock(prepared), _keys(prepared)
         )
         attempted = [
             (booking.event_id, booking.booking_id) for booking in prepared if booking.attempted
@@ -135,14 +135,14 @@ class _Batch:
         self._usage = usage
 
     def decide(self, prepared: PreparedBooking) -> BookingResult | None:
-        """Decide one booking. A refused one changes nothing."""
+        """Decide one booking. A rejected one changes nothing."""
         inventory = self._snapshot.inventories.get(prepared.event_id)
         if inventory is None:
             return None if prepared.event_id in self._snapshot.contended else EventNotFound()
         try:
             return self._find_earlier(prepared, inventory) or self._create(prepared, inventory)
-        except DomainError as refusal:
-            return refusal
+        except DomainError as rejection:
+            return rejection
 
     def _find_earlier(
         self, prepared: PreparedBooking, inventory: EventInventory
@@ -203,17 +203,17 @@ def _limited_buyers(
     }
 
 
-def _wanted_types(prepared: Sequence[PreparedBooking]) -> dict[UUID, set[UUID] | None]:
+def _types_to_lock(prepared: Sequence[PreparedBooking]) -> dict[UUID, set[UUID] | None]:
     """Return the ticket types to lock; None, for all, when a line leaves its type open.
 
     A hold locks all of them, too: a buyer's holds are counted over all types.
     """
-    wanted: dict[UUID, set[UUID] | None] = {}
+    types_by_event: dict[UUID, set[UUID] | None] = {}
     for booking in prepared:
-        types = wanted.setdefault(booking.event_id, set())
+        types = types_by_event.setdefault(booking.event_id, set())
         for line in booking.command.lines:
             if types is not None and line.ticket_type_id and not booking.command.hold:
                 types.add(line.ticket_type_id)
             else:
-                types = wanted[booking.event_id] = None
-    return wanted
+                types = types_by_event[booking.event_id] = None
+    return types_by_event

@@ -25,7 +25,7 @@ async def create_bookings_of_event(
     """Decide commands for one event in their order, in a transaction of their own.
 
     Raises:
-        Exception: anything but a refusal, which is a result.
+        Exception: anything but a rejection, which is a result.
     """
     # Bookings of a single event are never left undecided.
     commit = cast("CommitBookings", partial(commit_bookings, context=context))
@@ -50,8 +50,8 @@ async def create_bookings(
     for command in commands:
         try:
             prepared.append(prepare_booking(command, context, headers))
-        except DomainError as refusal:
-            results.append(refusal)
+        except DomainError as rejection:
+            results.append(rejection)
         else:
             results.append(None)
     committed = iter(await _commit_provisioned(prepared, context.provision, commit))
@@ -61,7 +61,7 @@ async def create_bookings(
 async def _commit_provisioned(
     prepared: Sequence[PreparedBooking], provision: ProvisionEvent, commit: CommitBookings
 ) -> list[BookingResult]:
-    """Commit the bookings; commit again those whose event the catalog knows better."""
+    """Commit the bookings; commit again those of events that the catalog has in a newer version."""
     if not prepared:
         return []
     results = list(await commit(prepared))

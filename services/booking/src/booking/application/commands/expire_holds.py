@@ -14,7 +14,7 @@ async def expire_holds(
 ) -> int:
     """Expire up to `limit` due holds of an event and release their inventory; return how many.
 
-    Any number of sweepers may do so at once: each claims holds that no other has locked.
+    Any number of sweepers may run concurrently: each claims holds that no other has locked.
     """
     async with bookings.transaction() as transaction:
         moment = now()

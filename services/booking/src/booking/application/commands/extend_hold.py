@@ -1,4 +1,4 @@
-"""Extends a hold, for a buyer who has started to pay."""
+"""Extends a hold, to give its buyer more time to pay."""
 
 from datetime import timedelta
 from uuid import UUID

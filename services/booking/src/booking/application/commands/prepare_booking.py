@@ -13,7 +13,7 @@ from booking.domain.booking import IssuedTicket, IssueTicket
 from booking.domain.booking_creation import CommandLine, CreateBookingCommand
 
 MAX_PRESIGNED_TICKETS = 20
-"""Most tickets signed in advance for one command, which may still be refused."""
+"""Most tickets signed in advance for one command, which may still be rejected."""
 FINGERPRINT_CACHE_SIZE = 1_024
 """Most cached fingerprints. Many commands for one event have the same lines."""
 
@@ -23,7 +23,7 @@ class PreparedBooking:
     """A well-formed command with its booking id, signed tickets and fingerprint.
 
     `attempted` is set before the booking is first written. If a commit succeeded but its
-    response was lost, the next attempt recognises it by the booking id.
+    response was lost, the next attempt recognizes it by the booking id.
     """
 
     command: CreateBookingCommand
@@ -57,7 +57,7 @@ class PreparedBooking:
         return (self.command.event_id, self.command.buyer.user_id)
 
     def issue_with(self, issue: IssueTicket) -> IssueTicket:
-        """Return a function that hands out the presigned tickets, then new ones from `issue`."""
+        """Return a function that returns the presigned tickets, then new ones from `issue`."""
         presigned = iter(self.tickets)
         return lambda event_id: next(presigned, None) or issue(event_id)
 
@@ -77,8 +77,8 @@ def prepare_booking(
     prepared = PreparedBooking(command, context.new_id(), headers)
     event_id = command.event_id
     if event_id not in context.sold_out:
-        wanted = 0 if command.hold else sum(line.quantity for line in command.lines)
-        count = min(wanted, MAX_PRESIGNED_TICKETS)
+        quantity = 0 if command.hold else sum(line.quantity for line in command.lines)
+        count = min(quantity, MAX_PRESIGNED_TICKETS)
         prepared.tickets = tuple(context.issue(event_id) for _ in range(count))
         _ = prepared.fingerprint
     return prepared

@@ -5,7 +5,7 @@ from datetime import timedelta
 from booking.application.ports import Clock, MaintenanceQueries
 
 RETENTION = timedelta(hours=24)
-"""How long a repeated request gets the first one's booking. The API promises it."""
+"""A repeated request gets the first one's booking for this long. The API promises it."""
 BATCH_SIZE = 1_000
 """Most keys in one statement, so that none holds locks for long."""
 
@@ -15,6 +15,6 @@ async def purge_idempotency_keys(
 ) -> int:
     """Delete up to `limit` keys past their retention time, oldest first; return how many.
 
-    Their bookings stay. Any number of sweepers may do so at once.
+    Their bookings stay. Any number of sweepers may run concurrently.
     """
     return await maintenance.purge_idempotency_keys(now() - RETENTION, limit)

@@ -1,4 +1,4 @@
-"""Compares with the catalog those events whose capacity was shrunk a while ago."""
+"""Compares events with the catalog some time after their capacity was shrunk."""
 
 from booking.application.commands.apply_event import apply_event
 from booking.application.ports import BookingStore, Catalog, Clock, MaintenanceQueries

@@ -42,7 +42,7 @@ class CountedInventory:
         return bool(self.event.max_per_buyer) or any(kind.max_per_buyer for kind in kinds)
 
     def require_available(self, quantities: Mapping[UUID, int]) -> None:
-        """Raise SoldOut unless so many tickets of these known types are available."""
+        """Raise SoldOut unless these quantities of known types are available."""
         for type_id, quantity in quantities.items():
             available = self.ticket_types[type_id].available
             if quantity > available:
@@ -126,14 +126,14 @@ class CountedInventory:
         if kind is None:
             self.ticket_types[offer.id] = _new_ticket_type(offer, position)
             return None
-        wanted = offer.capacity if may_grow else min(offer.capacity, kind.capacity)
+        requested = offer.capacity if may_grow else min(offer.capacity, kind.capacity)
         kind.position, kind.name, kind.price = position, offer.name, offer.price
         kind.max_per_booking = offer.max_per_booking
         kind.max_per_buyer = offer.max_per_buyer
-        kind.capacity = max(wanted, kind.taken)
-        if kind.capacity == wanted:
+        kind.capacity = max(requested, kind.taken)
+        if kind.capacity == requested:
             return None
-        return CapacityShortfall(offer.id, wanted, kind.capacity)
+        return CapacityShortfall(offer.id, requested, kind.capacity)
 
     def _adjust(self, type_id: UUID, *, held: int, sold: int) -> None:
         kind = self.ticket_types[type_id]

@@ -8,7 +8,7 @@ from booking.domain.inventory.counted import CountedInventory
 from booking.domain.inventory.ticket_type import TicketTypeInventory
 
 EventInventory = CountedInventory
-"""What use cases and adapters work with. A second kind makes this a Protocol of both."""
+"""The type that use cases and adapters use. A second kind makes this a Protocol of both."""
 
 
 def inventory_of(

@@ -47,5 +47,5 @@ class CapacityShortfall:
     """A requested capacity below what is already taken, and the capacity that is kept."""
 
     ticket_type_id: UUID
-    wanted: int
+    requested: int
     kept: int

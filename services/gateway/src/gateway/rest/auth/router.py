@@ -10,7 +10,7 @@ router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
 
 @router.post(
-    "/register", status_code=201, summary="Open an account", responses=problems("email_taken")
+    "/register", status_code=201, summary="Create an account", responses=problems("email_taken")
 )
 async def register(body: Registration, identity: Identity) -> UserOut:
     """The new account has the role `user`; an admin can grant more."""

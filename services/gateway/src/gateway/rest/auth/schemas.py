@@ -24,7 +24,7 @@ class Registration(Body):
 
 
 class Credentials(Body):
-    """What a login takes."""
+    """Input of a login."""
 
     email: Email
     password: Text = Field(max_length=1000, examples=["correct horse battery"])
@@ -37,7 +37,7 @@ class RefreshToken(Body):
 
 
 class RolesChange(Body):
-    """All roles a user shall have; "user" is added by itself."""
+    """All roles of the user after the change; "user" is added automatically."""
 
     roles: list[Role] = Field(max_length=10, examples=[["organizer"]])
 
@@ -52,29 +52,29 @@ class UserOut(Answer):
 
     @classmethod
     def of(cls, user: pb.User) -> Self:
-        """Translate from identity's."""
+        """Translate from identity's message."""
         return cls(id=user.id, email=user.email, name=user.name, roles=list(user.roles))
 
 
 class UserPage(Page):
-    """Users found."""
+    """A page of users."""
 
     items: Sequence[UserOut]
 
 
 class TokensOut(Answer):
-    """What a login gives."""
+    """The tokens of a session."""
 
     access_token: str = Field(description="Send it as `Authorization: Bearer …`.")
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a scheme
     expires_in: int = Field(description="Seconds until the access token ends.", examples=[900])
     refresh_token: str | None = Field(
-        description="For POST /api/v1/auth/refresh, once; null while sessions cannot be kept."
+        description="For POST /api/v1/auth/refresh, once; null without the session store."
     )
 
     @classmethod
     def of(cls, tokens: pb.Tokens) -> Self:
-        """Translate from identity's."""
+        """Translate from identity's message."""
         return cls(
             access_token=tokens.access_token,
             expires_in=tokens.expires_in,

@@ -143,7 +143,7 @@ async def _page(booking: Booking, request: pb.ListBookingsRequest) -> Response:
     responses=problems("forbidden", "booking_not_found"),
 )
 async def get_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> Any:
-    """Only its owner, the event's organizer, or an admin."""
+    """Only for its owner, the event's organizer, or an admin."""
     context = RequestContext.current()
     return as_starlette(await read_booking(booking, caller, booking_id, context))
 

@@ -27,12 +27,12 @@ class BookingStatus(StrEnum):
 
     @property
     def message(self) -> "pb.BookingStatus.ValueType":
-        """Booking's name of it."""
+        """The value of booking's enum."""
         return pb.BookingStatus.Value(f"BOOKING_STATUS_{self.name}")
 
     @classmethod
     def of(cls, status: "pb.BookingStatus.ValueType") -> "BookingStatus":
-        """Translate from booking's."""
+        """Translate from booking's message or enum."""
         return cls[pb.BookingStatus.Name(status).removeprefix("BOOKING_STATUS_")]
 
 
@@ -45,12 +45,12 @@ class TicketStatus(StrEnum):
 
     @property
     def message(self) -> "pb.TicketStatus.ValueType":
-        """Booking's name of it."""
+        """The value of booking's enum."""
         return pb.TicketStatus.Value(f"TICKET_STATUS_{self.name}")
 
     @classmethod
     def of(cls, status: "pb.TicketStatus.ValueType") -> "TicketStatus":
-        """Translate from booking's."""
+        """Translate from booking's message or enum."""
         return cls[pb.TicketStatus.Name(status).removeprefix("TICKET_STATUS_")]
 
 
@@ -77,12 +77,12 @@ class BookingLine(Body):
 
 
 class BookingIn(Body):
-    """What to book: `quantity` of the event's only ticket type, or `items`."""
+    """The tickets to book: `quantity` of the event's only ticket type, or `items`."""
 
     quantity: int | None = Field(default=None, strict=True, ge=1, le=MAX_QUANTITY, examples=[2])
     items: list[BookingLine] | None = Field(default=None, min_length=1, max_length=50)
     hold: bool | None = Field(
-        default=None, strict=True, description="Set the tickets aside instead of taking them."
+        default=None, strict=True, description="Hold the tickets instead of confirming the booking."
     )
 
 
@@ -120,11 +120,13 @@ class BookingOut(Answer):
     created_at: datetime
     expires_at: datetime | None = Field(default=None, description="End of the hold.")
     confirmed_at: datetime | None = None
-    closed_at: datetime | None = Field(default=None, description="When it ended, if it did.")
+    closed_at: datetime | None = Field(
+        default=None, description="Time of the cancellation, refund or expiry."
+    )
 
     @classmethod
     def of(cls, booking: pb.Booking) -> Self:
-        """Translate from booking's."""
+        """Translate from booking's message or enum."""
         return cls(
             id=booking.id,
             event_id=booking.event_id,

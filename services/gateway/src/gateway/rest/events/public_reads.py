@@ -43,7 +43,7 @@ from gateway.security.authentication import Caller
 RENDERED_BYTES = 32 * 1024 * 1024
 """Size of all rendered answers of one kind at most."""
 ENTRY_BYTES = 512
-"""What an entry takes beside its body, roughly."""
+"""Size of an entry without its body, roughly."""
 SHARED_CACHE = b"public, max-age=1, stale-while-revalidate=1"
 """With `Age` rounded up, a shared cache stops using an answer when it is two seconds old."""
 PRIVATE = b"private, no-cache"
@@ -51,7 +51,7 @@ PRIVATE = b"private, no-cache"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RenderedAnswer:
     """A rendered answer."""
 
     body: bytes
@@ -93,13 +93,15 @@ class PublicReads:
         self._rendered_availability: LRUCache[str, _RenderedAvailability] = LRUCache(
             RENDERED_BYTES, getsizeof=lambda rendered: len(rendered.body) + ENTRY_BYTES
         )
-        self._pages: TTLCache[Answer] = TTLCache(
+        self._pages: TTLCache[RenderedAnswer] = TTLCache(
             max_bytes=RENDERED_BYTES,
             size_of=lambda answer: len(answer.body) + ENTRY_BYTES,
             clock=clock,
         )
 
-    async def event(self, event_id: str, caller: Caller | None, context: RequestContext) -> Answer:
+    async def event(
+        self, event_id: str, caller: Caller | None, context: RequestContext
+    ) -> RenderedAnswer:
         """Return an event as the caller may see it.
 
         Raises:
@@ -107,11 +109,11 @@ class PublicReads:
         """
         return await self._fresh(lambda: self._event(event_id, caller, context))
 
-    async def _fresh(self, read: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _fresh(self, read: Callable[[], Awaitable[RenderedAnswer]]) -> RenderedAnswer:
         """Read, and read again if a cached part has expired while another one was loaded.
 
         An answer whose loading took longer than its lifetime is not loaded again: that would
-        double the load of slow backends. `Age` says how old it is.
+        double the load of slow backends. `Age` states its age.
         """
         started = self.clock()
         answer = await read()
@@ -119,9 +121,11 @@ class PublicReads:
             answer = await read()
         return answer
 
-    async def _event(self, event_id: str, caller: Caller | None, context: RequestContext) -> Answer:
-        entry, known = await self._load_event(event_id, caller, context)
-        availability = known.value if known else None
+    async def _event(
+        self, event_id: str, caller: Caller | None, context: RequestContext
+    ) -> RenderedAnswer:
+        entry, availability_entry = await self._load_event(event_id, caller, context)
+        availability = availability_entry.value if availability_entry else None
         rendered = self._rendered_events.get(event_id)
         if (
             rendered is None
@@ -137,8 +141,12 @@ class PublicReads:
             )
             if caller is None or not may_have_drafts(caller):
                 self._rendered_events[event_id] = rendered
-        loaded_at = min(entry.loaded_at, known.loaded_at) if known else entry.loaded_at
-        return Answer(rendered.body, rendered.etag, loaded_at)
+        loaded_at = (
+            min(entry.loaded_at, availability_entry.loaded_at)
+            if availability_entry
+            else entry.loaded_at
+        )
+        return RenderedAnswer(rendered.body, rendered.etag, loaded_at)
 
     async def _load_event(
         self, event_id: str, caller: Caller | None, context: RequestContext
@@ -155,17 +163,17 @@ class PublicReads:
 
     async def page(
         self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
-    ) -> Answer:
+    ) -> RenderedAnswer:
         """Return a page of events as the caller may see it; `request` names no actor.
 
         Raises:
-            RemoteError: the catalog refuses or is unavailable.
+            RemoteError: the catalog rejects the call or is unavailable.
         """
         return await self._fresh(lambda: self._page(request, caller, context))
 
     async def _page(
         self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
-    ) -> Answer:
+    ) -> RenderedAnswer:
         if is_personal(request, caller):
             return (await self._load_page(request, caller, context)).value
         # An invalidation changes the key, so that pages made before it are not found.
@@ -177,7 +185,7 @@ class PublicReads:
 
     async def event_availability(
         self, event_id: str, caller: Caller | None, context: RequestContext
-    ) -> Answer:
+    ) -> RenderedAnswer:
         """Return an event's availability.
 
         Raises:
@@ -187,11 +195,11 @@ class PublicReads:
 
     async def _event_availability(
         self, event_id: str, caller: Caller | None, context: RequestContext
-    ) -> Answer:
+    ) -> RenderedAnswer:
         # Booking knows events that the caller must not see, such as cancelled drafts.
         entry = await self._event_if_catalog_answers(event_id, caller, context)
-        known = await self.availability.load(event_id)
-        availability, loaded_at = known.value, known.loaded_at
+        availability_entry = await self.availability.load(event_id)
+        availability, loaded_at = availability_entry.value, availability_entry.loaded_at
         if availability is UNPROVISIONED:
             entry = entry or await self.events.event(event_id, caller, context)
             availability = Availability(
@@ -203,7 +211,7 @@ class PublicReads:
             body = availability_json(event_id, availability)
             rendered = _RenderedAvailability(availability, body, content_etag(body))
             self._rendered_availability[event_id] = rendered
-        return Answer(rendered.body, rendered.etag, loaded_at)
+        return RenderedAnswer(rendered.body, rendered.etag, loaded_at)
 
     async def _event_if_catalog_answers(
         self, event_id: str, caller: Caller | None, context: RequestContext
@@ -218,12 +226,12 @@ class PublicReads:
 
     async def _load_page(
         self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
-    ) -> Entry[Answer]:
+    ) -> Entry[RenderedAnswer]:
         entry = await self.events.page(request, caller, context)
         events = entry.value.events
         availability = await self.availability.if_known([event.id for event in events])
         body = event_page_json(entry.value, availability)
-        answer = Answer(body, content_etag(body), entry.loaded_at)
+        answer = RenderedAnswer(body, content_etag(body), entry.loaded_at)
         return Entry(answer, entry.loaded_at, entry.expires_at)
 
 
@@ -235,7 +243,7 @@ def _is_same(first: Availability | None, second: Availability | None) -> bool:
 
 
 def render_answer(
-    answer: Answer, caller: Caller | None, if_none_match: str | None, now: float
+    answer: RenderedAnswer, caller: Caller | None, if_none_match: str | None, now: float
 ) -> HttpResponse:
     """Return the response to a read; `now` in the seconds of the answer's clock.
 

@@ -14,7 +14,7 @@ _MAX_CACHED_CHARACTERS = 512
 
 
 class EventQuery(BaseModel):
-    """Which events to list."""
+    """Filter, order and page of a list of events."""
 
     model_config = ConfigDict(frozen=True, validate_by_name=False, validate_by_alias=True)
 
@@ -22,18 +22,22 @@ class EventQuery(BaseModel):
     cursor: Text | None = Field(
         default=None, max_length=1000, description="`nextCursor` of the page before."
     )
-    q: Text | None = Field(default=None, max_length=200, description="Search, fuzzy, any accents.")
+    q: Text | None = Field(
+        default=None,
+        max_length=200,
+        description="Search; similar words match, accents are ignored.",
+    )
     starts_from: QueryInstant | None = Field(
-        default=None, alias="from", description="Starting then or later."
+        default=None, alias="from", description="Only events that start at or after this time."
     )
     starts_before: QueryInstant | None = Field(
-        default=None, alias="to", description="Starting before then."
+        default=None, alias="to", description="Only events that start before this time."
     )
     location: Text | None = Field(
-        default=None, max_length=300, description="Contained text, any case, accents."
+        default=None, max_length=300, description="Part of the location; ignores case and accents."
     )
     status: EventStatus | None = Field(
-        default=None, description="published when absent; draft lists one's own."
+        default=None, description="published when absent; draft lists the caller's own events."
     )
     sort: EventSort | None = None
     organizer_id: QueryId | None = Field(default=None, alias="organizerId")

@@ -93,7 +93,7 @@ def _event(event: pb.Event, availability: Availability | None) -> dict[str, Any]
 def _ticket_type(kind: pb.TicketType, availability: Availability | None) -> dict[str, Any]:
     available = None
     if availability is not None:
-        # Of a type that booking does not know yet nothing was sold.
+        # Booking does not know the type yet, so no ticket of it was sold.
         available = availability.ticket_types.get(kind.id, kind.capacity)
     return {
         "id": kind.id,

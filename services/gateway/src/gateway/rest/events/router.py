@@ -66,7 +66,7 @@ _CREATED: dict[str, Any] = {
     "headers": {
         **_VERSIONED["headers"],
         "Location": {
-            "description": "Where the event is.",
+            "description": "Address of the event.",
             "schema": {"type": "string", "format": "uri-reference"},
         },
     }
@@ -89,7 +89,7 @@ _CHANGE_PROBLEMS = (
 async def create_event(
     caller: Organizer, body: EventIn, response: Response, catalog: Catalog, reads: Reads
 ) -> EventOut:
-    """On sale at once unless `status` is draft. Role: organizer or admin."""
+    """The event is on sale at once unless `status` is draft. Role: organizer or admin."""
     _reject_missing(body)
     event = await catalog.create(body.create_request(caller.actor))
     await reads.events.changed(event.id, event.version)
@@ -110,7 +110,7 @@ async def list_events(
     if_none_match: IfNoneMatch,
     query: Annotated[EventQuery, Query()],
 ) -> Any:
-    """Soonest first, or best match first when `q` is given."""
+    """Ordered by start time, or by relevance when `q` is given."""
     page = await reads.page(list_request(query), caller, RequestContext.current())
     return as_starlette(render_answer(page, caller, if_none_match, reads.clock()))
 
@@ -153,8 +153,8 @@ async def replace_event(
     request = body.replacement().update_request(event_id, caller.actor, expected_version)
     event = await catalog.update(request)
     await reads.events.changed(event.id, event.version)
-    known = await reads.availability.load_if_known(event.id)
-    return _versioned(response, event, known.value if known else None)
+    availability = await reads.availability.load_if_known(event.id)
+    return _versioned(response, event, availability.value if availability else None)
 
 
 @router.patch(
@@ -175,8 +175,8 @@ async def change_event(
     request = body.update_request(event_id, caller.actor, expected_version)
     event = await catalog.update(request)
     await reads.events.changed(event.id, event.version)
-    known = await reads.availability.load_if_known(event.id)
-    return _versioned(response, event, known.value if known else None)
+    availability = await reads.availability.load_if_known(event.id)
+    return _versioned(response, event, availability.value if availability else None)
 
 
 @router.delete(

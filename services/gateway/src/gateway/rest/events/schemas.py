@@ -36,12 +36,12 @@ class EventStatus(StrEnum):
 
     @property
     def message(self) -> "pb.EventStatus.ValueType":
-        """The catalog's name of it."""
+        """The value of the catalog's enum."""
         return pb.EventStatus.Value(f"EVENT_STATUS_{self.name}")
 
     @classmethod
     def of(cls, status: "pb.EventStatus.ValueType") -> "EventStatus":
-        """Translate from the catalog's."""
+        """Translate from the catalog's enum."""
         return cls[pb.EventStatus.Name(status).removeprefix("EVENT_STATUS_")]
 
 
@@ -54,7 +54,7 @@ class EventSort(StrEnum):
 
     @property
     def message(self) -> "pb.EventSort.ValueType":
-        """The catalog's name of it."""
+        """The value of the catalog's enum."""
         return _SORTS[self]
 
 
@@ -90,7 +90,7 @@ class TicketTypeIn(Body):
     max_per_buyer: int | None = _MAX_PER_BUYER
 
     def draft(self) -> pb.TicketTypeDraft:
-        """Translate to the catalog's."""
+        """Translate to the catalog's message."""
         return pb.TicketTypeDraft(
             id=self.id or "",
             name=self.name,
@@ -104,8 +104,10 @@ class TicketTypeIn(Body):
 _NAME = Field(max_length=200, examples=["Metallica Live"])
 _START = Field(examples=["2027-06-01T19:00:00+02:00"])
 _END = Field(examples=["2027-06-01T23:00:00+02:00"], description="After startAt.")
-_PRICE = Field(default=None, examples=[25000], description="Of the only ticket type, minor units.")
-_CAPACITY = Field(default=None, examples=[1000], description="Of the only ticket type.")
+_PRICE = Field(
+    default=None, examples=[25000], description="Price of the only ticket type, in minor units."
+)
+_CAPACITY = Field(default=None, examples=[1000], description="Capacity of the only ticket type.")
 _TICKET_TYPES = Field(
     default=None,
     max_length=50,
@@ -143,7 +145,7 @@ class EventIn(Body):
         return [name for name, value in needed.items() if value is None]
 
     def create_request(self, actor: Actor) -> pb.CreateEventRequest:
-        """Translate to the catalog's."""
+        """Translate to the catalog's message."""
         return pb.CreateEventRequest(
             actor=actor,
             name=self.name,
@@ -197,7 +199,7 @@ class EventChange(Body):
     def update_request(
         self, event_id: str, actor: Actor, expected_version: int | None
     ) -> pb.UpdateEventRequest:
-        """Translate to the catalog's."""
+        """Translate to the catalog's message."""
         drafts = None
         if self.ticket_types is not None:
             drafts = pb.TicketTypeDrafts(items=[item.draft() for item in self.ticket_types])
@@ -229,7 +231,7 @@ class TicketTypeOut(Answer):
     capacity: int = Field(examples=[1000])
     max_per_booking: int = Field(examples=[10])
     max_per_buyer: int = Field(
-        examples=[4], description="Of one buyer over all bookings; 0 for no limit."
+        examples=[4], description="Most tickets of one buyer over all bookings; 0 for no limit."
     )
     available: int | None = Field(examples=[998], description="Null while it is unknown.")
 
@@ -241,11 +243,13 @@ class EventOut(Answer):
     name: str = Field(examples=["Metallica Live"])
     description: str
     location: str = Field(examples=["PGE Narodowy, Warsaw"])
-    price: int = Field(examples=[25000], description="Of the cheapest ticket type, minor units.")
+    price: int = Field(
+        examples=[25000], description="Price of the cheapest ticket type, in minor units."
+    )
     currency: str = Field(examples=["EUR"])
     capacity: int = Field(examples=[1000], description="All ticket types together.")
     available_spots: int | None = Field(
-        examples=[998], description="Tickets left; null while it is unknown."
+        examples=[998], description="Available tickets; null while unknown."
     )
     start_at: datetime
     end_at: datetime
@@ -286,7 +290,7 @@ class EventOut(Answer):
 
 
 def _ticket_type(kind: pb.TicketType, availability: Availability | None) -> TicketTypeOut:
-    # Of a type that booking does not know yet nothing was sold.
+    # Booking does not know the type yet, so no ticket of it was sold.
     available = (
         None if availability is None else availability.ticket_types.get(kind.id, kind.capacity)
     )
@@ -302,7 +306,7 @@ def _ticket_type(kind: pb.TicketType, availability: Availability | None) -> Tick
 
 
 class EventPage(Page):
-    """Events found."""
+    """A page of events."""
 
     items: Sequence[EventOut]
 

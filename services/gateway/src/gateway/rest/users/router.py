@@ -14,7 +14,7 @@ from gateway.security.authentication import Admin, AnyCaller
 router = APIRouter(prefix="/api/v1/users", tags=["users"])
 
 
-@router.get("/me", summary="Read one's account", responses=problems("user_not_found"))
+@router.get("/me", summary="Read the caller's account", responses=problems("user_not_found"))
 async def get_me(caller: AnyCaller, identity: Identity) -> UserOut:
     """The caller's account, with the roles as they are now."""
     return UserOut.of(await identity.get_user(caller.actor, caller.user_id))
