@@ -196,7 +196,7 @@ class BatchLoader(Generic[KeyT, ValueT]):
             task.add_done_callback(self._done)
 
     def _take(self) -> dict[KeyT, list[asyncio.Future[Any]]]:
-        """Remove the keys of the next batch; leave out those that nobody waits for."""
+        """Remove the keys of the next batch; leave out those without a waiting caller."""
         keys = list(islice(self._waiting, self._max_batch))
         batch = {key: self._waiting.pop(key) for key in keys}
         return {

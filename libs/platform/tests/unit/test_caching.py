@@ -239,7 +239,7 @@ async def test_a_cancelled_caller_leaves_the_others_of_its_batch(batches: Batche
     assert results[1] == "1"
 
 
-async def test_a_key_that_nobody_waits_for_any_more_is_not_sent(batches: Batches) -> None:
+async def test_a_key_without_a_waiting_caller_is_not_sent(batches: Batches) -> None:
     loader = BatchLoader(batches, max_batch=1, max_in_flight=1)
     batches.open.clear()
     loads = [asyncio.create_task(loader.load(key)) for key in (1, 2, 2, 3, 3)]

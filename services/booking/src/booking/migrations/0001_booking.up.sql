@@ -40,7 +40,7 @@ CREATE TABLE booking.inventory (
     max_per_booking int NOT NULL CHECK (max_per_booking >= 1),
     max_per_buyer int NOT NULL DEFAULT 0,     -- 0 means no limit
     -- Grows with every change. Copies of the availability ignore older versions.
-    stock_version bigint NOT NULL DEFAULT 1,
+    inventory_version bigint NOT NULL DEFAULT 1,
     active boolean NOT NULL DEFAULT true,
     PRIMARY KEY (event_id, ticket_type_id),
     CONSTRAINT inventory_never_oversold CHECK (sold + held <= capacity)

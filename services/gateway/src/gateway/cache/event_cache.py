@@ -54,6 +54,11 @@ INITIAL_GENERATION = "none"
 
 READS = Counter("goticket_event_reads", "Public reads of events and lists", ["source"])
 
+INVALIDATION_FAILURES = Counter(
+    "goticket_cache_invalidation_failures",
+    "Changes of events that could not be invalidated in Redis; entries there expire in a second",
+)
+
 MessageT = TypeVar("MessageT", bound=Message)
 
 
@@ -185,7 +190,9 @@ class EventCache:
                 message = orjson.dumps({"eventId": event_id, "version": version})
                 commands.publish(EVENT_CHANGED_CHANNEL, message)
 
-        await self._shared.run(queue)
+        answers = await self._shared.run(queue)
+        if answers is None or None in answers:
+            INVALIDATION_FAILURES.inc()
 
     async def _load_page(
         self, name: str, request: pb.ListEventsRequest

@@ -83,7 +83,7 @@ KINDS: Mapping[str, Kind] = {
     "event_started": Kind(409, "Event started", "The event has started."),
     "hold_expired": Kind(409, "Hold expired", "The hold has expired."),
     "booking_closed": Kind(409, "Booking closed", "The booking is cancelled or expired."),
-    "ticket_void": Kind(409, "Ticket void", "The ticket is void and admits nobody."),
+    "ticket_void": Kind(409, "Ticket void", "The ticket is void and no longer valid for entry."),
     "request_in_progress": Kind(
         409, "Request in progress", "The first request with this key is still running."
     ),

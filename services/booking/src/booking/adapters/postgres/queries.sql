@@ -22,7 +22,7 @@ e_status, e_version, e_max_per_buyer
 -- Select and join the ticket types of events `e`.
 LEFT JOIN LATERAL (
     SELECT ticket_type_id, position, name, price, capacity, held, sold, max_per_booking,
-           stock_version, active, max_per_buyer
+           inventory_version, active, max_per_buyer
     FROM booking.inventory
     WHERE event_id = e.event_id
     OFFSET 0
@@ -108,11 +108,11 @@ FROM jsonb_to_recordset($1::jsonb -> 'tickets') AS t (
 UPDATE booking.inventory AS i
 SET held = i.held + a.held,
     sold = i.sold + a.sold,
-    stock_version = i.stock_version + 1
+    inventory_version = i.inventory_version + 1
 FROM adjustments AS a
 WHERE i.event_id = ANY (ARRAY(SELECT event_id FROM adjustments))
   AND i.event_id = a.event_id AND i.ticket_type_id = a.ticket_type_id
-RETURNING i.event_id, i.ticket_type_id, i.held, i.sold, i.stock_version AS inventory_version
+RETURNING i.event_id, i.ticket_type_id, i.held, i.sold, i.inventory_version AS inventory_version
 
 -- name: adjustments
 -- The inventory's part of the one argument, $1: a JSON object with the arrays bookings,
@@ -246,8 +246,8 @@ SET position = excluded.position,
     max_per_booking = excluded.max_per_booking,
     active = excluded.active,
     max_per_buyer = excluded.max_per_buyer,
-    stock_version = i.stock_version + 1
-RETURNING event_id, ticket_type_id, held, sold, stock_version AS inventory_version
+    inventory_version = i.inventory_version + 1
+RETURNING event_id, ticket_type_id, held, sold, inventory_version AS inventory_version
 
 -- name: buyer_usage
 -- Tickets of buyers by event and ticket type; a hold is counted with its first item.
