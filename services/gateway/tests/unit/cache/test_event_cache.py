@@ -379,3 +379,17 @@ async def test_redis_is_skipped_for_a_moment_after_a_failure(
 async def test_an_invalid_event_entry_is_ignored(gateway: Gateway, server: Any, text: str) -> None:
     server.entries[event_key(ONE)] = text
     assert (await gateway.event(ONE)).version == 1
+
+
+async def test_an_invalidation_that_redis_did_not_take_is_counted(
+    gateway: Gateway, server: Any
+) -> None:
+    def failures() -> float:
+        return REGISTRY.get_sample_value("goticket_cache_invalidation_failures_total") or 0.0
+
+    before = failures()
+    await gateway.cache.changed(ONE, 2)
+    assert failures() == before
+    server.error = ConnectionError()
+    await gateway.cache.changed(ONE, 3)
+    assert failures() == before + 1
