@@ -17,6 +17,7 @@ from goticket_contracts.redis_names import EVENT_LISTS_GENERATION_KEY, event_key
 from goticket_platform.caching import CircuitBreaker, SharedCache
 from goticket_platform.rpc.errors import RemoteError
 from opentelemetry.trace import INVALID_SPAN
+from prometheus_client import REGISTRY
 
 ONE = "event-1"
 BUYER = Caller("buyer", "b@goticket.test", "B", frozenset({"user"}), 0)
