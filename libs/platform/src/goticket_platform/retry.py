@@ -155,7 +155,34 @@ async def retry_until_stopped(
             return
         outage.begin_attempt(attempt.retry_state)
         with attempt:
-            await session(outage)
+            await _uncancelled(session(outage))
+
+
+async def _uncancelled(session: Awaitable[object]) -> object:
+    """Run a session; raise CancelledError if a library replaced it by another outcome.
+
+    A client that is cancelled while it connects may raise a connection error instead. Retrying
+    would make the cancellation ineffective.
+    """
+    try:
+        result = await session
+    except Exception:
+        if is_being_cancelled():
+            raise asyncio.CancelledError from None
+        raise
+    if is_being_cancelled():
+        raise asyncio.CancelledError
+    return result
+
+
+def is_being_cancelled() -> bool:
+    """Return whether the current task itself is being cancelled.
+
+    A lost connection cancels futures of its client. A task that awaits one of them gets the
+    same CancelledError, although no code has cancelled the task.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _wait(policy: RetryPolicy) -> wait_random_exponential:

@@ -202,3 +202,21 @@ async def test_an_outage_is_logged_once_per_type_of_error_and_at_its_end(
         ("outage ended", None, False),
         ("outage", "ConnectionError: lost", False),
     ]
+
+
+@pytest.mark.parametrize("outcome", [ConnectionError(), None], ids=["error", "result"])
+async def test_a_cancellation_that_a_library_replaces_ends_the_session_all_the_same(
+    outcome: Exception | None,
+) -> None:
+    async def session(_: Outage) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if outcome:
+                raise outcome from None
+
+    task = asyncio.create_task(run_until_stopped(Stop(), session))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 5)

@@ -12,7 +12,7 @@ from goticket_contracts.topology import Topology
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.topology import TopologyMismatch, declare_topology
 from goticket_platform.postgres import is_transient
-from goticket_platform.retry import Outage, retry_until_stopped
+from goticket_platform.retry import Outage, is_being_cancelled, retry_until_stopped
 
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
@@ -71,16 +71,6 @@ async def keep_connected(
             raise BrokerLost("the channel was closed") from None
 
     await retry_until_stopped(stop, run_session, name=name, is_expected=_is_expected)
-
-
-def is_being_cancelled() -> bool:
-    """Return whether the current task itself is being cancelled.
-
-    A lost connection cancels futures of its client. A task that awaits one of them gets the
-    same CancelledError, although no code has cancelled the task.
-    """
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _is_expected(error: BaseException) -> bool:

@@ -67,7 +67,7 @@ class FakePipeline:
         return self._queue(lambda: self._server.live(key) or {})
 
     def delete(self, key: str) -> Self:
-        return self._queue(lambda: self._server.entries.pop(key, None))
+        return self._queue(lambda: int(self._server.entries.pop(key, None) is not None))
 
     def set(self, key: str, value: str, *, px: int | None = None, nx: bool = False) -> Self:
         return self._queue(lambda: self._set(key, value, px, nx))
@@ -94,9 +94,10 @@ class FakePipeline:
             self._server.expires[key] = self._server.clock.now + px / 1000
         return True
 
-    def _publish(self, channel: str, message: bytes) -> None:
+    def _publish(self, channel: str, message: bytes) -> int:
         self._server.published.append((channel, message))
         self._server.visible_to_subscribers.update(self._server.entries)
+        return 1
 
 
 @pytest.fixture
