@@ -1,15 +1,13 @@
 """Reads bookings with recipient, names and ticket codes from the booking service."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from uuid import UUID
 
 import grpc
 from aiodataloader import DataLoader
 from goticket.booking.v1.notification_data_pb2 import (
     BatchGetBookingDetailsRequest,
-    BatchGetBookingDetailsResponse,
     BookingDetails,
     BookingReference,
 )
@@ -55,45 +53,12 @@ class BookingKey(NamedTuple):
     booking_id: UUID
 
 
-class BatchGetMethod(Protocol):
-    """The stub's method."""
-
-    def __call__(
-        self,
-        request: BatchGetBookingDetailsRequest,
-        *,
-        timeout: float | None = None,
-        metadata: Sequence[tuple[str, str | bytes]] | None = None,
-    ) -> Awaitable[BatchGetBookingDetailsResponse]:
-        """Call the service; `timeout` is in seconds."""
-        ...
-
-
-class _AuthorizedMethod:
-    """Adds the token to the metadata of every call of the method."""
-
-    def __init__(self, method: BatchGetMethod, token: str) -> None:
-        self._call = method
-        self._authorization = ("authorization", f"Bearer {token}")
-        # `goticket_platform.rpc.client.call` names its spans after this attribute of a method.
-        self._method: bytes | str = getattr(method, "_method", "call")
-
-    def __call__(
-        self,
-        request: BatchGetBookingDetailsRequest,
-        *,
-        timeout: float,
-        metadata: Sequence[tuple[str, str | bytes]],
-    ) -> Awaitable[BatchGetBookingDetailsResponse]:
-        return self._call(request, timeout=timeout, metadata=[*metadata, self._authorization])
-
-
 class BookingDetailsClient:
     """Reads bookings in batches: calls to `get` in one turn of the event loop share an RPC."""
 
     def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
-        stub = NotificationDataServiceStub(channel)
-        self._batch_get = _AuthorizedMethod(stub.BatchGetBookingDetails, token)
+        self._batch_get = NotificationDataServiceStub(channel).BatchGetBookingDetails
+        self._authorization = ("authorization", f"Bearer {token}")
         # Nothing is cached: an e-mail shows the booking as it is when it is sent.
         self._loader: DataLoader[BookingKey, BookingDetails | Exception] = DataLoader(
             self._load, max_batch_size=MAX_BATCH_SIZE, cache=False
@@ -120,7 +85,9 @@ class BookingDetailsClient:
             ]
         )
         try:
-            response = await call(self._batch_get, request, idempotent=True)
+            response = await call(
+                self._batch_get, request, idempotent=True, metadata=[self._authorization]
+            )
         except RemoteError as error:
             if error.status in _MESSAGE_FAULTS:
                 if len(request.bookings) == 1:

@@ -1,7 +1,7 @@
 """Calls to other services, with keepalive, a deadline, trace context and request id."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import grpc
@@ -56,22 +56,26 @@ async def call(
     *,
     timeout: float = READ_SECONDS,
     idempotent: bool = False,
+    metadata: Sequence[tuple[str, str]] = (),
 ) -> ResponseT:
     """Call `method` of a stub and return its response within `timeout` seconds.
 
     An `idempotent` call is retried within the same deadline while the service is unavailable.
+    `metadata` is sent besides the request id, the user id and the trace.
 
     Raises:
         RemoteError: the service rejected the call or could not be reached.
     """
     if not idempotent:
-        return await _once(method, request, timeout)
+        return await _once(method, request, timeout, metadata)
     clock = asyncio.get_running_loop().time
     deadline = clock() + timeout
     policy = RetryPolicy(
         _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS, max_attempts=_MAX_ATTEMPTS, max_elapsed=timeout
     )
-    return await retry(lambda: _once(method, request, deadline - clock()), policy, _is_unavailable)
+    return await retry(
+        lambda: _once(method, request, deadline - clock(), metadata), policy, _is_unavailable
+    )
 
 
 def _is_unavailable(error: BaseException) -> bool:
@@ -83,13 +87,16 @@ def _is_unavailable(error: BaseException) -> bool:
 
 
 async def _once(
-    method: Callable[..., Awaitable[ResponseT]], request: object, timeout: float
+    method: Callable[..., Awaitable[ResponseT]],
+    request: object,
+    timeout: float,
+    metadata: Sequence[tuple[str, str]],
 ) -> ResponseT:
     with tracer.start_as_current_span(
         _name(method), kind=SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
     ) as span:
         try:
-            return await method(request, timeout=timeout, metadata=_metadata())
+            return await method(request, timeout=timeout, metadata=[*_metadata(), *metadata])
         except grpc.aio.AioRpcError as error:
             span.set_attribute("rpc.grpc.status_code", error.code().value[0])
             span.set_status(Status(StatusCode.ERROR))

@@ -1,6 +1,6 @@
 """Reads of bookings and tickets over gRPC. A single call is a batch of one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -26,6 +26,7 @@ from booking.wire import event_snapshot, write_booking, write_ticket
 MAX_REQUESTS = 200
 
 ResultT = TypeVar("ResultT")
+MessageT = TypeVar("MessageT", pb.GetBookingResult, pb.GetTicketResult, pb.ListTicketsResult)
 TicketPage = tuple[Sequence[TicketOfBooking], int]
 """The tickets of a page, and the page size that was asked for."""
 
@@ -54,12 +55,8 @@ async def batch_get_bookings(
     """
     require_at_most(MAX_REQUESTS, requests)
     response, snapshot_of = pb.BatchGetBookingsResponse(), _snapshots()
-    for found in await _bookings(requests, queries):
-        result = response.results.add()
-        if isinstance(found, DomainError):
-            result.error.CopyFrom(batch_error(found))
-        else:
-            write_booking(found.booking, snapshot_of(found.event), result.booking)
+    for found, result in _with_results(await _bookings(requests, queries), response.results.add):
+        write_booking(found.booking, snapshot_of(found.event), result.booking)
     return response
 
 
@@ -85,12 +82,8 @@ async def batch_get_tickets(
     """
     require_at_most(MAX_REQUESTS, requests)
     response, snapshot_of = pb.BatchGetTicketsResponse(), _snapshots()
-    for found in await _tickets(requests, queries):
-        result = response.results.add()
-        if isinstance(found, DomainError):
-            result.error.CopyFrom(batch_error(found))
-        else:
-            write_ticket(found, snapshot_of(found.event), result.ticket)
+    for found, result in _with_results(await _tickets(requests, queries), response.results.add):
+        write_ticket(found, snapshot_of(found.event), result.ticket)
     return response
 
 
@@ -117,13 +110,9 @@ async def batch_list_tickets(
     """
     require_at_most(MAX_REQUESTS, requests)
     response, snapshot_of = pb.BatchListTicketsResponse(), _snapshots()
-    for found in await _pages(requests, queries):
-        result = response.results.add()
-        if isinstance(found, DomainError):
-            result.error.CopyFrom(batch_error(found))
-        else:
-            result.page.SetInParent()  # a page without tickets is a page too
-            _write_page(found, snapshot_of, result.page)
+    for found, result in _with_results(await _pages(requests, queries), response.results.add):
+        result.page.SetInParent()  # a page without tickets is a page too
+        _write_page(found, snapshot_of, result.page)
     return response
 
 
@@ -172,6 +161,18 @@ def _write_page(
     for found in tickets:
         write_ticket(found, snapshot_of(found.event), message.tickets.add())
     message.next_cursor = next_cursor([found.ticket.id for found in tickets], limit)
+
+
+def _with_results(
+    found: Sequence[ResultT | DomainError], add: Callable[[], MessageT]
+) -> Iterator[tuple[ResultT, MessageT]]:
+    """Add a message to the response for each result; yield those that have no error."""
+    for each in found:
+        result = add()
+        if isinstance(each, DomainError):
+            result.error.CopyFrom(batch_error(each))
+        else:
+            yield each, result
 
 
 def _unwrap(results: Sequence[ResultT | DomainError]) -> ResultT:

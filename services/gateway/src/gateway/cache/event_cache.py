@@ -95,8 +95,7 @@ class EventCache:
         Raises:
             RemoteError: there is none, or the catalog is unavailable.
         """
-        if entry := self._cached(event_id, caller):
-            READS.labels("memory").inc()
+        if entry := self.cached(event_id, caller):
             return entry
         context.enter()
         if caller is not None and may_have_drafts(caller):
@@ -108,9 +107,14 @@ class EventCache:
                 raise
         return self._entry(await self._catalog.get(event_id, caller.actor), self._clock())
 
-    def is_cached(self, event_id: str, caller: Caller | None) -> bool:
-        """Return whether `event` returns without a call."""
-        return self._cached(event_id, caller) is not None
+    def cached(self, event_id: str, caller: Caller | None) -> Entry[pb.Event] | None:
+        """Return the event if this process has it for the caller."""
+        if caller is not None and may_have_drafts(caller):
+            return None
+        entry = self._events.get(event_id)
+        if entry is not None:
+            READS.labels("memory").inc()
+        return entry
 
     async def page(
         self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
@@ -172,11 +176,6 @@ class EventCache:
             # After Redis, from which a reader may have loaded the old version until now.
             self.delete(event_id)
 
-    def _cached(self, event_id: str, caller: Caller | None) -> Entry[pb.Event] | None:
-        if caller is not None and may_have_drafts(caller):
-            return None
-        return self._events.get(event_id)
-
     def _entry(self, value: MessageT, started: float) -> Entry[MessageT]:
         return Entry(value, started, started + TTL_SECONDS)
 
@@ -219,8 +218,7 @@ class EventCache:
     async def _load_event(self, event_id: str) -> Entry[pb.Event]:
         entry = await self._loader.load(event_id)
         if isinstance(entry, RemoteError):
-            # A copy: an error that several tasks raise would collect all their tracebacks.
-            raise RemoteError(entry.status, entry.code, entry.message, entry.fields, entry.metadata)
+            raise entry.copy()
         if entry is None:
             raise RemoteError(
                 grpc.StatusCode.NOT_FOUND, "event_not_found", "There is no such event."

@@ -29,8 +29,11 @@ class Backends:
         self.ticket_types: dict[str, int] = {}
         self._delays = list(delays)
 
-    def is_cached(self, *_: Any) -> bool:
-        return True
+    def cached(self, event_id: str, *_: Any) -> Entry[pb.Event] | None:
+        if self.now - self.event_loaded_at >= 1.0:
+            return None
+        self.reads += 1
+        return self._entry(event_id)
 
     async def event(self, event_id: str, *_: Any) -> Entry[pb.Event]:
         self.reads += 1
@@ -38,11 +41,11 @@ class Backends:
             raise self.error
         if self.now - self.event_loaded_at >= 1.0:
             self.event_loaded_at = self.now
-        return Entry(
-            pb.Event(id=event_id, status=pb.EVENT_STATUS_PUBLISHED),
-            self.event_loaded_at,
-            self.event_loaded_at + 1.0,
-        )
+        return self._entry(event_id)
+
+    def _entry(self, event_id: str) -> Entry[pb.Event]:
+        event = pb.Event(id=event_id, status=pb.EVENT_STATUS_PUBLISHED)
+        return Entry(event, self.event_loaded_at, self.event_loaded_at + 1.0)
 
     async def load_if_known(self, _event_id: str) -> Entry[Availability]:
         self.now += self._delays.pop(0)

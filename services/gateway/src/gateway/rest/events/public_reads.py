@@ -151,8 +151,7 @@ class PublicReads:
     async def _load_event(
         self, event_id: str, caller: Caller | None, context: RequestContext
     ) -> tuple[Entry[pb.Event], Entry[Availability] | None]:
-        if self.events.is_cached(event_id, caller):
-            entry = await self.events.event(event_id, caller, context)
+        if entry := self.events.cached(event_id, caller):
             return entry, await self.availability.load_if_known(event_id)
         # At the same time: one after the other would double the time of a miss.
         loading = asyncio.create_task(self.availability.load_if_known(event_id))
