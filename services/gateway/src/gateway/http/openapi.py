@@ -17,6 +17,11 @@ Every error is an RFC 9457 problem document; decide by its `error` code. Amounts
 minor units of `currency`; times are RFC 3339. Log in with `POST /api/v1/auth/login` and send the
 token as `Authorization: Bearer …`. Every address that answers `GET` answers `HEAD` too, without
 the body.
+
+Names and other texts that people see are stored in NFC, with plain spaces. A text must have a
+visible character. Control characters, blank letters and overrides of the direction of writing are
+refused; joiners are accepted in emoji and in the scripts that need them. `x-maxCharacters` counts
+characters as people see them, `maxLength` code points.
 """
 
 TAGS = [

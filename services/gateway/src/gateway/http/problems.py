@@ -2,7 +2,6 @@
 
 import functools
 import random
-import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,13 +18,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from gateway.http.responses import HttpResponse, as_starlette, content_headers
+from gateway.http.validation_sentences import validation_sentence
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://goticket.example/problems/"
 RETRY_AFTER_SECONDS = (1, 3)
 """Least and most seconds of a Retry-After; random, so that clients do not retry in step."""
-
-_SUBJECT = re.compile(r"^(Input|String|Value|List) should")
 
 logger = get_logger(__name__)
 
@@ -255,7 +253,9 @@ def from_validation(error: RequestValidationError) -> Problem:
         return Problem(
             "unsupported_media_type"
         )  # FastAPI parses a body only by its JSON media type
-    fields = tuple(FieldProblem(field_name(item["loc"]), _sentence(item)) for item in found)
+    fields = tuple(
+        FieldProblem(field_name(item["loc"]), validation_sentence(item)) for item in found
+    )
     return Problem("validation_failed", errors=fields)
 
 
@@ -271,26 +271,6 @@ def field_name(location: Sequence[str | int]) -> str:
     for part in location[1:]:
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
     return name or str(location[0])
-
-
-def _sentence(item: Mapping[str, Any]) -> str:
-    if item["type"] == "missing":
-        return "This field is required."
-    if item["type"] == "value_error":  # our validators' texts are sentences
-        return str(item["ctx"]["error"])
-    if item["type"].endswith(("too_long", "too_short")):
-        return _length(item)
-    return f"{_SUBJECT.sub('Should', str(item['msg']))}."
-
-
-def _length(item: Mapping[str, Any]) -> str:
-    """Name the bound of a text or a list; pydantic calls the characters of some texts items."""
-    most = item["ctx"].get("max_length")
-    bound = item["ctx"]["min_length"] if most is None else most
-    is_text = isinstance(item["input"], str)
-    one, many = ("character", "characters") if is_text else ("entry", "entries")
-    word = "least" if most is None else "most"
-    return f"Should have at {word} {bound} {one if bound == 1 else many}."
 
 
 def answer_problem(request: Request, problem: Problem) -> Response:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
 from goticket_platform.ids import parse_id
+from pydantic import AfterValidator
 
 from gateway.booking_submission.pipeline import BookingPipeline
 from gateway.clients import Backends
@@ -98,13 +99,18 @@ Cursor = Annotated[
 
 IDEMPOTENCY_KEY = r"[\x21-\x7e]{1,255}"
 
+
+def _is_idempotency_key(text: str) -> str:
+    if not re.fullmatch(IDEMPOTENCY_KEY, text):
+        raise ValueError("Should have 1 to 255 visible ASCII characters, without spaces.")
+    return text
+
+
 IdempotencyKey = Annotated[
-    str | None,
+    Annotated[str, AfterValidator(_is_idempotency_key)] | None,
     Header(
         alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
+        json_schema_extra={"minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]+$"},
         description="Makes a repeat safe for 24 hours: the same key and body return the same"
         " booking, as it is by then.",
         examples=["5f0c2a4e-order-17"],

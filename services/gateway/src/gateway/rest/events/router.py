@@ -110,7 +110,7 @@ async def list_events(
     if_none_match: IfNoneMatch,
     query: Annotated[EventQuery, Query()],
 ) -> Any:
-    """Ordered by start time, or by relevance when `q` is given."""
+    """Upcoming events, the soonest first; those that have ended by `status` or `from` only."""
     page = await reads.page(list_request(query), caller, RequestContext.current())
     return as_starlette(render_answer(page, caller, if_none_match, reads.clock()))
 
