@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
 from identity.adapters.access_token_issuer import Ed25519AccessTokenIssuer
+from identity.adapters.email_addresses import parse_email_address
 from identity.adapters.password_hasher import BcryptPasswordHasher
 from identity.adapters.session_store import RedisSessionStore, connect
 from identity.adapters.user_repository import SCHEMA, PostgresUserRepository
@@ -83,6 +84,7 @@ def _servicer(
             lifetime=timedelta(seconds=settings.access_token_seconds),
             new_id=new_id,
         ),
+        parse_email=parse_email_address,
         clock=_now,
         new_id=new_id,
     )
@@ -131,6 +133,7 @@ async def _ensure_first_admin(
             settings.admin_password.get_secret_value(),
             users=users,
             passwords=passwords,
+            parse_email=parse_email_address,
             clock=_now,
             new_id=new_id,
         )
