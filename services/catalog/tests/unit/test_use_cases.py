@@ -29,6 +29,7 @@ from catalog.domain.list_events import (
     EventFilter,
     EventPageRequest,
     EventSort,
+    select_by_end,
     validate_page_request,
 )
 from catalog.domain.update_event import EventPatch
@@ -276,15 +277,35 @@ async def test_a_list_of_cancelled_events_leaves_out_cancelled_drafts(
     assert restricted == [True, True, False, False]
 
 
-def test_a_list_is_sorted_by_relevance_only_when_there_is_a_query() -> None:
-    assert validate_page_request(EventFilter(query=" x "), None, 20, "").sort is EventSort.RELEVANCE
-    assert (
-        validate_page_request(EventFilter(query=" "), None, 20, "").sort is EventSort.STARTS_AT_ASC
-    )
-    chosen = validate_page_request(EventFilter(query="x"), EventSort.CREATED_AT_DESC, 20, "")
+@pytest.mark.parametrize("query", ["", " ", "\u200b", "x", "\u5468\u6770"])
+def test_a_list_without_a_query_or_with_a_short_one_is_sorted_by_time(query: str) -> None:
+    filter_ = EventFilter(query=query)
+    assert validate_page_request(filter_, None, 20, "").sort is EventSort.STARTS_AT_ASC
+    ended = replace(filter_, ended_at=NOW)
+    assert validate_page_request(ended, None, 20, "").sort is EventSort.STARTS_AT_DESC
+
+
+def test_a_list_with_a_query_is_sorted_by_relevance_unless_another_order_is_named() -> None:
+    filter_ = EventFilter(query=" xyz ")
+    assert validate_page_request(filter_, None, 20, "").sort is EventSort.RELEVANCE
+    chosen = validate_page_request(filter_, EventSort.CREATED_AT_DESC, 20, "")
     assert chosen.sort is EventSort.CREATED_AT_DESC
     with pytest.raises(InvalidQuery):
         validate_page_request(EventFilter(), EventSort.RELEVANCE, 20, "")
+
+
+def test_a_list_of_published_events_leaves_out_ended_ones_unless_it_names_a_time() -> None:
+    published = EventFilter()
+    named = EventFilter(starts_from=NOW)
+    assert select_by_end(published, ended=False, now=NOW).ends_after == NOW
+    assert select_by_end(named, ended=False, now=NOW) == named
+    assert select_by_end(published, ended=True, now=NOW).ended_at == NOW
+    assert select_by_end(named, ended=True, now=NOW).ended_at == NOW
+    for status in (EventStatus.DRAFT, EventStatus.CANCELLED):
+        other = EventFilter(status=status)
+        assert select_by_end(other, ended=False, now=NOW) == other
+        with pytest.raises(InvalidQuery):
+            select_by_end(other, ended=True, now=NOW)
 
 
 @pytest.mark.parametrize("limit", [-1, 0, 101])

@@ -79,7 +79,9 @@ class CatalogService(CatalogServiceServicer):
     ) -> pb.ListEventsResponse:
         """Read one page of a list of events."""
         page = await list_events(
-            parse_page_request(request), parse_actor(request.actor), events=self.events
+            parse_page_request(request, self.clock()),
+            parse_actor(request.actor),
+            events=self.events,
         )
         return pb.ListEventsResponse(
             events=map(event_to_proto, page.events), next_cursor=page.next_cursor
