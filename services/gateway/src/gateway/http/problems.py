@@ -23,8 +23,10 @@ from gateway.http.responses import HttpResponse, as_starlette, content_headers
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://goticket.example/problems/"
 RETRY_AFTER_SECONDS = (1, 3)
-"""Least and most seconds of a Retry-After; random, so that clients do not retry in step."""
+"""Least and most seconds of a Retry-After; random, so that clients do not retry in step. A
+service may name another least; the width of the range stays."""
 
+_SECONDS = re.compile(r"[0-9]{1,5}")
 _SUBJECT = re.compile(r"^(Input|String|Value|List) should")
 
 logger = get_logger(__name__)
@@ -206,9 +208,13 @@ def _headers_of(kind: Kind) -> dict[str, str]:
     if kind.status == 401:  # noqa: PLR2004 - a 401 must name how to authenticate (RFC 9110, 11.6.1)
         return {"WWW-Authenticate": "Bearer"}
     if kind.status == 503:  # noqa: PLR2004
-        seconds = random.randint(*RETRY_AFTER_SECONDS)  # noqa: S311 - no secret
-        return {"Retry-After": str(seconds)}
+        return _retry_after(RETRY_AFTER_SECONDS[0])
     return {}
+
+
+def _retry_after(least: int) -> dict[str, str]:
+    low, high = RETRY_AFTER_SECONDS
+    return {"Retry-After": str(least + random.randint(0, high - low))}  # noqa: S311 - no secret
 
 
 def from_remote(error: RemoteError) -> Problem:
@@ -232,9 +238,9 @@ def from_remote(error: RemoteError) -> Problem:
 
 
 def _headers(error: RemoteError) -> dict[str, str]:
-    """Pass on the service's Retry-After (seconds), if it has one."""
+    """Return a Retry-After of at least as many seconds as the service asks for, if it does."""
     seconds = error.metadata.get("retryAfter", "")
-    return {"Retry-After": seconds} if seconds.isdecimal() else {}
+    return _retry_after(int(seconds)) if _SECONDS.fullmatch(seconds) else {}
 
 
 def _extensions(error: RemoteError) -> dict[str, str | int]:
