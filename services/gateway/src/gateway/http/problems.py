@@ -214,8 +214,11 @@ def _written_members(
     return orjson.dumps(members)[:-1] + b',"requestId":'
 
 
-_cached_members = functools.lru_cache(maxsize=512)(_written_members)
-"""Most rejections are equal but for the request id. An entry has less than two kilobytes."""
+_CACHED_MEMBERS = 512
+_cached_members = functools.lru_cache(_CACHED_MEMBERS)(_written_members)
+"""Most rejections are equal but for the request id."""
+MEMBERS_BYTES = _CACHED_MEMBERS * 3072
+"""Memory of all cached documents at most."""
 
 
 def _is_short(problem: Problem, path: str) -> bool:

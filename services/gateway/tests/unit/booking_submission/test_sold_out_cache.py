@@ -7,13 +7,13 @@ import grpc
 import httpx
 import pytest
 from gateway.booking_submission.sold_out_cache import (
-    MAX_ENTRIES,
     ONLY_TYPE,
     RENEW_AFTER_SECONDS,
     TTL_SECONDS,
     SoldOutCache,
 )
 from goticket.booking.v1 import booking_pb2 as pb
+from goticket_platform.caching import CacheBudget
 from goticket_testing.scripted import ScriptedBackends, ScriptedError
 
 EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
@@ -50,7 +50,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def cache(clock: Clock) -> SoldOutCache:
-    return SoldOutCache(clock)
+    return SoldOutCache(CacheBudget(1 << 20, clock))
 
 
 def request_for(*types: str) -> pb.CreateBookingRequest:
@@ -118,12 +118,6 @@ def test_an_older_message_changes_nothing(cache: SoldOutCache) -> None:
     cache.update(EVENT, TYPE, available=2, version=8)
     cache.update(EVENT, TYPE, available=0, version=7)
     assert not is_sold_out(cache)
-
-
-def test_the_cache_is_bounded(cache: SoldOutCache) -> None:
-    for number in range(MAX_ENTRIES + 5):
-        cache.update(EVENT, f"type-{number}", available=0, version=1)
-    assert len(cache._entries) == MAX_ENTRIES
 
 
 def test_the_first_sold_out_type_of_a_request_is_found(cache: SoldOutCache) -> None:
