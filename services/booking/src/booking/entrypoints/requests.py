@@ -1,6 +1,6 @@
 """Protobuf requests as values of the domain. An unreadable field is rejected by name."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 from uuid import UUID
@@ -71,19 +71,19 @@ def has_only_quantity(request: pb.CreateBookingRequest) -> bool:
     return len(request.lines) == 1 and not request.lines[0].ticket_type_id
 
 
-def event_ids_of(texts: Iterable[str]) -> list[UUID]:
+def event_ids_of(texts: Sequence[str]) -> list[UUID]:
     """Parse ids of events; leave out texts that are not ids.
 
     Raises:
         InvalidBooking: more than MAX_EVENTS ids.
     """
+    if len(texts) > MAX_EVENTS:
+        problem = FieldError("eventIds", f"Must have at most {MAX_EVENTS} entries.")
+        raise InvalidBooking(fields=[problem])
     event_ids = []
     for text in texts:
         with suppress(ValueError):
             event_ids.append(parse_id(text))
-    if len(event_ids) > MAX_EVENTS:
-        problem = FieldError("eventIds", f"Must have at most {MAX_EVENTS} entries.")
-        raise InvalidBooking(fields=[problem])
     return event_ids
 
 

@@ -25,6 +25,8 @@ async def register(
     registered = register_user(
         user_id=new_id(), email=email, password=password, name=name, now=clock()
     )
+    if await users.find(registered.user.email):
+        raise EmailTaken  # before the hash, which costs a thousand times more
     password_hash = await passwords.hash(password)  # slow, so before the transaction
     async with users.transaction() as transaction:
         if not await transaction.add(registered.user, password_hash):
