@@ -134,6 +134,10 @@ class BookingFastPath:
             or int(length) > self._max_body_bytes
         ):
             return None
+        try:  # before the body, which may be large
+            caller = await self._verifier.verify(token.strip().decode("latin-1"))
+        except (Problem, RemoteError):
+            return None
         reader = _BodyReader(exchange.receive)
         exchange.receive = reader.replay
         text = await reader.read(self._max_body_bytes)
@@ -141,10 +145,6 @@ class BookingFastPath:
             return None
         body = _cached_body(text) if len(text) <= _CACHED_BODY_BYTES else _parse_body(text)
         if body is None:
-            return None
-        try:
-            caller = await self._verifier.verify(token.strip().decode("latin-1"))
-        except (Problem, RemoteError):
             return None
         return CreateBookingCommand(caller, event_id, body, None if key is None else key.decode())
 

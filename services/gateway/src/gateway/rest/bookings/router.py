@@ -24,9 +24,10 @@ from gateway.rest.dependencies import (
     Limit,
     Pipeline,
 )
+from gateway.rest.routes import HeadFirstRoute
 from gateway.security.authentication import AnyCaller, Organizer
 
-router = APIRouter(prefix="/api/v1", tags=["bookings"])
+router = APIRouter(prefix="/api/v1", tags=["bookings"], route_class=HeadFirstRoute)
 
 _CREATED: dict[str, Any] = {
     "headers": {
