@@ -64,9 +64,7 @@ def test_any_number_of_keys_stays_within_the_budget(budget: CacheBudget) -> None
     assert sum(map(len, caches)) <= 10
 
 
-def test_an_expired_entry_is_removed_though_nobody_reads_it(
-    budget: CacheBudget, clock: Clock
-) -> None:
+def test_an_expired_entry_is_removed_without_being_read(budget: CacheBudget, clock: Clock) -> None:
     cache = cache_of(budget)
     put(cache, "short")
     put(cache, "long", expires_in=2 * LIFETIME)

@@ -3,7 +3,7 @@
 The caches share one order of use. When an entry would exceed the budget, the least recently
 used entries of any cache are evicted. So the memory of a process is bounded however many
 different requests its clients send. An entry is removed within SWEEP_SECONDS of its expiry,
-also when nobody reads it again.
+also if no request reads it again.
 """
 
 import asyncio

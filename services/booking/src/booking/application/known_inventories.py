@@ -14,26 +14,26 @@ MAX_TICKET_TYPES = 10_000
 use about 5 MB, and as much for the remembered answers. A missing event only costs time."""
 
 
-MAX_VERDICTS = 32
-"""Remembered answers for each inventory: most commands for an event have the same lines."""
+MAX_PREDICTIONS = 32
+"""Remembered predictions for each inventory: most commands for an event have the same lines."""
 
 
 class _KnownInventory:
-    """An inventory, and the answers for commands that were asked for since it was recorded."""
+    """An inventory, and the predictions for commands that were asked for since it was recorded."""
 
-    __slots__ = ("_verdicts", "inventory")
+    __slots__ = ("_predictions", "inventory")
 
     def __init__(self, inventory: EventInventory) -> None:
         self.inventory = inventory
-        self._verdicts: dict[tuple[CommandLine, ...], bool] = {}
+        self._predictions: dict[tuple[CommandLine, ...], bool] = {}
 
     def probably_grants(self, command: CreateBookingCommand, now: datetime) -> bool:
-        verdict = self._verdicts.get(command.lines)
-        if verdict is None:
-            verdict = self._grants(command, now)
-            if len(self._verdicts) < MAX_VERDICTS and len(command.lines) == 1:
-                self._verdicts[command.lines] = verdict
-        return verdict
+        prediction = self._predictions.get(command.lines)
+        if prediction is None:
+            prediction = self._grants(command, now)
+            if len(self._predictions) < MAX_PREDICTIONS and len(command.lines) == 1:
+                self._predictions[command.lines] = prediction
+        return prediction
 
     def _grants(self, command: CreateBookingCommand, now: datetime) -> bool:
         if self.inventory.has_buyer_limits:

@@ -125,7 +125,9 @@ class VersionCondition:
 
     versions: frozenset[int] | None
 
-    async def resolve(self, catalog: CatalogClient, caller: Caller, event_id: str) -> int | None:
+    async def among_current(
+        self, catalog: CatalogClient, caller: Caller, event_id: str
+    ) -> int | None:
         """Return the version that the event must have, None for no condition.
 
         Of several it is the one that the catalog has now. The catalog checks it again when it

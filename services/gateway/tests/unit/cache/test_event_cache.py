@@ -231,7 +231,7 @@ async def test_organizers_read_from_the_catalog_and_see_their_drafts(
     assert catalog.actors == ["organizer"] * 4
     with pytest.raises(RemoteError):
         await gateway.event(ONE)
-    # Without the role nobody sees a draft, not even a former organizer; no call is made.
+    # Without the role no caller sees a draft, not even a former organizer. No call is made.
     with pytest.raises(RemoteError):
         await gateway.event(ONE, BUYER)
     assert catalog.actors[4:] == [None]

@@ -151,7 +151,7 @@ async def replace_event(
 ) -> EventOut:
     """Absent description and location become empty; absent currency, timezone, status stay."""
     _reject_missing(body)
-    version = await expected_version.resolve(catalog, caller, event_id)
+    version = await expected_version.among_current(catalog, caller, event_id)
     request = body.replacement().update_request(event_id, caller.actor, version)
     event = await catalog.update(request)
     await reads.events.changed(event.id, event.version)
@@ -174,7 +174,7 @@ async def change_event(
     reads: Reads,
 ) -> EventOut:
     """Absent fields stay. `status: published` puts a draft on sale, `cancelled` cancels."""
-    version = await expected_version.resolve(catalog, caller, event_id)
+    version = await expected_version.among_current(catalog, caller, event_id)
     request = body.update_request(event_id, caller.actor, version)
     event = await catalog.update(request)
     await reads.events.changed(event.id, event.version)
@@ -197,7 +197,7 @@ async def cancel_event(
     reads: Reads,
 ) -> None:
     """The event stays readable; its bookings are cancelled and the buyers notified."""
-    version = await expected_version.resolve(catalog, caller, event_id)
+    version = await expected_version.among_current(catalog, caller, event_id)
     event = await catalog.cancel(event_id, caller.actor, version)
     await reads.events.changed(event.id, event.version)
 
