@@ -34,7 +34,7 @@ _JSON = b"application/json"
 _CACHED_BODIES = 1024
 """Parsed bodies that are cached: most buyers of an event send the same one."""
 _CACHED_BODY_BYTES = 256
-BODIES_BYTES = _CACHED_BODIES * 4096
+BODIES_BYTES = _CACHED_BODIES * 5120
 """Memory of all cached bodies at most."""
 _SHORT_BODY_BYTES = 512
 _SHORT_HEAD_BYTES = 8192

@@ -22,7 +22,7 @@ from goticket_platform.caching import CacheBudget, Entry, TTLCache
 
 TTL_SECONDS = 1.0
 RENEW_AFTER_SECONDS = 0.1
-"""Rejections by booking renew an entry this often at most: a crowd causes thousands a second."""
+"""Rejections by booking renew an entry this often at most: a sale causes thousands a second."""
 KEPT_SECONDS = 10.0
 """Time for which the version of an entry is known, so that older messages are ignored."""
 _ENTRY_BYTES = 256
