@@ -7,6 +7,9 @@ from uuid import UUID
 from booking.application.commands.apply_event import apply_event
 from booking.application.ports import BookingStore, Catalog
 
+_Fetched = dict[UUID, bool | BaseException]
+"""Events that the catalog knows: True, or the error of storing one."""
+
 MAX_EVENTS_PER_CALL = 100
 """The catalog accepts 200."""
 
@@ -17,7 +20,7 @@ class ProvisionEvent:
     def __init__(self, catalog: Catalog, bookings: BookingStore) -> None:
         self._catalog = catalog
         self._bookings = bookings
-        self._in_flight: dict[UUID, asyncio.Task[set[UUID]]] = {}
+        self._in_flight: dict[UUID, asyncio.Task[_Fetched]] = {}
 
     async def __call__(self, event_id: UUID) -> bool:
         """Store the catalog's state of the event; return whether the catalog knows it.
@@ -44,7 +47,7 @@ class ProvisionEvent:
         waits = [asyncio.shield(task) for task in tasks.values()]
         results = await asyncio.gather(*waits, return_exceptions=True)
         return {
-            event_id: result if isinstance(result, BaseException) else event_id in result
+            event_id: result if isinstance(result, BaseException) else result.get(event_id, False)
             for event_id, result in zip(tasks, results, strict=True)
         }
 
@@ -62,14 +65,17 @@ class ProvisionEvent:
         self._in_flight |= dict.fromkeys(event_ids, task)
         task.add_done_callback(lambda done: self._complete(event_ids, done))
 
-    async def _fetch(self, event_ids: Collection[UUID]) -> set[UUID]:
-        """Return the ids of the events that the catalog knows."""
-        found = await self._catalog.get_events(event_ids)
-        for event in found:
-            await apply_event(event, bookings=self._bookings)
-        return {found_event.event.id for found_event in found}
+    async def _fetch(self, event_ids: Collection[UUID]) -> _Fetched:
+        fetched: _Fetched = {}
+        for event in await self._catalog.get_events(event_ids):
+            try:
+                await apply_event(event, bookings=self._bookings)
+                fetched[event.event.id] = True
+            except Exception as error:  # noqa: BLE001 - passed on to the callers of this event
+                fetched[event.event.id] = error
+        return fetched
 
-    def _complete(self, event_ids: Collection[UUID], task: asyncio.Task[set[UUID]]) -> None:
+    def _complete(self, event_ids: Collection[UUID], task: asyncio.Task[_Fetched]) -> None:
         for event_id in event_ids:
             del self._in_flight[event_id]
         if not task.cancelled():
