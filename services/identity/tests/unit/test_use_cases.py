@@ -80,9 +80,11 @@ class FakePasswordHasher:
     """The hash of a password is the password backwards."""
 
     def __init__(self) -> None:
+        self.hashed = 0
         self.checked: list[str | None] = []
 
     async def hash(self, password: str) -> str:
+        self.hashed += 1
         return password[::-1]
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
@@ -221,6 +223,15 @@ async def test_an_address_in_another_case_is_the_same_address(identity: Identity
     with pytest.raises(EmailTaken):
         await identity.register(EMAIL.upper())
     assert len(identity.users.stored) == len(identity.users.events) == 1
+
+
+async def test_a_registration_that_is_refused_hashes_no_password(identity: Identity) -> None:
+    await identity.register()
+    with pytest.raises(EmailTaken):
+        await identity.register(EMAIL.upper())
+    with pytest.raises(InvalidAccount):
+        await identity.register("no address")
+    assert identity.passwords.hashed == 1
 
 
 async def test_login_gives_an_access_token_and_a_session(identity: Identity) -> None:

@@ -37,9 +37,9 @@ TAGS = [
 OPTIONAL_TOKEN: dict[str, Any] = {"security": [{}]}
 """`openapi_extra` of an operation that also answers callers without a token."""
 
-_BODY_CODES = ("malformed_request", "body_too_large", "unsupported_media_type")
-_TOKEN_CODES = ("unauthenticated", "token_expired", "token_invalid")
-_BACKEND_CODES = ("unavailable", "timeout", "busy")
+BODY_CODES = ("malformed_request", "body_too_large", "unsupported_media_type")
+TOKEN_CODES = ("unauthenticated", "token_expired", "token_invalid")
+BACKEND_CODES = ("unavailable", "timeout", "busy")
 
 
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
@@ -155,11 +155,11 @@ def _complete(operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     if "application/json" in responses.get("422", {}).get("content", {}):
         del responses["422"]  # FastAPI's own form, which is never sent
-    codes = ["internal", *_BACKEND_CODES]
+    codes = ["internal", *BACKEND_CODES]
     if operation.get("security"):
-        codes += _TOKEN_CODES
+        codes += TOKEN_CODES
     if operation.get("requestBody"):
-        codes += [*_BODY_CODES, "validation_failed"]
+        codes += [*BODY_CODES, "validation_failed"]
     if any(one["in"] != "path" for one in operation.get("parameters", ())):
         codes.append("validation_failed")
     for code in codes:

@@ -23,8 +23,10 @@ from gateway.http.validation_sentences import validation_sentence
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://goticket.example/problems/"
 RETRY_AFTER_SECONDS = (1, 3)
-"""Least and most seconds of a Retry-After; random, so that clients do not retry in step."""
+"""Least and most seconds of a Retry-After; random, so that clients do not retry in step. A
+service may name another least; the width of the range stays."""
 
+_SECONDS = re.compile(r"[0-9]{1,5}")
 _CACHED_CHARACTERS = 400
 
 logger = get_logger(__name__)
@@ -211,8 +213,11 @@ def _written_members(
     return orjson.dumps(members)[:-1] + b',"requestId":'
 
 
-_cached_members = functools.lru_cache(maxsize=512)(_written_members)
-"""Most rejections are equal but for the request id. An entry has less than two kilobytes."""
+_CACHED_MEMBERS = 512
+_cached_members = functools.lru_cache(_CACHED_MEMBERS)(_written_members)
+"""Most rejections are equal but for the request id."""
+MEMBERS_BYTES = _CACHED_MEMBERS * 3072
+"""Memory of all cached documents at most."""
 
 
 def _is_short(problem: Problem, path: str) -> bool:
@@ -224,9 +229,13 @@ def _headers_of(kind: Kind) -> dict[str, str]:
     if kind.status == 401:  # noqa: PLR2004 - a 401 must name how to authenticate (RFC 9110, 11.6.1)
         return {"WWW-Authenticate": "Bearer"}
     if kind.status == 503:  # noqa: PLR2004
-        seconds = random.randint(*RETRY_AFTER_SECONDS)  # noqa: S311 - no secret
-        return {"Retry-After": str(seconds)}
+        return _retry_after(RETRY_AFTER_SECONDS[0])
     return {}
+
+
+def _retry_after(least: int) -> dict[str, str]:
+    low, high = RETRY_AFTER_SECONDS
+    return {"Retry-After": str(least + random.randint(0, high - low))}  # noqa: S311 - no secret
 
 
 def from_remote(error: RemoteError) -> Problem:
@@ -250,9 +259,9 @@ def from_remote(error: RemoteError) -> Problem:
 
 
 def _headers(error: RemoteError) -> dict[str, str]:
-    """Pass on the service's Retry-After (seconds), if it has one."""
+    """Return a Retry-After of at least as many seconds as the service asks for, if it does."""
     seconds = error.metadata.get("retryAfter", "")
-    return {"Retry-After": seconds} if seconds.isdecimal() else {}
+    return _retry_after(int(seconds)) if _SECONDS.fullmatch(seconds) else {}
 
 
 def _extensions(error: RemoteError) -> dict[str, str | int]:

@@ -17,8 +17,10 @@ from gateway.rest.schemas import (
     to_timestamp,
 )
 
-_CACHED_QUERIES = 4096
-_MAX_CACHED_CHARACTERS = 512
+_CACHED_QUERIES = 1024
+_MAX_CACHED_CHARACTERS = 256
+QUERIES_BYTES = _CACHED_QUERIES * 2048
+"""Memory of all cached queries at most."""
 
 
 class EventQuery(BaseModel):
