@@ -19,12 +19,14 @@ from goticket_local.servers import PostgresServer, RabbitPorts, RabbitServer, Re
 from goticket_local.servers.base import Server, minimal_environment
 from goticket_local.stack.accounts import ensure_accounts
 from goticket_local.stack.bootstrap import bootstrap_script
+from goticket_local.stack.broker import bootstrap_broker, service_urls
 from goticket_local.stack.config import StackConfig
 from goticket_local.stack.ports import Ports, variable
 from goticket_local.stack.secrets import Secrets
 from goticket_local.stack.stack import Stack
 
 DATABASE = "goticket"
+VHOST = "goticket"
 
 Report = Callable[[str], None]
 """Takes a line of progress for the user."""
@@ -110,7 +112,7 @@ class LocalSystem:
                 for service, database in databases(self.services).items()
             },
             redis_url=self.redis.url(),
-            amqp_url=self.rabbitmq.amqp_url(),
+            amqp_urls=service_urls(self.rabbitmq, VHOST, self.services, self.secrets.broker_users),
             secrets=self.secrets.services,
         )
         return Stack(
@@ -146,7 +148,7 @@ class LocalSystem:
         self.ports.save(self.folder / "ports.json")
         system.ensure_packages()
         self.report("Starting PostgreSQL, Redis and RabbitMQ ...")
-        run_concurrently(self._start_database, self.redis.start, self.rabbitmq.start)
+        run_concurrently(self._start_database, self.redis.start, self._start_broker)
         self.report("Starting GoTicket ...")
         self.stack.start()
         ensure_accounts(self.stack.base_url)
@@ -200,6 +202,10 @@ class LocalSystem:
         self.postgres.create_database(DATABASE)
         self.postgres.run_sql(DATABASE, bootstrap_script(self.services, self.secrets.roles))
         self.stack.migrate()
+
+    def _start_broker(self) -> None:
+        self.rabbitmq.start()
+        bootstrap_broker(self.rabbitmq, VHOST, self.services, self.secrets.broker_users)
 
 
 def given_settings() -> dict[str, str]:

@@ -152,10 +152,11 @@ class RabbitContainer(ContainerServer):
         # The node's name contains the host name. A random one would lose the data.
         self.container.with_kwargs(hostname="goticket")
 
-    def amqp_url(self, vhost: str = "/") -> str:
-        """The URL for clients."""
+    def amqp_url(self, vhost: str = "/", user: tuple[str, str] | None = None) -> str:
+        """The URL for a user (name and password); None for the administrator."""
+        name, password = user or self.user
         address = f"{self.host}:{self.ports[5672]}"
-        return f"amqp://{self.user[0]}:{self.user[1]}@{address}/{quote(vhost, safe='')}"
+        return f"amqp://{name}:{password}@{address}/{quote(vhost, safe='')}"
 
     def add_vhost(self, name: str) -> None:
         """Create a virtual host that the user may use."""

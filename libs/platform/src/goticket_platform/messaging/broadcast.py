@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import aio_pika
-from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from goticket_contracts.topology import EXCHANGE
 
@@ -24,6 +23,7 @@ from goticket_platform.messaging.cloudevents import (
     ReceivedMessage,
     read_message,
 )
+from goticket_platform.messaging.topology import ensure_exchange
 from goticket_platform.retry import Outage
 
 DECLARE_SECONDS = 10.0
@@ -68,6 +68,7 @@ async def consume_broadcast(
             closed = asyncio.Event()
             # A broker that is coming back may take a command and never answer it.
             async with asyncio.timeout(DECLARE_SECONDS):
+                await ensure_exchange(connection, exchange)
                 channel = await connection.channel(publisher_confirms=False)
                 channel.close_callbacks.add(lambda *_: closed.set())
                 # A queue deleted under its consumer ends the subscription, not the channel.
@@ -85,10 +86,6 @@ async def consume_broadcast(
 async def _declare(
     channel: AbstractChannel, exchange: str, bindings: Sequence[str]
 ) -> AbstractQueue:
-    # The same declaration as in the topology, so that this process may start first.
-    events = await channel.declare_exchange(
-        exchange, ExchangeType.TOPIC, durable=True, timeout=DECLARE_SECONDS
-    )
     queue = await channel.declare_queue(
         exclusive=True,
         auto_delete=True,
@@ -96,7 +93,7 @@ async def _declare(
         timeout=DECLARE_SECONDS,
     )
     for binding in bindings:
-        await queue.bind(events, binding, timeout=DECLARE_SECONDS)
+        await queue.bind(exchange, binding, timeout=DECLARE_SECONDS)
     return queue
 
 
