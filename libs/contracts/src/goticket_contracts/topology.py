@@ -9,6 +9,10 @@ EXCHANGE: Final = "goticket.events"
 EVENT_LOG: Final = "goticket.events.log"
 """Stream that keeps every message for a limited time. It can be read from any offset."""
 
+EVENT_LOG_DAYS: Final = 7
+"""Retention of the event log. A message can be delivered again for this long by reading the log,
+so consumers remember handled messages for longer."""
+
 CATALOG_EVENTS: Final = "goticket.catalog.event.*.v1"
 """Binding pattern of all messages about events."""
 

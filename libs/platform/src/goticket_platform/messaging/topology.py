@@ -15,7 +15,7 @@ from aio_pika.exceptions import (
     ChannelPreconditionFailed,
 )
 from aiormq.exceptions import ChannelAccessRefused
-from goticket_contracts.topology import QueueSpec, Topology
+from goticket_contracts.topology import EVENT_LOG_DAYS, QueueSpec, Topology
 
 Arguments: TypeAlias = HeadersType
 """Arguments of a queue: an AMQP field table, as headers are."""
@@ -36,8 +36,9 @@ DEAD_LETTER_DELIVERY_LIMIT = 1_000_000
 
 EVENT_LOG_ARGUMENTS: Arguments = {
     "x-queue-type": "stream",
-    "x-max-age": "7D",
-    # A second limit, so that a busy week cannot fill the broker's disk.
+    "x-max-age": f"{EVENT_LOG_DAYS}D",
+    # A second limit, so that a busy week cannot fill the broker's disk. Both limits delete whole
+    # segments, so up to one segment more is kept.
     "x-max-length-bytes": 10_000_000_000,
     "x-stream-max-segment-size-bytes": 100_000_000,
 }
