@@ -21,12 +21,16 @@ help: ## Show this list
 .PHONY: setup
 setup: $(VENV)/.installed ## Create .venv with every pinned dependency and package (PYTHON=python3.13: another)
 
+# Two at once: the second waits for the first, and then finds everything installed.
 $(VENV)/.installed: requirements.lock requirements-bootstrap.lock pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
-	@touch $@
+	@exec 9>$(VENV).lock; ! command -v flock >/dev/null || flock 9; \
+	test ! -e $@ || test -n "$$(find $^ -newer $@)" || exit 0; \
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock; \
+	export VIRTUAL_ENV=$(CURDIR)/$(VENV); \
+	$(BIN)/uv pip sync --quiet --require-hashes requirements.lock; \
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES)); \
+	touch $@
 
 .PHONY: lock
 lock: ## Renew requirements.lock to the newest releases

@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import psutil  # type: ignore[import-untyped]  # its stubs are a package of thei
 
 from goticket_local import system
 from goticket_local.concurrency import run_concurrently
+from goticket_local.exclusive import exclusive
 from goticket_local.manifest import databases, load_services
 from goticket_local.ports import describe_process, is_busy, listener
 from goticket_local.process import Process
@@ -141,13 +143,25 @@ class LocalSystem:
             PortsBusy: another program holds a port.
             CannotInstall: a system package is missing.
             StartFailed: a server or process did not become ready.
+            CheckoutBusy: another command of this checkout does not end.
         """
+        with self.exclusive():
+            self._up()
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Let one command at a time start or stop the processes of this checkout."""
+        return exclusive(self.checkout / ".local.lock", self.report)
+
+    def _up(self) -> None:
         began = time.monotonic()
         self._make_folders()
         self.check_ports()
         self.ports.save(self.folder / "ports.json")
         system.ensure_packages()
         self.report("Starting PostgreSQL, Redis and RabbitMQ ...")
+        # Built before the threads start: since Python 3.12 a cached_property takes no lock, and two
+        # threads would generate different secrets.
+        _ = self.servers, self.stack
         run_concurrently(self._start_database, self.redis.start, self._start_broker)
         self.report("Starting GoTicket ...")
         self.stack.start()
@@ -156,7 +170,11 @@ class LocalSystem:
         self.report(f"Ready after {time.monotonic() - began:.0f} s.")
 
     def down(self) -> None:
-        """Stop every process that was started from this checkout."""
+        """Stop every process that was started from this checkout. Raises `CheckoutBusy`."""
+        with self.exclusive():
+            self._down()
+
+    def _down(self) -> None:
         if not any(process.alive for process in self.processes()):
             self.report("Nothing runs.")
         else:
@@ -169,12 +187,13 @@ class LocalSystem:
         (self.folder / "ports.json").unlink(missing_ok=True)
 
     def reset(self) -> None:
-        """Stop everything and delete all data."""
-        self.down()
-        if self.folder.exists():
-            for server in self.servers:
-                server.remove()
-            shutil.rmtree(self.folder)
+        """Stop everything and delete all data. Raises `CheckoutBusy`."""
+        with self.exclusive():
+            self._down()
+            if self.folder.exists():
+                for server in self.servers:
+                    server.remove()
+                shutil.rmtree(self.folder)
         self.report("All local data is deleted.")
 
     def check_ports(self) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from goticket_local.ports import free_port
 from goticket_local.process import StartFailed, wait_until
-from goticket_local.servers.postgres import psql_script
+from goticket_local.servers.postgres import CREATE_DATABASE, psql_script
 from goticket_local.servers.rabbitmq import call_api
 from testcontainers.core.container import DockerContainer, ExecConfig
 
@@ -109,8 +109,8 @@ class PostgresContainer(ContainerServer):
         return output
 
     def create_database(self, name: str) -> None:
-        """Create a database."""
-        self.run_sql("postgres", f'CREATE DATABASE "{name}"')
+        """Create a database unless it exists."""
+        self.run_sql("postgres", CREATE_DATABASE, {"name": name})
 
     def is_ready(self) -> bool:
         """Whether it accepts connections."""

@@ -24,12 +24,18 @@ class RunningStack(Stack):
     """
 
     def __init__(
-        self, folder: Path, postgres: Postgres, redis: RedisBackend, rabbitmq: RabbitBackend
+        self,
+        folder: Path,
+        postgres: Postgres,
+        redis: RedisBackend,
+        rabbitmq: RabbitBackend,
+        secrets: Secrets | None = None,
     ) -> None:
+        """`secrets` are those of another copy of the system on the same servers."""
         self.postgres = postgres
         self.redis = redis
         self.rabbitmq = rabbitmq
-        secrets = Secrets.generate()
+        secrets = secrets or Secrets.generate()
         self._broker_passwords = secrets.broker_users
         config = StackConfig(
             ports=Ports.free(),

@@ -1,7 +1,7 @@
 """Users, permissions and topology of the services in a virtual host of RabbitMQ."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from urllib.parse import quote
 
@@ -49,7 +49,7 @@ def bootstrap_broker(
         OSError: the management API refuses.
         TopologyMismatch: a queue or exchange exists with other settings.
     """
-    broker.add_vhost(vhost)
+    _repeat_once(lambda: broker.add_vhost(vhost))
     users = set(broker_users(services))
     for service in services:
         if service.name in users:
@@ -61,19 +61,29 @@ def _create_user(broker: Broker, vhost: str, service: Service, password: str) ->
     publishes = service.database is not None and "outbox" in service.database.messaging
     permissions = permissions_of(service.name, publishes=publishes)
     place = f"{quote(vhost, safe='')}/{service.name}"
-    broker.api("PUT", f"/api/users/{service.name}", {"password": password, "tags": ""})
+    _put(broker, f"/api/users/{service.name}", {"password": password, "tags": ""})
     # Without topic permissions every routing key is allowed, so they come first.
-    broker.api(
-        "PUT",
-        f"/api/topic-permissions/{place}",
-        {"exchange": TOPOLOGY.exchange, "write": permissions.publish, "read": permissions.bind},
-    )
-    broker.api(
-        "PUT",
-        f"/api/permissions/{place}",
-        {
-            "configure": permissions.configure,
-            "write": permissions.write,
-            "read": permissions.read,
-        },
-    )
+    topics = {"exchange": TOPOLOGY.exchange, "write": permissions.publish, "read": permissions.bind}
+    _put(broker, f"/api/topic-permissions/{place}", topics)
+    rights = {
+        "configure": permissions.configure,
+        "write": permissions.write,
+        "read": permissions.read,
+    }
+    _put(broker, f"/api/permissions/{place}", rights)
+
+
+def _put(broker: Broker, path: str, body: Mapping[str, str]) -> None:
+    _repeat_once(lambda: broker.api("PUT", path, body))
+
+
+def _repeat_once(action: Callable[[], object]) -> None:
+    """Create or change something in the broker.
+
+    If another process creates it between the broker's look-up and its insert, the broker answers
+    that it exists. Then the repeat changes it.
+    """
+    try:
+        action()
+    except OSError:
+        action()

@@ -41,7 +41,7 @@ LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
         "mailbox | reaper",
         "servers",
         "system",
-        "process | programs | ports | manifest | concurrency",
+        "process | programs | ports | manifest | concurrency | exclusive",
     ),
     "goticket_testing": (
         "plugin",
