@@ -248,7 +248,7 @@ async def test_a_consumer_retries_dead_letters_and_replays_with_its_own_user(
     for queue in (spec.name, spec.dead_letters):
         broker.api("DELETE", f"/api/queues/{VHOST}/{queue}/contents")
     url = urls[spec.owner]
-    failures: list[Exception] = [ConnectionError("outage"), NonRetryableError("poison")]
+    failures: list[Exception] = [ConnectionError("outage"), NonRetryableError("malformed")]
     handled: list[int] = []
 
     async def handle(message: ReceivedMessage) -> None:

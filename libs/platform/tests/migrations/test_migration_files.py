@@ -97,7 +97,9 @@ def test_an_index_that_blocks_the_writers_of_an_existing_table_is_refused(
         NO_TRANSACTION + "CREATE UNIQUE INDEX CONCURRENTLY i ON {schema}.one (id)\nWHERE id > 0",
     ],
 )
-def test_an_index_that_blocks_nobody_is_accepted(package: "MigrationsPackage", text: str) -> None:
+def test_an_index_without_blocked_writers_is_accepted(
+    package: "MigrationsPackage", text: str
+) -> None:
     package.add(1, "one")
     package.add(2, "index", up=text)
     assert len(load_migrations(package.name)) == 2

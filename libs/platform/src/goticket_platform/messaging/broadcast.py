@@ -28,7 +28,9 @@ from goticket_platform.retry import Outage
 
 DECLARE_SECONDS = 10.0
 MAX_QUEUED = 10_000
-"""Messages that wait for a slow process; the oldest are dropped first."""
+"""Messages that wait in the broker for a slow process; the oldest are dropped first."""
+PREFETCH = 200
+"""Messages that the broker sends to a process before it has handled earlier ones."""
 
 logger = get_logger(__name__)
 
@@ -56,6 +58,9 @@ async def consume_broadcast(
             await on_message(read_message(message))
         except NonRetryableError as error:
             logger.warning("message is malformed", error=str(error))
+        finally:
+            # Without acknowledgements the broker would send everything to a slow process at once.
+            await message.ack()
 
     async def session(outage: Outage) -> None:
         connection = await aio_pika.connect(
@@ -75,7 +80,8 @@ async def consume_broadcast(
                 underlay = await channel.get_underlay_channel()
                 underlay.on_consumer_cancel_callbacks.add(lambda *_: closed.set())
                 queue = await _declare(channel, exchange, bindings)
-                await queue.consume(deliver, no_ack=True)
+                await channel.set_qos(prefetch_count=PREFETCH)
+                await queue.consume(deliver)
             outage.end()
             on_subscribed()
             await _until_closed(closed, stop)
