@@ -46,11 +46,11 @@ def reads(bench: Bench) -> None:
 def _public_reads(
     bench: Bench, event: str, connections: int, seconds: float, bare_url: str
 ) -> None:
-    before = _bare_fastapi(bench, connections, seconds, bare_url)
+    before = bare_fastapi(bench, connections, seconds, bare_url)
     measured = {"/livez": _read(bench, "/livez", ["/livez"], connections, seconds)}
     for name, path in public_routes(event).items():
         measured[name] = _read(bench, name, [path], connections, seconds, checks="public")
-    after = _bare_fastapi(bench, connections, seconds, bare_url)
+    after = bare_fastapi(bench, connections, seconds, bare_url)
     _record_ratios(bench, measured, (before + after) / 2, connections)
 
 
@@ -58,7 +58,7 @@ def _other_reads(
     bench: Bench, targets: Mapping[str, Sequence[str]], seconds: float, bare_url: str
 ) -> None:
     connections = CONNECTIONS[0]
-    before = _bare_fastapi(bench, connections, seconds, bare_url)
+    before = bare_fastapi(bench, connections, seconds, bare_url)
     measured = {
         name: _read(
             bench,
@@ -70,7 +70,7 @@ def _other_reads(
         )
         for name, lines in targets.items()
     }
-    after = _bare_fastapi(bench, connections, seconds, bare_url)
+    after = bare_fastapi(bench, connections, seconds, bare_url)
     _record_ratios(bench, measured, (before + after) / 2, connections)
 
 
@@ -91,7 +91,8 @@ def _read(
     return bench.run_load(f"{name}, {connections:,}{suffix}", load)
 
 
-def _bare_fastapi(bench: Bench, connections: int, seconds: float, url: str) -> float:
+def bare_fastapi(bench: Bench, connections: int, seconds: float, url: str) -> float:
+    """Return the answers/s of the bare FastAPI application at `url`."""
     settings = {"TARGETS": str(bench.write_list(["/"]))}
     load = Load("read", connections, seconds, settings=settings)
     return bench.run_load(f"{BARE_FASTAPI}, {connections:,}", load, url=url).rate

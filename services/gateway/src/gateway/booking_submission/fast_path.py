@@ -8,7 +8,6 @@ described in one place only.
 import functools
 import json
 import re
-from dataclasses import dataclass
 
 from goticket_platform.rpc.errors import RemoteError
 from pydantic import ValidationError
@@ -20,12 +19,12 @@ from gateway.booking_submission.retry_throttle import RetryThrottle
 from gateway.booking_submission.submitter import IsDisconnected
 from gateway.http.disconnect import is_disconnected
 from gateway.http.exchange import HttpExchange
-from gateway.http.problems import Problem, error_response
+from gateway.http.problems import KINDS, Problem, error_response
 from gateway.http.responses import HttpResponse
-from gateway.rest.bookings.mapping import create_request
+from gateway.rest.bookings.mapping import CreateBookingCommand
 from gateway.rest.bookings.schemas import BookingIn
 from gateway.rest.dependencies import IDEMPOTENCY_KEY
-from gateway.security.authentication import Caller, TokenVerifier
+from gateway.security.authentication import TokenVerifier
 
 ROUTE = "/api/v1/events/{event_id}/bookings"
 
@@ -37,13 +36,6 @@ _CACHED_BODIES = 4096
 _SHORT_BODY_BYTES = 512
 _SHORT_HEAD_BYTES = 8192
 _SERVICE_UNAVAILABLE = 503
-
-
-@dataclass(frozen=True, slots=True)
-class _ParsedRequest:
-    caller: Caller
-    body: BookingIn
-    idempotency_key: str | None
 
 
 class _BodyReader:
@@ -113,12 +105,12 @@ class BookingFastPath:
             REJECTED.labels(reason).inc()
             return self._reject(exchange, Problem("busy"))
         receive = exchange.receive  # `_parse` replaces it by one that replays the body
-        parsed = await self._parse(exchange)
-        if parsed is None:
+        command = await self._parse(event_id, exchange)
+        if command is None:
             return None
-        exchange.user_id = parsed.caller.user_id
+        exchange.user_id = command.caller.user_id
         disconnected = functools.partial(is_disconnected, receive)
-        return await self._submit(event_id, parsed, exchange, disconnected)
+        return await self._submit(command, exchange, disconnected)
 
     async def _rejection_reason(self, event_id: str, exchange: HttpExchange) -> str | None:
         reason = self._pipeline.rejection_reason(event_id)
@@ -126,7 +118,7 @@ class BookingFastPath:
             reason = self._pipeline.rejection_reason(event_id)
         return reason
 
-    async def _parse(self, exchange: HttpExchange) -> _ParsedRequest | None:
+    async def _parse(self, event_id: str, exchange: HttpExchange) -> CreateBookingCommand | None:
         headers = exchange.headers
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         key = headers.get(b"idempotency-key")
@@ -151,25 +143,23 @@ class BookingFastPath:
             caller = await self._verifier.verify(token.strip().decode("latin-1"))
         except (Problem, RemoteError):
             return None
-        return _ParsedRequest(caller, body, None if key is None else key.decode())
+        return CreateBookingCommand(caller, event_id, body, None if key is None else key.decode())
 
     async def _submit(
         self,
-        event_id: str,
-        parsed: _ParsedRequest,
+        command: CreateBookingCommand,
         exchange: HttpExchange,
         disconnected: IsDisconnected,
     ) -> HttpResponse:
         try:
-            request = create_request(parsed.body, event_id, parsed.caller, parsed.idempotency_key)
-            created = await self._pipeline.submit(request, exchange.context, disconnected)
+            created = await self._pipeline.submit(command, exchange.context, disconnected)
             return render_created(created)
         except (Problem, RemoteError) as error:
             return self._reject(exchange, error)
 
     def _reject(self, exchange: HttpExchange, error: Problem | RemoteError) -> HttpResponse:
-        if isinstance(error, RemoteError):
-            exchange.context.enter()
+        if isinstance(error, RemoteError) and error.code not in KINDS:
+            exchange.context.enter()  # the code is logged
         response = error_response(error, exchange.scope["path"], exchange.request_id)
         if response.status == _SERVICE_UNAVAILABLE:
             self._retry_throttle.record_rejection(exchange.scope, response.headers)

@@ -7,11 +7,12 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket_platform.rpc.errors import RemoteError
 from prometheus_client import Counter
 
-from gateway.booking_submission.sold_out_cache import SoldOutCache
+from gateway.booking_submission.sold_out_cache import ONLY_TYPE, SoldOutCache
 from gateway.booking_submission.submitter import BookingSubmitter, IsDisconnected
 from gateway.http.problems import Problem
 from gateway.http.request_context import RequestContext
 from gateway.http.responses import HttpResponse, json_response
+from gateway.rest.bookings.mapping import CreateBookingCommand
 from gateway.rest.bookings.rendering import booking_json
 
 BOOKINGS_PATH = "/api/v1/bookings"
@@ -37,29 +38,37 @@ class BookingPipeline:
         """Return the reason to reject a booking of this event as "busy" now, if there is one."""
         return self._submitter.rejection_reason(event_id)
 
-    def reject_sold_out(self, request: pb.CreateBookingRequest) -> None:
-        """Admit the request unless its ticket types are known to be sold out.
+    def reject_sold_out(self, command: CreateBookingCommand) -> None:
+        """Admit the command unless its ticket types are known to be sold out.
+
+        The problem has the extension members that booking's rejection would have. The only
+        type of an event has no id here.
 
         Raises:
             Problem: sold_out.
         """
-        if self._sold_out.rejects(request):
+        if command.idempotency_key:
+            return  # it may repeat a granted one
+        type_id = self._sold_out.find_sold_out(command.event_id, command.ticket_type_ids)
+        if type_id is not None:
             REJECTIONS.inc()
-            raise Problem("sold_out", extensions=self._sold_out.extensions(request))
+            named = {} if type_id == ONLY_TYPE else {"ticketTypeId": type_id}
+            raise Problem("sold_out", extensions={"available": 0, **named})
 
     async def submit(
         self,
-        request: pb.CreateBookingRequest,
+        command: CreateBookingCommand,
         context: RequestContext,
         is_disconnected: IsDisconnected | None = None,
     ) -> pb.CreateBookingResponse:
-        """Admit the request and send it to booking.
+        """Admit the command and send it to booking.
 
         Raises:
             Problem: sold_out or busy.
             RemoteError: booking rejected it, or its call failed.
         """
-        self.reject_sold_out(request)
+        self.reject_sold_out(command)
+        request = command.as_request()
         self._in_progress += 1
         try:
             return await self._submitter.submit(request, context, is_disconnected)

@@ -8,18 +8,21 @@ Rules:
 - Only "none available" is cached, because a smaller request than the rejected one may succeed.
 - Only the requested ticket types count, and one of them that is sold out is enough: booking
   grants all lines or none.
-- A request with an idempotency key is always sent. It may repeat a granted one, also through
-  another gateway. Only booking knows the first answer, which the repeat must get.
+- The caller must send a request with an idempotency key in any case. It may repeat a granted
+  one, also through another gateway. Only booking knows the first answer, which the repeat must
+  get.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from goticket.booking.v1 import booking_pb2 as pb
 
 TTL_SECONDS = 1.0
+RENEW_AFTER_SECONDS = 0.1
+"""Rejections by booking renew an entry this often at most: a crowd causes thousands a second."""
 MAX_ENTRIES = 20_000
 """Ticket types that are cached at most; the oldest are evicted first."""
 
@@ -40,26 +43,14 @@ class SoldOutCache:
         self._clock = clock
         self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
 
-    def rejects(self, request: pb.CreateBookingRequest) -> bool:
-        """Return whether booking would answer "sold_out", as far as is cached."""
-        if not self._entries or request.idempotency_key:
-            return False
-        return any(
-            self._is_sold_out(request.event_id, line.ticket_type_id) for line in request.lines
-        )
-
-    def extensions(self, request: pb.CreateBookingRequest) -> Mapping[str, str | int]:
-        """Return the extension members that booking's rejection would have.
-
-        The only type of an event has no id here.
-        """
-        sold_out = (
-            line.ticket_type_id
-            for line in request.lines
-            if self._is_sold_out(request.event_id, line.ticket_type_id)
-        )
-        type_id = next(sold_out, ONLY_TYPE)
-        return {"available": 0} | ({} if type_id == ONLY_TYPE else {"ticketTypeId": type_id})
+    def find_sold_out(self, event_id: str, ticket_type_ids: Iterable[str]) -> str | None:
+        """Return the first of the ticket types that is known to be sold out."""
+        if not self._entries:
+            return None
+        for type_id in ticket_type_ids:
+            if self._is_sold_out(event_id, type_id):
+                return type_id
+        return None
 
     def record(self, request: pb.CreateBookingRequest, metadata: Mapping[str, str]) -> None:
         """Cache the ticket types for which booking has rejected this request as sold out."""
@@ -101,7 +92,10 @@ class SoldOutCache:
 
     def _mark_sold_out(self, event_id: str, type_id: str, until: float) -> None:
         cached = self._entries.get((event_id, type_id))
-        self._store(event_id, type_id, _Entry(until, cached.version if cached else 0))
+        if cached is None:
+            self._store(event_id, type_id, _Entry(until, 0))
+        elif until - cached.sold_out_until > RENEW_AFTER_SECONDS:
+            self._store(event_id, type_id, _Entry(until, cached.version))
 
     def _store(self, event_id: str, type_id: str, entry: _Entry) -> None:
         self._entries[event_id, type_id] = entry

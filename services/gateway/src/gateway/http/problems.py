@@ -25,6 +25,7 @@ TYPE_BASE = "https://goticket.example/problems/"
 RETRY_AFTER_SECONDS = (1, 3)
 """Least and most seconds of a Retry-After; random, so that clients do not retry in step."""
 
+_CACHED_CHARACTERS = 400
 _SUBJECT = re.compile(r"^(Input|String|Value|List) should")
 
 logger = get_logger(__name__)
@@ -177,29 +178,47 @@ def error_response(error: Problem | RemoteError, path: str, request_id: str) -> 
 def render(problem: Problem, path: str, request_id: str) -> HttpResponse:
     """Return the problem document as a response to a request for `path`."""
     kind = KINDS[problem.code]
-    detail = problem.detail or kind.detail
-    body = orjson.dumps(
-        {
-            "type": TYPE_BASE + problem.code,
-            "title": kind.title,
-            "status": kind.status,
-            "detail": detail,
-            "instance": _quoted(path),
-            "success": False,
-            "message": detail,
-            "error": problem.code,
-            "requestId": request_id,
-            "errors": [{"field": item.field, "message": item.message} for item in problem.errors],
-            **problem.extensions,
-        }
-    )
+    members = (problem.code, problem.detail or kind.detail, path, tuple(problem.errors))
+    extensions = tuple(problem.extensions.items())
+    write = _cached_members if _is_short(problem, path) else _written_members
+    body = write(*members, extensions) + orjson.dumps(request_id) + b"}"
     fields = {**_headers_of(kind), **problem.headers}
     headers = content_headers(MEDIA_TYPE.encode(), body)
     headers += [(name.lower().encode(), value.encode()) for name, value in fields.items()]
     return HttpResponse(kind.status, headers, body)
 
 
-_quoted = functools.lru_cache(maxsize=256)(quote)  # most rejections are for few paths
+def _written_members(
+    code: str,
+    detail: str,
+    path: str,
+    errors: tuple[FieldProblem, ...],
+    extensions: tuple[tuple[str, str | int], ...],
+) -> bytes:
+    """Return the document up to the value of its last member, the request id."""
+    kind = KINDS[code]
+    members = {
+        "type": TYPE_BASE + code,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "instance": quote(path),
+        "success": False,
+        "message": detail,
+        "error": code,
+        "errors": [{"field": item.field, "message": item.message} for item in errors],
+        **dict(extensions),
+    }
+    return orjson.dumps(members)[:-1] + b',"requestId":'
+
+
+_cached_members = functools.lru_cache(maxsize=512)(_written_members)
+"""Most rejections are equal but for the request id. An entry has less than two kilobytes."""
+
+
+def _is_short(problem: Problem, path: str) -> bool:
+    texts = (path, problem.detail or "", *map(str, problem.extensions.values()))
+    return not problem.errors and sum(map(len, texts)) <= _CACHED_CHARACTERS
 
 
 def _headers_of(kind: Kind) -> dict[str, str]:

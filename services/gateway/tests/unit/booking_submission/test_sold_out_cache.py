@@ -1,6 +1,7 @@
 """Sold-out ticket types are cached for a second, and no other request is rejected."""
 
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import httpx
@@ -8,6 +9,7 @@ import pytest
 from gateway.booking_submission.sold_out_cache import (
     MAX_ENTRIES,
     ONLY_TYPE,
+    RENEW_AFTER_SECONDS,
     TTL_SECONDS,
     SoldOutCache,
 )
@@ -51,34 +53,38 @@ def cache(clock: Clock) -> SoldOutCache:
     return SoldOutCache(clock)
 
 
-def request_for(*types: str, event: str = EVENT, key: str = "") -> pb.CreateBookingRequest:
+def request_for(*types: str) -> pb.CreateBookingRequest:
     lines = [pb.BookingLine(ticket_type_id=kind, quantity=1) for kind in types or (TYPE,)]
-    return pb.CreateBookingRequest(event_id=event, lines=lines, idempotency_key=key)
+    return pb.CreateBookingRequest(event_id=EVENT, lines=lines)
+
+
+def is_sold_out(cache: SoldOutCache, *types: str, event: str = EVENT) -> bool:
+    return cache.find_sold_out(event, types or (TYPE,)) is not None
 
 
 SOLD_OUT = {"ticketTypeId": TYPE, "available": "0"}
 
 
 def test_an_empty_cache_rejects_nothing(cache: SoldOutCache) -> None:
-    assert not cache.rejects(request_for())
+    assert not is_sold_out(cache)
 
 
 def test_a_rejection_is_cached_for_its_ticket_type_only(cache: SoldOutCache) -> None:
     cache.record(request_for(TYPE, OTHER_TYPE), SOLD_OUT)
-    assert cache.rejects(request_for())
-    assert cache.rejects(request_for(OTHER_TYPE, TYPE))
-    assert not cache.rejects(request_for(OTHER_TYPE))
-    assert not cache.rejects(request_for(ONLY_TYPE))
-    assert not cache.rejects(request_for(event=OTHER_EVENT))
+    assert is_sold_out(cache)
+    assert is_sold_out(cache, OTHER_TYPE, TYPE)
+    assert not is_sold_out(cache, OTHER_TYPE)
+    assert not is_sold_out(cache, ONLY_TYPE)
+    assert not is_sold_out(cache, event=OTHER_EVENT)
 
 
 def test_the_only_type_of_an_event_needs_no_id(cache: SoldOutCache) -> None:
     cache.record(request_for(ONLY_TYPE), SOLD_OUT)
-    assert cache.rejects(request_for(ONLY_TYPE))
-    assert cache.rejects(request_for(TYPE))
+    assert is_sold_out(cache, ONLY_TYPE)
+    assert is_sold_out(cache, TYPE)
     cache.update(EVENT, TYPE, available=1, version=2)
-    assert not cache.rejects(request_for(ONLY_TYPE))
-    assert not cache.rejects(request_for(TYPE))
+    assert not is_sold_out(cache, ONLY_TYPE)
+    assert not is_sold_out(cache, TYPE)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +94,7 @@ def test_a_rejection_of_a_large_request_is_not_cached(
     cache: SoldOutCache, metadata: dict[str, str]
 ) -> None:
     cache.record(request_for(), metadata)
-    assert not cache.rejects(request_for())
+    assert not is_sold_out(cache)
 
 
 def test_an_entry_expires_unless_booking_rejects_again(cache: SoldOutCache, clock: Clock) -> None:
@@ -96,29 +102,22 @@ def test_an_entry_expires_unless_booking_rejects_again(cache: SoldOutCache, cloc
     clock.now += TTL_SECONDS * 0.9
     cache.record(request_for(), SOLD_OUT)
     clock.now += TTL_SECONDS * 0.9
-    assert cache.rejects(request_for())
+    assert is_sold_out(cache)
     clock.now += TTL_SECONDS * 0.1
-    assert not cache.rejects(request_for())
+    assert not is_sold_out(cache)
 
 
 def test_a_message_updates_an_entry(cache: SoldOutCache) -> None:
     cache.update(EVENT, TYPE, available=0, version=7)
-    assert cache.rejects(request_for())
+    assert is_sold_out(cache)
     cache.update(EVENT, TYPE, available=2, version=8)
-    assert not cache.rejects(request_for())
+    assert not is_sold_out(cache)
 
 
 def test_an_older_message_changes_nothing(cache: SoldOutCache) -> None:
     cache.update(EVENT, TYPE, available=2, version=8)
     cache.update(EVENT, TYPE, available=0, version=7)
-    assert not cache.rejects(request_for())
-
-
-def test_a_request_with_an_idempotency_key_is_never_rejected(
-    cache: SoldOutCache,
-) -> None:
-    cache.record(request_for(), SOLD_OUT)
-    assert not cache.rejects(request_for(key="order-17"))
+    assert not is_sold_out(cache)
 
 
 def test_the_cache_is_bounded(cache: SoldOutCache) -> None:
@@ -127,14 +126,47 @@ def test_the_cache_is_bounded(cache: SoldOutCache) -> None:
     assert len(cache._entries) == MAX_ENTRIES
 
 
-def test_the_extensions_are_those_of_bookings_rejection(cache: SoldOutCache) -> None:
+def test_the_first_sold_out_type_of_a_request_is_found(cache: SoldOutCache) -> None:
     cache.record(request_for(TYPE, OTHER_TYPE), {**SOLD_OUT, "ticketTypeId": OTHER_TYPE})
-    assert cache.extensions(request_for(TYPE, OTHER_TYPE)) == {
-        "ticketTypeId": OTHER_TYPE,
-        "available": 0,
-    }
+    assert cache.find_sold_out(EVENT, [TYPE, OTHER_TYPE]) == OTHER_TYPE
     cache.record(request_for(ONLY_TYPE), SOLD_OUT)
-    assert cache.extensions(request_for(ONLY_TYPE)) == {"available": 0}
+    assert cache.find_sold_out(EVENT, [ONLY_TYPE]) == ONLY_TYPE
+
+
+def test_frequent_rejections_renew_an_entry_now_and_then(cache: SoldOutCache, clock: Clock) -> None:
+    cache.record(request_for(), SOLD_OUT)
+    for _ in range(20):
+        clock.now += RENEW_AFTER_SECONDS * 0.9
+        cache.record(request_for(), SOLD_OUT)
+    clock.now += TTL_SECONDS - RENEW_AFTER_SECONDS - 0.001
+    assert is_sold_out(cache)
+
+
+@pytest.mark.parametrize(
+    ("body", "extensions"),
+    [
+        ({"quantity": 1}, {"available": 0}),
+        (
+            {"items": [{"ticketTypeId": TYPE, "quantity": 1}]},
+            {"available": 0, "ticketTypeId": TYPE},
+        ),
+    ],
+)
+async def test_the_cache_names_the_sold_out_type_as_booking_does(
+    client: httpx.AsyncClient,
+    backends: ScriptedBackends,
+    bearer: Bearer,
+    body: dict[str, Any],
+    extensions: dict[str, Any],
+) -> None:
+    backends.answers["CreateBooking"] = DetailedScriptedError(
+        grpc.StatusCode.RESOURCE_EXHAUSTED, "sold_out", SOLD_OUT
+    )
+    await client.post(URL, json=body, headers=bearer())
+    answer = (await client.post(URL, json=body, headers=bearer())).json()
+    assert len(backends.requests["CreateBooking"]) == 1
+    found = {name: answer.get(name) for name in ("available", "ticketTypeId") if name in answer}
+    assert found == extensions
 
 
 async def test_requests_for_a_sold_out_event_cost_one_call(

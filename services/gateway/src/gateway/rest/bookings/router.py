@@ -11,7 +11,7 @@ from gateway.http.disconnect import is_disconnected
 from gateway.http.openapi import problems
 from gateway.http.request_context import RequestContext
 from gateway.http.responses import as_starlette, json_response
-from gateway.rest.bookings.mapping import create_request
+from gateway.rest.bookings.mapping import create_command
 from gateway.rest.bookings.reads import read_booking
 from gateway.rest.bookings.rendering import booking_page_json
 from gateway.rest.bookings.schemas import BookingIn, BookingOut, BookingPage, BookingStatus
@@ -77,9 +77,9 @@ async def create_booking(
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Confirmed at once, or held for a while with `hold`. All lines are granted or none."""
-    submitted = create_request(body, event_id, caller, idempotency_key)
+    command = create_command(body, event_id, caller, idempotency_key)
     disconnected = functools.partial(is_disconnected, request.receive)
-    created = await pipeline.submit(submitted, RequestContext.current(), disconnected)
+    created = await pipeline.submit(command, RequestContext.current(), disconnected)
     return as_starlette(render_created(created))
 
 
