@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from catalog.application.batch_get_events import batch_get_events
 from catalog.application.cancel_event import cancel_event
-from catalog.application.change_event import MAX_ATTEMPTS, ChangeEventCommand
+from catalog.application.change_event import ChangeEventCommand
 from catalog.application.create_event import create_event
 from catalog.application.get_event import get_event
 from catalog.application.list_events import list_events
@@ -33,6 +33,7 @@ from catalog.domain.list_events import (
     validate_page_request,
 )
 from catalog.domain.update_event import EventPatch
+from catalog.entrypoints.grpc import CONFLICT_RETRY, retry_conflicts
 from goticket_kernel.actor import ANONYMOUS, Actor
 from goticket_kernel.errors import DomainError
 
@@ -47,6 +48,8 @@ VALID = CreateEventCommand(
     price=25000,
     capacity=1000,
 )
+
+ATTEMPTS = CONFLICT_RETRY.max_attempts or 0
 
 
 class InMemoryEventRepository:
@@ -116,13 +119,17 @@ class Catalog:
         return event
 
     async def update(self, event: Event, patch: EventPatch, version: int | None = None) -> Event:
-        return await update_event(
-            ChangeEventCommand(event.id, ORGANIZER, version),
-            patch,
-            events=self.events,
-            inventory=self.inventory,
-            clock=self.clock,
-            new_id=uuid4,
+        command = ChangeEventCommand(event.id, ORGANIZER, version)
+        return await retry_conflicts(
+            command,
+            lambda: update_event(
+                command,
+                patch,
+                events=self.events,
+                inventory=self.inventory,
+                clock=self.clock,
+                new_id=uuid4,
+            ),
         )
 
 
@@ -167,14 +174,14 @@ async def test_a_change_without_expected_version_is_retried_after_a_concurrent_c
     catalog: Catalog,
 ) -> None:
     event = await catalog.create()
-    catalog.events.concurrent_changes = MAX_ATTEMPTS - 1
+    catalog.events.concurrent_changes = ATTEMPTS - 1
     after = await catalog.update(event, EventPatch(name="New name"))
-    assert (after.details.name, after.version) == ("New name", MAX_ATTEMPTS + 1)
+    assert (after.details.name, after.version) == ("New name", ATTEMPTS + 1)
 
 
 async def test_a_change_fails_after_too_many_concurrent_changes(catalog: Catalog) -> None:
     event = await catalog.create()
-    catalog.events.concurrent_changes = MAX_ATTEMPTS
+    catalog.events.concurrent_changes = ATTEMPTS
     with pytest.raises(EventBusy):
         await catalog.update(event, EventPatch(name="New name"))
 

@@ -61,7 +61,9 @@ async def open_components(settings: GatewaySettings) -> AsyncIterator[Components
     async with AsyncExitStack() as resources:
         identity = IdentityClient(await _channel(resources, settings.identity_target))
         catalog = CatalogClient(await _channel(resources, settings.catalog_target))
-        booking = BookingClient(await _channel(resources, settings.booking_target))
+        booking = BookingClient(
+            await _channel(resources, settings.booking_target), batch_reads=settings.batching
+        )
         submitter = _submitter(resources, settings, booking)
         access_log = AccessLogWriter()
         resources.callback(access_log.close)

@@ -44,7 +44,8 @@ class GatewaySettings(ServiceSettings):
     """Processes behind the port; 0 for one per core. With several, the ports after that of
     `metrics_listen` have to be free: worker n has its operations port n further."""
     batching: bool = True
-    """Send concurrent bookings in one call to booking; false sends each in its own call."""
+    """Send concurrent bookings, and concurrent reads of a kind, in one call to booking; false
+    sends each in its own call."""
     public_metrics: bool = False
     """Serve /metrics on the public port too. In production it has a port of its own."""
     reuse_port: bool = False

@@ -11,7 +11,7 @@ PACKAGE_FOLDERS = ("libs/*", "services/*", "deploy/local", "tests/support")
 # The layers of the other packages, from the top: a module may import those of later lines.
 LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
     "goticket_kernel": ("actor", "errors | text"),
-    "goticket_contracts": ("topology", "event_types | redis_names"),
+    "goticket_contracts": ("permissions", "topology", "event_types | redis_names"),
     "goticket_platform": (
         "(cli)",
         "messaging",
@@ -41,7 +41,7 @@ LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
         "mailbox | reaper",
         "servers",
         "system",
-        "process | programs | ports | manifest | concurrency",
+        "process | programs | ports | manifest | concurrency | exclusive",
     ),
     "goticket_testing": (
         "plugin",
