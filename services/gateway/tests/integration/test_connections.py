@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from typing import Any
 
 import pytest
-from gateway.http import protocol, server
+from gateway.http import protocol, server, write_buffer
 from gateway.http.server import bind, serve
 from goticket_platform.lifecycle import Stop
 from goticket_platform.ops import Health
@@ -68,6 +70,19 @@ class Client:
             length = int(head.lower().split(b"content-length:")[1].split()[0])
             return int(head.split()[1]), await self.reader.readexactly(length)
 
+    async def problem(self, status: int, code: str) -> dict[str, Any]:
+        """Check that the next answer is a whole problem document, and return it."""
+        async with asyncio.timeout(DEADLINE):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = int(head.split("content-length:")[1].split()[0])
+            problem: dict[str, Any] = json.loads(await self.reader.readexactly(length))
+        assert (int(head.split()[1]), problem["error"]) == (status, code)
+        assert "content-type: application/problem+json" in head
+        assert f"x-request-id: {problem['requestId'].lower()}" in head
+        assert problem["status"] == status
+        assert problem["message"] == problem["detail"]
+        return problem
+
     async def read(self, size: int) -> None:
         """Read `size` bytes."""
         async with asyncio.timeout(DEADLINE):
@@ -89,7 +104,7 @@ async def small() -> Small:
 @pytest.fixture
 async def port(small: Small, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     monkeypatch.setattr(protocol, "REQUEST_SECONDS", 0.3)
-    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.3)
+    monkeypatch.setattr(write_buffer, "UNREAD_SECONDS", 0.3)
     monkeypatch.setattr(protocol, "FLUSH_SECONDS", 0.3)
     monkeypatch.setattr(server, "KEEP_ALIVE_SECONDS", 2)
     bound = bind("127.0.0.1:0", share=False)
@@ -126,7 +141,7 @@ async def test_an_incomplete_body_times_out(clients: Clients, small: Small) -> N
     client = await clients()
     await client.send("POST / HTTP/1.1\nhost: g\ncontent-length: 9\n\nhalf")
     await until(lambda: small.inside == 1)
-    assert await client.answer() == (408, b"")
+    await client.problem(408, "request_timeout")
     assert await client.is_closed()
     await until(lambda: small.inside == 0)
 
@@ -134,7 +149,7 @@ async def test_an_incomplete_body_times_out(clients: Clients, small: Small) -> N
 async def test_an_incomplete_head_times_out(clients: Clients, small: Small) -> None:
     client = await clients()
     await client.send("GET / HTTP/1.1\nho")
-    assert await client.answer() == (408, b"")
+    await client.problem(408, "request_timeout")
     assert await client.is_closed()
     assert small.begun == 0
 
@@ -142,7 +157,7 @@ async def test_an_incomplete_head_times_out(clients: Clients, small: Small) -> N
 async def test_a_head_without_end_is_rejected(clients: Clients, small: Small) -> None:
     client = await clients()
     await client.send("GET / HTTP/1.1\n" + "x-much: " + "x" * 400_000)
-    assert await client.answer() == (431, b"")
+    await client.problem(431, "headers_too_large")
     assert await client.is_closed()
     assert small.begun == 0
 
@@ -159,7 +174,7 @@ async def test_a_response_that_the_client_does_not_read_times_out(
 async def test_an_unread_response_times_out_despite_an_incomplete_request_behind_it(
     clients: Clients, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "UNREAD_SECONDS", DEADLINE)
+    monkeypatch.setattr(write_buffer, "UNREAD_SECONDS", DEADLINE)
     client = await clients()
     await client.send("GET /big HTTP/1.1\nhost: g\n\n")
     await client.read(len(BIG) - 100_000)  # the rest is in the kernel's buffers
@@ -203,7 +218,7 @@ async def test_a_pipelined_requests_deadline_starts_after_the_request_before_it(
 async def test_a_slow_reader_gets_the_whole_response(
     clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 1.0)
+    monkeypatch.setattr(write_buffer, "UNREAD_SECONDS", 1.0)
     client = await clients()
     await client.send("GET /big HTTP/1.1\nhost: g\n\n")
     await client.reader.readuntil(b"\r\n\r\n")

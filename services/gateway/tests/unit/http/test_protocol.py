@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from gateway.http import protocol
-from gateway.http.protocol import HttpProtocol, WriteBuffer
+from gateway.http.protocol import HttpProtocol
+from gateway.http.write_buffer import WriteBuffer
 from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -29,6 +30,9 @@ class Transport(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closed
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return name
 
@@ -51,6 +55,7 @@ async def test_closing_writes_first() -> None:
     wrapped = WriteBuffer(transport)
     wrapped.write(b"last words")
     wrapped.close()
+    wrapped.stop_watching()
     await asyncio.sleep(0)
     assert (transport.written, transport.closed) == ([b"last words"], True)
 
