@@ -25,8 +25,9 @@ def configure_tracing(service: str, otlp_endpoint: str | None, sample_ratio: flo
     """Install the process's tracer provider.
 
     `sample_ratio` (0 to 1) applies to traces that start in this process; a trace of another
-    service keeps that service's decision. Without an endpoint no trace is sampled: traces are only ids
-    that are passed on and logged. A span that is not recorded costs 12 µs instead of 30 µs.
+    service keeps that service's decision. Without an endpoint no trace is sampled: traces are
+    only ids that are passed on and logged. A span that is not recorded costs 12 µs instead of
+    30 µs.
     """
     global _records_new_traces  # noqa: PLW0603 - the provider that it describes is global too
     ratio = sample_ratio if otlp_endpoint else 0.0

@@ -6,19 +6,14 @@ until the response is complete.
 """
 
 import asyncio
-from typing import cast
 
 import httptools
-from starlette.types import ASGIApp
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import (
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.booking_submission.retry_throttle import with_connection_state
 from gateway.http.problems import Problem
-from gateway.http.received_bytes import ReceivedBytes
+from gateway.http.received_bytes import END, ReceivedBytes
 from gateway.http.request_head import (
     MAX_HEADER_FIELDS,
     MAX_TARGET_BYTES,
@@ -26,7 +21,7 @@ from gateway.http.request_head import (
     malformed,
     origin_form,
 )
-from gateway.http.unserved import closing_unless_continued, unserved_response
+from gateway.http.unserved import close_unless_continued, unserved_response
 from gateway.http.write_buffer import WriteBuffer
 
 REQUEST_SECONDS = 10.0
@@ -49,6 +44,8 @@ class HttpProtocol(HttpToolsProtocol):
     url = b""
     _arriving = False
     """Whether a request has begun and is not complete."""
+    _responding = False
+    """Whether a request with a complete head has no complete response yet."""
     _in_head = True
     _head_bytes = 0
     _body_left: int | None = 0
@@ -80,12 +77,18 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what is received, or keep it until the request before it has its response."""
         self._unset_keepalive_if_required()
-        self._received.add(data)
+        usual = not self._arriving and data.find(END) + len(END) == len(data)  # one whole head
+        if usual and not self._received.left and not self._must_wait():
+            self._feed(data)
+            if self._responding and not self._arriving:
+                return
+        else:
+            self._received.add(data)
         self._parse()
 
     def _parse(self) -> None:
         received = self._received
-        while received and not self._must_wait():
+        while received.left and not self._must_wait():
             if self._body_left:
                 part = received.part_of_body(self._body_left)
                 self._body_left -= len(part)
@@ -94,7 +97,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._feed(part)
         if self.transport.is_closing():
             return
-        if received:
+        if received.left:
             self.flow.pause_reading()
         else:
             received.clear()
@@ -107,7 +110,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Return whether received bytes wait: for a response, its client, or the application."""
         if self.flow.write_paused or self.transport.is_closing():
             return True
-        if not self._is_responding():
+        if not self._responding:
             return False
         return not self._arriving or len(self.cycle.body) > HIGH_WATER_LIMIT
 
@@ -185,10 +188,14 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._in_head = False
         self._body_left = body_left
+        self._responding = True
         if b"expect" in fields:  # not from HTTP/1.0 (RFC 9110, section 10.1.1)
             continues = fields[b"expect"].lower() == b"100-continue"
             self.expect_100_continue = continues and version == "1.1"
         super().on_headers_complete()
+        if self.expect_100_continue:
+            send = close_unless_continued(self.cycle)
+            self.cycle.send = send  # type: ignore[method-assign]  # its task has not begun to run
 
     def on_body(self, body: bytes) -> None:
         """Add to the body.
@@ -213,38 +220,30 @@ class HttpProtocol(HttpToolsProtocol):
         """Record that the request is complete."""
         if self._in_head:
             return  # it offers another protocol, and is parsed again without the offer
-        if self._framing_bytes > MAX_FRAMING_BYTES:
-            self._problem = _too_much_framing()
-            raise self._problem
+        if self._body_left is None:
+            if self._framing_bytes > MAX_FRAMING_BYTES:
+                self._problem = _too_much_framing()
+                raise self._problem
+            self._body_left = self._framing_bytes = 0
         self._arriving = False
         self._in_head = True
         self._head_bytes = 0
-        self._body_left = 0
-        self._framing_bytes = 0
-        self._clear_deadline()
+        if self._deadline is not None:
+            self._clear_deadline()
         super().on_message_complete()
 
     # Responses.
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]  # Starlette's name of the same type
-        if cycle.waiting_for_100_continue:
-            app = closing_unless_continued(cycle, app)
-        super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]  # as above
-
     def on_response_complete(self) -> None:
         """Continue with the next request, which waited meanwhile."""
+        self._responding = False
         super().on_response_complete()
         if self._arriving:
             self._unset_keepalive_if_required()
 
-    def _is_responding(self) -> bool:
-        """Return whether the latest request with a complete head has no complete response yet."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first
-        return cycle is not None and not cycle.response_complete
-
     def _expect_request(self) -> None:
         """Close the connection if no request comes; empty lines are not one."""
-        if not self._is_responding() and self.timeout_keep_alive_task is None:
+        if not self._responding and self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )

@@ -3,7 +3,8 @@
 MAX_PART_BYTES = 65_536
 """Bytes that the parser gets at once."""
 
-_END = b"\r\n\r\n"
+END = b"\r\n\r\n"
+"""A head and a chunked body end with an empty line."""
 
 
 class ReceivedBytes:
@@ -13,48 +14,45 @@ class ReceivedBytes:
     end of one request together with the begin of the next.
     """
 
-    __slots__ = ("_bytes", "_parsed", "_seen")
+    __slots__ = ("_bytes", "_seen", "left")
 
     def __init__(self) -> None:
         self._bytes = b""
-        self._parsed = 0
+        self.left = 0
+        """Bytes that wait, at the end of those of the last read."""
         self._seen = b""
         """Last bytes of an incomplete part: its end may be split between two reads."""
 
-    def __bool__(self) -> bool:
-        """Return whether bytes wait."""
-        return self._parsed < len(self._bytes)
-
     def add(self, data: bytes) -> None:
         """Add what was read. Reading is paused while bytes wait, so few are ever joined."""
-        self._bytes = self._bytes[self._parsed :] + data if self else data
-        self._parsed = 0
+        self._bytes = self._bytes[-self.left :] + data if self.left else data
+        self.left = len(self._bytes)
 
     def clear(self) -> None:
         """Release the memory."""
         self._bytes = b""
-        self._parsed = 0
+        self.left = 0
 
-    def part_of_body(self, left: int) -> bytes:
-        """Return the next part of a body that has `left` bytes more."""
-        return self._take(min(self._parsed + min(left, MAX_PART_BYTES), len(self._bytes)))
+    def part_of_body(self, length: int) -> bytes:
+        """Return the next part of a body that has `length` bytes more."""
+        return self._take(min(length, self.left, MAX_PART_BYTES))
 
     def part_to_empty_line(self) -> bytes:
-        """Return the next part of a head or of a chunked body, which end with an empty line."""
-        start = self._parsed
-        most = min(len(self._bytes), start + MAX_PART_BYTES)
+        """Return the next part of a head or of a chunked body."""
+        start = len(self._bytes) - self.left
         before, self._seen = self._seen, b""
         if before:
-            across = (before + self._bytes[start : start + len(_END) - 1]).find(_END)
+            across = (before + self._bytes[start : start + len(END) - 1]).find(END)
             if across >= 0:
-                return self._take(start + across + len(_END) - len(before))
-        found = self._bytes.find(_END, start, most)
+                return self._take(across + len(END) - len(before))
+        found = self._bytes.find(END, start, start + MAX_PART_BYTES)
         if found >= 0:
-            return self._take(found + len(_END))
-        part = self._take(most)
-        self._seen = (before + part[-len(_END) + 1 :])[-len(_END) + 1 :]
+            return self._take(found + len(END) - start)
+        part = self._take(min(self.left, MAX_PART_BYTES))
+        self._seen = (before + part[-len(END) + 1 :])[-len(END) + 1 :]
         return part
 
-    def _take(self, end: int) -> bytes:
-        start, self._parsed = self._parsed, end
-        return self._bytes if end - start == len(self._bytes) else self._bytes[start:end]
+    def _take(self, count: int) -> bytes:
+        start = len(self._bytes) - self.left
+        self.left -= count
+        return self._bytes if count == len(self._bytes) else self._bytes[start : start + count]

@@ -5,6 +5,7 @@ Content-Length that is no number or is repeated, or one beside a Transfer-Encodi
 HTTP/1.1 (RFC 9112) demands beyond the grammar is checked here.
 """
 
+import functools
 import re
 from typing import cast
 
@@ -19,6 +20,8 @@ MAX_TARGET_BYTES = 8_192
 
 _MAX_LENGTH_DIGITS = 20
 """Digits of 2 to the power of 64. Python converts no number of more than 4,300 digits."""
+_MAX_HOST_BYTES = 1_024
+"""A domain name has at most 255 octets (RFC 1035, section 2.3.4)."""
 _HOST = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|\[[vV][0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+\]"
     rb"|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]*)?",
@@ -64,10 +67,15 @@ def _check_host(version: str, headers: Headers, fields: dict[bytes, bytes]) -> N
     if host is None:
         if version == "1.1":
             raise malformed("The Host header field is missing.")
-    elif _HOST.fullmatch(host) is None:
+    elif len(host) > _MAX_HOST_BYTES or not _is_valid_host(host):
         raise malformed("The Host header field is not valid.")
     elif len(fields) != len(headers) and [name for name, _ in headers].count(b"host") > 1:
         raise malformed("The Host header field is repeated.")
+
+
+@functools.lru_cache(maxsize=64)
+def _is_valid_host(host: bytes) -> bool:
+    return _HOST.fullmatch(host) is not None
 
 
 def _check_transfer_encoding(version: str, headers: Headers) -> None:
@@ -94,10 +102,11 @@ def origin_form(method: bytes, target: bytes) -> bytes:
         url = httptools.parse_url(target)
     except httptools.HttpParserInvalidURLError:
         raise malformed("The request target is not valid.") from None
-    if url.schema is None or url.schema.lower() not in {b"http", b"https"} or url.userinfo:
+    # The annotations of httptools omit that a part may be absent.
+    parts = cast("tuple[bytes | None, ...]", (url.schema, url.userinfo, url.path, url.query))
+    schema, userinfo, path, query = parts
+    if schema is None or schema.lower() not in {b"http", b"https"} or userinfo is not None:
         raise malformed("The request target is not valid.")
-    # The annotations of httptools omit that both may be absent.
-    path, query = cast("bytes | None", url.path), cast("bytes | None", url.query)
     if path is None:
         path = b"*" if method == b"OPTIONS" and query is None else b"/"
     return path if query is None else path + b"?" + query
