@@ -125,6 +125,9 @@ class HttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(part)
         except httptools.HttpParserUpgrade:
+            if self.parser.get_method() == b"CONNECT":
+                self._end(Problem("not_implemented", "This server is no proxy."))
+                return
             self._feed(self._head_without_upgrade())
         except httptools.HttpParserError as error:
             self._end(self._problem or malformed(f"The request is not valid HTTP: {error}."))
@@ -176,16 +179,17 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Check the head, and let the application handle the request."""
-        method, version = self.parser.get_method(), self.parser.get_http_version()
+        if self.parser.should_upgrade():
+            return  # parsed again, see `_feed`
+        version = self.parser.get_http_version()
         fields = dict(self.headers)
         try:
-            body_left = check_head(method, version, self.headers, fields)
-            self.url = origin_form(method, self.url)
+            body_left = check_head(version, self.headers, fields)
+            if not self.url.startswith(b"/"):
+                self.url = origin_form(self.parser.get_method(), self.url)
         except Problem as problem:
             self._problem = problem
             raise
-        if self.parser.should_upgrade():
-            return
         self._in_head = False
         self._body_left = body_left
         self._responding = True
@@ -194,8 +198,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.expect_100_continue = continues and version == "1.1"
         super().on_headers_complete()
         if self.expect_100_continue:
-            send = close_unless_continued(self.cycle)
-            self.cycle.send = send  # type: ignore[method-assign]  # its task has not begun to run
+            close_unless_continued(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """Add to the body.

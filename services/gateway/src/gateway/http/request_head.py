@@ -35,9 +35,7 @@ def malformed(detail: str) -> Problem:
     return Problem("malformed_request", detail)
 
 
-def check_head(
-    method: bytes, version: str, headers: Headers, fields: dict[bytes, bytes]
-) -> int | None:
+def check_head(version: str, headers: Headers, fields: dict[bytes, bytes]) -> int | None:
     """Check the head of a request; return the length of its body, None when it is chunked.
 
     `fields` has the last field of each name in `headers`.
@@ -47,9 +45,15 @@ def check_head(
     """
     if version != "1.1" and version != "1.0":  # noqa: PLR1714 - half the cost of a set
         raise Problem("http_version_not_supported")
-    if method == b"CONNECT":
-        raise Problem("not_implemented", "This server is no proxy.")
-    _check_host(version, headers, fields)
+    host = fields.get(b"host")
+    # RFC 9112, section 3.2
+    if host is None:
+        if version == "1.1":
+            raise malformed("The Host header field is missing.")
+    elif len(host) > _MAX_HOST_BYTES or not _is_valid_host(host):
+        raise malformed("The Host header field is not valid.")
+    elif len(fields) != len(headers) and [name for name, _ in headers].count(b"host") > 1:
+        raise malformed("The Host header field is repeated.")
     if b"transfer-encoding" in fields:
         _check_transfer_encoding(version, headers)
         return None
@@ -59,18 +63,6 @@ def check_head(
     if len(length) > _MAX_LENGTH_DIGITS:
         raise malformed("Content-Length has too many digits.")
     return int(length)
-
-
-def _check_host(version: str, headers: Headers, fields: dict[bytes, bytes]) -> None:
-    """Check that there is one valid Host (RFC 9112, section 3.2)."""
-    host = fields.get(b"host")
-    if host is None:
-        if version == "1.1":
-            raise malformed("The Host header field is missing.")
-    elif len(host) > _MAX_HOST_BYTES or not _is_valid_host(host):
-        raise malformed("The Host header field is not valid.")
-    elif len(fields) != len(headers) and [name for name, _ in headers].count(b"host") > 1:
-        raise malformed("The Host header field is repeated.")
 
 
 @functools.lru_cache(maxsize=64)
@@ -88,7 +80,7 @@ def _check_transfer_encoding(version: str, headers: Headers) -> None:
 
 
 def origin_form(method: bytes, target: bytes) -> bytes:
-    """Return the path and the query of a request target.
+    """Return the path and the query of a request target that does not begin with a path.
 
     An empty path means "/" (RFC 9110, section 4.2.3), for OPTIONS the whole server (RFC 9112,
     section 3.2.4).
@@ -96,7 +88,7 @@ def origin_form(method: bytes, target: bytes) -> bytes:
     Raises:
         Problem: the target is not valid.
     """
-    if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
+    if target == b"*" and method == b"OPTIONS":
         return target
     try:
         url = httptools.parse_url(target)

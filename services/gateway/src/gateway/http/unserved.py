@@ -1,10 +1,9 @@
 """Responses to requests that do not reach the application, because HTTP does not allow it."""
 
 from collections.abc import Iterable, Mapping
-from typing import cast
 
 from goticket_platform.logs import get_logger
-from starlette.types import Message, Send
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from gateway.http.exchange import DEFAULT_HEADERS, REQUEST_ID, request_id_of
@@ -47,17 +46,17 @@ def unserved_response(
     return b"".join((*lines, b"\r\n", b"" if method == b"HEAD" else response.body))
 
 
-def close_unless_continued(cycle: RequestResponseCycle) -> Send:
-    """Return the `send` of a request that waits for "100 Continue".
+def close_unless_continued(cycle: RequestResponseCycle) -> None:
+    """End the connection with a response that comes before "100 Continue".
 
-    The connection ends with a response that comes before. Its client may leave out the body that
-    it announced, and what it sends next would be taken for that body (RFC 9110, section 10.1.1).
+    The client may then leave out the body that it announced, and what it sends next would be
+    taken for that body (RFC 9110, section 10.1.1). Called before the request's task runs.
     """
-    send = cast("Send", cycle.send)  # uvicorn's type of messages has another name
+    send = cycle.send
 
-    async def send_and_close(message: Message) -> None:
+    async def send_and_close(message: ASGISendEvent) -> None:
         if cycle.waiting_for_100_continue:
             cycle.keep_alive = False
         await send(message)
 
-    return send_and_close
+    cycle.send = send_and_close  # type: ignore[method-assign]  # of this request only
