@@ -27,8 +27,8 @@ from gateway.http.write_buffer import WriteBuffer
 REQUEST_SECONDS = 10.0
 """From the first byte of a request to its last. Half a request takes up the capacity of a
 whole one; uvicorn would wait for the rest without a limit."""
-FLUSH_SECONDS = 1.0
-"""Time limit for writing the response to a request that is not served."""
+LINGER_SECONDS = 1.0
+"""Time limit of the client to read the response to a request that is not served."""
 MAX_HEAD_BYTES = 65_536
 """Size of a request line with its header fields."""
 MAX_FRAMING_BYTES = 16_384
@@ -51,6 +51,8 @@ class HttpProtocol(HttpToolsProtocol):
     _body_left: int | None = 0
     """Bytes of the body that have not arrived; None for a chunked body."""
     _framing_bytes = 0
+    _ended = False
+    """Whether a request was not served; what the client still sends is dropped."""
     _problem: Problem | None = None
     """Why the request must not be served; set before a callback stops the parser."""
     _deadline: asyncio.TimerHandle | None = None
@@ -88,6 +90,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _parse(self) -> None:
         received = self._received
+        if self._ended:
+            received.clear()
+            return
         while received.left and not self._must_wait():
             if self._body_left:
                 part = received.part_of_body(self._body_left)
@@ -95,7 +100,8 @@ class HttpProtocol(HttpToolsProtocol):
             else:
                 part = received.part_to_empty_line()
             self._feed(part)
-        if self.transport.is_closing():
+        if self._ended or self.transport.is_closing():
+            received.clear()
             return
         if received.left:
             self.flow.pause_reading()
@@ -108,7 +114,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _must_wait(self) -> bool:
         """Return whether received bytes wait: for a response, its client, or the application."""
-        if self.flow.write_paused or self.transport.is_closing():
+        if self.flow.write_paused or self._ended or self.transport.is_closing():
             return True
         if not self._responding:
             return False
@@ -256,16 +262,22 @@ class HttpProtocol(HttpToolsProtocol):
         self._end(Problem("request_timeout"))
 
     def _end(self, problem: Problem) -> None:
-        """Answer the request that arrives with `problem`, unless it has a response, and close."""
+        """Answer the request that arrives with `problem`, unless it has a response, and close.
+
+        First only the sending side is closed (RFC 9112, section 9.6): with unread bytes, the
+        kernel would reset the connection, and the client might lose the response.
+        """
+        self._ended = True
+        self._clear_deadline()
         has_begun = not self._in_head and self.cycle.response_started
         if not has_begun:
             self.transport.write(self._response(problem))
         if not self._in_head:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.close()
-        # Closing waits until everything is written, and the client may not read.
-        self.loop.call_later(FLUSH_SECONDS, self.transport.abort)
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _response(self, problem: Problem) -> bytes:
         fields = self.server_state.default_headers

@@ -53,6 +53,11 @@ class WriteBuffer(_Transport):
         self._transport.resume_reading()
         self._on_resume()
 
+    def write_eof(self) -> None:
+        """Close the sending side once everything is written."""
+        self._flush()
+        self._transport.write_eof()
+
     def close(self) -> None:
         """Close the connection once everything is written, or its reader makes no progress."""
         self._flush()
