@@ -3,11 +3,15 @@
 import asyncio
 import contextlib
 import itertools
-import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+from gateway.http import protocol, received_bytes, request_head, write_buffer
+from goticket_testing.gateway_process import running
+from goticket_testing.messaging import eventually
+from goticket_testing.scripted import ScriptedBackends
 
 MIB = 1024 * 1024
 PER_CONNECTION = MIB
@@ -87,7 +91,7 @@ class Memory:
         (self._folder / "clear_refs").write_text("5")
 
     def open_files(self) -> int:
-        return len(os.listdir(self._folder / "fd"))
+        return len(list((self._folder / "fd").iterdir()))
 
     def _field(self, name: str) -> int:
         found = re.search(rf"^{name}:\s*(\d+) kB$", (self._folder / "status").read_text(), re.M)

@@ -90,9 +90,6 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _parse(self) -> None:
         received = self._received
-        if self._ended:
-            received.clear()
-            return
         while received.left and not self._must_wait():
             if self._body_left:
                 part = received.part_of_body(self._body_left)
