@@ -66,6 +66,12 @@ def _add_problem(responses: dict[Any, dict[str, Any]], code: str, *, as_text: bo
 
 _HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "Bearer."}},
+    415: {
+        "Accept-Encoding": {
+            "schema": {"type": "string"},
+            "description": "identity, if the body had a Content-Encoding.",
+        }
+    },
     503: {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds to wait, 1 to 3."}},
 }
 

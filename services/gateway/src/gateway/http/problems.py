@@ -46,7 +46,9 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     # Invalid requests.
     "malformed_request": Kind(400, "Malformed request", "The request body is not valid JSON."),
+    "request_timeout": Kind(408, "Request timeout", "The request did not arrive in time."),
     "body_too_large": Kind(413, "Body too large", "The request body is larger than allowed."),
+    "uri_too_long": Kind(414, "URI too long", "The request target is longer than allowed."),
     "unsupported_media_type": Kind(
         415, "Unsupported media type", "Send the body as application/json."
     ),
@@ -57,6 +59,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "idempotency_key_reused": Kind(
         422, "Idempotency key reused", "The key was used before with another request."
+    ),
+    "headers_too_large": Kind(
+        431, "Header fields too large", "The header fields are larger than allowed."
     ),
     # Authentication and authorization.
     "unauthenticated": Kind(401, "Not authenticated", "Send an access token."),
@@ -105,9 +110,11 @@ KINDS: Mapping[str, Kind] = {
     "stale_version": Kind(412, "Stale version", "The event has changed; read it again."),
     # Server errors.
     "internal": Kind(500, "Internal error", "An internal error occurred."),
+    "not_implemented": Kind(501, "Not implemented", "The server does not support this."),
     "unavailable": Kind(503, "Unavailable", "The service is unavailable; try again in a moment."),
     "busy": Kind(503, "Busy", "Too many requests at the moment; try again shortly."),
     "timeout": Kind(503, "Timeout", "The request took too long; try again in a moment."),
+    "http_version_not_supported": Kind(505, "HTTP version not supported", "Use HTTP/1.1."),
 }
 
 FALLBACKS: Mapping[grpc.StatusCode, str] = {
