@@ -27,8 +27,9 @@ LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
     "goticket_documents": (
         "ticket_pdf",
         "qr",
-        "fast",
-        "text_layout",
+        "text_layout : fast",
+        "ticket_document",
+        "embedded_font | shaping | line_breaks",
         "ticket_model",
         "fonts | money | times | sanitize",
         "font_files",
