@@ -58,6 +58,11 @@ def render_ticket(ticket: PrintableTicket, created_at: datetime) -> bytes:
     return pdf.content()
 
 
+def print_ticket(ticket: PrintableTicket, created_at: datetime) -> tuple[bytes, int]:
+    """Return the ticket as a PDF, and how many of its characters no font has."""
+    return render_ticket(ticket, created_at), missing_characters(ticket)
+
+
 def missing_characters(ticket: PrintableTicket) -> int:
     """Return how many characters of its texts no font has; they are printed as "□"."""
     texts = (ticket.event_name, ticket.place, ticket.holder, ticket.ticket_type)

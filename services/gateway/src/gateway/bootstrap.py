@@ -32,6 +32,7 @@ from gateway.http.access_log_writer import AccessLogWriter
 from gateway.http.app import create_app
 from gateway.http.server import bind, serve
 from gateway.rest.events.public_reads import PublicReads
+from gateway.rest.tickets.ticket_pdf import TicketPrinter, open_pool
 from gateway.security.authentication import TokenVerifier
 from gateway.security.key_ring import KeyRing
 
@@ -59,6 +60,8 @@ async def open_components(settings: GatewaySettings) -> AsyncIterator[Components
         events = EventCache(catalog, shared)
         availability = AvailabilityReader(shared, booking.availability)
         _invalidate_caches(resources, settings, sold_out, events, availability)
+        printing = open_pool()
+        resources.push_async_callback(printing.close)
         keys = KeyRing(identity.jwks_json, time.monotonic)
         yield Components(
             backends=Backends(identity=identity, catalog=catalog, booking=booking),
@@ -68,6 +71,7 @@ async def open_components(settings: GatewaySettings) -> AsyncIterator[Components
             verifier=TokenVerifier(keys, issuer=settings.issuer, audience=settings.audience),
             health=Health(),
             access_log=access_log,
+            ticket_printer=TicketPrinter(printing),
         )
 
 

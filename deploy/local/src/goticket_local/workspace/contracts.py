@@ -15,7 +15,7 @@ LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
     "goticket_platform": (
         "(cli)",
         "messaging",
-        "(caching) | (batching)",
+        "(caching) | (batching) | (worker_pool)",
         "rpc",
         "(migrations)",
         "(retry)",

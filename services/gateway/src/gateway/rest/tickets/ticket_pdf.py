@@ -1,21 +1,117 @@
-"""A ticket as a one-page PDF to download."""
+"""A ticket as a one-page PDF to download, drawn in a process beside the event loop."""
 
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol, TypeVar, TypeVarTuple
 from zoneinfo import ZoneInfo
 
+from cachetools import LRUCache
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_documents.sanitize import sanitize_text
 from goticket_documents.ticket_model import PrintableTicket
-from goticket_documents.ticket_pdf import render_ticket
+from goticket_documents.ticket_pdf import print_ticket
 from goticket_documents.times import known_zone
+from goticket_platform.worker_pool.pool import CallFailed, PoolBusy, WorkerPool
+from prometheus_client import Counter
+
+from gateway.http.problems import Problem
+
+IsDisconnected = Callable[[], bool]
+ResultT = TypeVar("ResultT")
+ArgumentsT = TypeVarTuple("ArgumentsT")
+
+CACHE_BYTES = 16 * 1024 * 1024
+"""Size of all documents that are cached, by everything they show. A ticket is read before each
+answer, so a cached document is sent only to callers who may see it."""
+MAX_WAITING = 8
+"""Documents that wait for the drawing process; it draws some hundred per second."""
+
+MISSING = Counter(
+    "goticket_gateway_missing_characters", "Characters of drawn tickets that no font has"
+)
 
 
-def ticket_pdf(ticket: pb.Ticket, made_at: datetime) -> bytes:
-    """Draw the ticket as in the e-mail, without its price and its number in the booking.
+class Pool(Protocol):
+    """Runs functions beside the event loop."""
 
-    Times of an unknown time zone are shown in UTC.
-    """
-    return render_ticket(_printable(ticket), made_at)
+    async def run_unless(
+        self,
+        is_abandoned: Callable[[], bool],
+        function: Callable[[*ArgumentsT], ResultT],
+        *arguments: *ArgumentsT,
+    ) -> ResultT:
+        """Return the function's result, or refuse the call if too many wait."""
+        ...
+
+
+@dataclass(eq=False)
+class _Drawing:
+    """A document that is being drawn, and the clients that wait for it."""
+
+    clients: list[IsDisconnected] = field(default_factory=list)
+    document: asyncio.Future[bytes] | None = None
+
+    def is_abandoned(self) -> bool:
+        """Whether no client waits any more."""
+        return all(is_disconnected() for is_disconnected in self.clients)
+
+
+class TicketPrinter:
+    """Draws tickets as PDFs; concurrent requests of the same ticket share one drawing."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._documents: LRUCache[PrintableTicket, bytes] = LRUCache(CACHE_BYTES, getsizeof=len)
+        self._drawings: dict[PrintableTicket, _Drawing] = {}
+
+    async def print(self, ticket: pb.Ticket, is_disconnected: IsDisconnected) -> bytes:
+        """Draw the ticket as in the e-mail, without its price and its number in the booking.
+
+        Times of an unknown time zone are shown in UTC.
+
+        Raises:
+            Problem: busy, if too many documents wait; unavailable, if drawing fails.
+        """
+        printable = _printable(ticket)
+        document = self._documents.get(printable)
+        if document is not None:
+            return document
+        drawing = self._drawings.setdefault(printable, _Drawing())
+        drawing.clients.append(is_disconnected)
+        if drawing.document is None:
+            drawing.document = asyncio.ensure_future(self._draw(printable, drawing))
+            drawing.document.add_done_callback(_retrieve)
+        try:
+            # A cancelled request must not cancel the drawing of the others.
+            return await asyncio.shield(drawing.document)
+        except PoolBusy:
+            raise Problem("busy") from None
+        except CallFailed:
+            raise Problem("unavailable") from None
+
+    async def _draw(self, ticket: PrintableTicket, drawing: _Drawing) -> bytes:
+        try:
+            document, missing = await self._pool.run_unless(
+                drawing.is_abandoned, print_ticket, ticket, datetime.now(UTC)
+            )
+        finally:
+            del self._drawings[ticket]
+        MISSING.inc(missing)
+        self._documents[ticket] = document
+        return document
+
+
+def open_pool() -> WorkerPool:
+    """Return the pool with the process that draws; closing it finishes the documents."""
+    return WorkerPool("tickets", max_waiting=MAX_WAITING, modules=(print_ticket.__module__,))
+
+
+def _retrieve(document: asyncio.Future[bytes]) -> None:
+    """Mark the exception as seen: every client may have been cancelled."""
+    if not document.cancelled():
+        document.exception()
 
 
 def _printable(ticket: pb.Ticket) -> PrintableTicket:
