@@ -3,7 +3,7 @@
     python -m goticket_platform.worker_pool.child NICENESS MODULE…
 
 The input ends when the pool closes it or its process dies, so no worker outlives its pool. Signals
-to the whole process group are ignored for the same reason: the pool decides when a worker stops.
+to the whole process group are ignored: the pool decides when a worker stops.
 """
 
 import importlib
@@ -20,11 +20,12 @@ def main(niceness: int, modules: list[str]) -> None:
     """Read calls from the standard input; write their outcomes to what was standard output."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    os.nice(niceness)
     calls, outcomes = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a function prints is no outcome
     for module in modules:
         importlib.import_module(module)
+    # Only now: on a busy machine the imports would take minutes.
+    os.nice(niceness)
     while head := calls.read(HEAD_BYTES):
         content = _outcome(calls.read(int.from_bytes(head, "big")))
         outcomes.write(len(content).to_bytes(HEAD_BYTES, "big") + content)

@@ -1,8 +1,8 @@
 """A bounded pool of worker processes.
 
 CPU-bound work of milliseconds in the process of an event loop delays every other request, also
-in a thread: threads compete for the interpreter. Worker processes have a lower priority, so that
-the system's scheduler prefers the event loop. Few calls run at once and few wait; further ones
+in a thread: threads compete for the interpreter. Worker processes may have a lower priority, so
+that the system's scheduler prefers the event loop. Few calls run at once and few wait; further ones
 are refused at once, so that their clients come back when there is time.
 """
 
@@ -17,8 +17,8 @@ from prometheus_client import Counter
 from goticket_platform.logs import get_logger
 from goticket_platform.worker_pool.worker import Worker, WorkerDied
 
-NICENESS = 10
-"""A tenth of the CPU time that a process of usual priority gets when both want it."""
+NICENESS = 5
+"""A third of the CPU time that a process of usual priority gets when both want it."""
 CALL_SECONDS = 10.0
 """Time limit of a call, including the start of its process, which is ended after it."""
 _TRIES = 2
@@ -73,21 +73,18 @@ class WorkerPool:
         workers: int = 1,
         modules: Sequence[str] = (),
         call_seconds: float = CALL_SECONDS,
+        niceness: int = NICENESS,
     ) -> None:
         self._name = name
         self._max_waiting = max_waiting
         self._workers = workers
         self._modules = modules
         self._call_seconds = call_seconds
+        self._niceness = niceness
         self._waiting: deque[_Call] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._idle: list[Worker] = []
         self._closing = False
-
-    @property
-    def pids(self) -> list[int]:
-        """The ids of idle processes."""
-        return [worker.pid for worker in self._idle]
 
     async def run(
         self, function: Callable[[*ArgumentsT], ResultT], *arguments: *ArgumentsT
@@ -192,7 +189,7 @@ class WorkerPool:
                 return worker
             DIED.labels(self._name).inc()
             await worker.stop(0)
-        return await Worker.start(NICENESS, self._modules)
+        return await Worker.start(self._niceness, self._modules)
 
 
 def _is_gone(call: _Call) -> bool:
