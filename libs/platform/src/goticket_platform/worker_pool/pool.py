@@ -17,8 +17,8 @@ from prometheus_client import Counter
 from goticket_platform.logs import get_logger
 from goticket_platform.worker_pool.worker import Worker, WorkerDied
 
-NICENESS = 5
-"""A third of the CPU time that a process of usual priority gets when both want it."""
+NICENESS = 10
+"""A tenth of the CPU time that a process of usual priority gets when both want it."""
 CALL_SECONDS = 10.0
 """Time limit of a call, including the start of its process, which is ended after it."""
 _TRIES = 2
