@@ -96,7 +96,7 @@ def _subset(font: Font, texts: Mapping[int, str]) -> EmbeddedFont:
         wanted.glyph_set.add(glyph)
     for table in _DROPPED_TABLES:
         wanted.drop_table_tag_set.add(int.from_bytes(table.encode(), "big"))
-    plan = hb.SubsetPlan(font.face, wanted)
+    plan = hb.SubsetPlan(font.subset_source, wanted)
     mapping = plan.old_to_new_glyph_mapping
     codes = {glyph: mapping[glyph] for glyph in texts}
     face = plan.execute()
