@@ -48,4 +48,4 @@ if __name__ == "__main__":
     try:
         main(int(sys.argv[1]), sys.argv[2:])
     except BrokenPipeError:
-        os._exit(0)  # the pool's process is gone; there is nobody to answer
+        os._exit(0)  # the pool's process is gone, so no one reads the outcome
