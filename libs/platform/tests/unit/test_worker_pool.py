@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # it has no annotations
 import pytest
 from goticket_platform.worker_pool.pool import NICENESS, CallFailed, PoolBusy, WorkerPool
 

@@ -9,7 +9,7 @@ from email import message_from_bytes
 from email.headerregistry import Address
 from uuid import UUID
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # it has no annotations
 import pytest
 from notification.bookings import Booking, Notification, NotificationKind
 from notification.email_rendering import Email, InvalidRecipient, SenderProfile
