@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from goticket_load.bench import Bench
 from goticket_load.reads import BARE_FASTAPI, CONNECTIONS, public_routes
+from goticket_load.ticket_pdfs import FIGURE as PDF_READERS
 
 PGBENCH = "pgbench, 64 clients"
 OVERLOADS = ("slow database, overload", "overload", "overload, Retry-After ignored")
@@ -114,6 +115,7 @@ def _read_goals(bench: Bench) -> list[Goal]:
         ratio("qr.svg", 0.1, 0.3),
         Goal("holds and reads / before reads were cached", 4, 8, mix),
         Goal("hot event with five times as many readers / alone", 0.3, 0.5, during),
+        Goal(PDF_READERS, 2, 1.3, figure(PDF_READERS), below=True),
         Goal("p99 of reads at half of their best rate", 50, 15, p99, below=True, unit=" ms"),
         Goal("age of the oldest answer", 1_000, 1_000, oldest, below=True, unit=" ms"),
         Goal("answers older than 1 s", 0, 0, too_old, below=True),

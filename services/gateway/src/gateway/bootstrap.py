@@ -38,6 +38,7 @@ from gateway.rest.events.public_reads import PublicReads
 from gateway.rest.events.query import QUERIES_BYTES
 from gateway.rest.read_fast_path import PATHS_BYTES
 from gateway.rest.tickets.reads import DRAWINGS_BYTES
+from gateway.rest.tickets.ticket_pdf import TicketPrinter, open_pool
 from gateway.security.authentication import TokenVerifier
 from gateway.security.key_ring import KeyRing
 
@@ -77,6 +78,8 @@ async def open_components(settings: GatewaySettings) -> AsyncIterator[Components
         events = EventCache(catalog, shared, budget)
         availability = AvailabilityReader(shared, booking.availability, budget)
         _invalidate_caches(resources, settings, sold_out, events, availability)
+        printing = open_pool()
+        resources.push_async_callback(printing.close)
         keys = KeyRing(identity.jwks_json, time.monotonic)
         yield Components(
             backends=Backends(identity=identity, catalog=catalog, booking=booking),
@@ -88,6 +91,7 @@ async def open_components(settings: GatewaySettings) -> AsyncIterator[Components
             ),
             health=Health(),
             access_log=access_log,
+            ticket_printer=TicketPrinter(printing, budget),
         )
 
 

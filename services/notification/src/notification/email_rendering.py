@@ -10,7 +10,7 @@ from uuid import UUID
 
 from goticket_documents.money import price_text
 from goticket_documents.ticket_model import PrintableTicket
-from goticket_documents.ticket_pdf import render_ticket
+from goticket_documents.ticket_pdf import missing_characters, render_ticket
 from goticket_documents.times import clock_span_text, date_text, zone_text
 from goticket_platform.messaging.consumer import NonRetryableError
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -75,7 +75,7 @@ def smtp_message_id(profile: SenderProfile, message_id: UUID) -> str:
 def render_email(
     profile: SenderProfile, notification: Notification, message_id: UUID, now: datetime
 ) -> Email:
-    """Return the e-mail. It takes about a millisecond per ticket.
+    """Return the e-mail. It takes two to four milliseconds per ticket.
 
     Raises:
         InvalidRecipient: the buyer's address is malformed.
@@ -105,6 +105,14 @@ def render_email(
         smtp_message_id=smtp_id,
         content=build_message(headers, text, html, _attachments(profile, notification, now)),
     )
+
+
+def missing_in_tickets(notification: Notification) -> int:
+    """Return how many characters of the attached tickets no font has."""
+    if notification.kind is not NotificationKind.TICKETS:
+        return 0
+    booking = notification.booking
+    return sum(missing_characters(_printable(booking, ticket)) for ticket in booking.tickets)
 
 
 def ticket_file_name(number: int) -> str:

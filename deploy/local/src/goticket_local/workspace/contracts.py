@@ -15,7 +15,7 @@ LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
     "goticket_platform": (
         "(cli)",
         "messaging",
-        "(caching) | (batching)",
+        "(caching) | (batching) | (worker_pool)",
         "rpc",
         "(migrations)",
         "(retry)",
@@ -27,8 +27,9 @@ LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
     "goticket_documents": (
         "ticket_pdf",
         "qr",
-        "fast",
-        "text_layout",
+        "text_layout : fast",
+        "ticket_document",
+        "embedded_font | shaping | line_breaks",
         "ticket_model",
         "fonts | money | times | sanitize",
         "font_files",

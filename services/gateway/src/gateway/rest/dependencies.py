@@ -21,6 +21,7 @@ from gateway.http.etags import is_any, strong_tags
 from gateway.http.problems import Problem
 from gateway.rest.events.public_reads import PublicReads
 from gateway.rest.schemas import MAX_INT64, QueryInteger, Text
+from gateway.rest.tickets.ticket_pdf import TicketPrinter
 from gateway.security.authentication import Caller
 from gateway.security.key_ring import KeyRing
 
@@ -57,6 +58,10 @@ async def _public_reads(request: Request) -> PublicReads:
     return _components(request).public_reads
 
 
+async def _ticket_printer(request: Request) -> TicketPrinter:
+    return _components(request).ticket_printer
+
+
 async def _keys(request: Request) -> KeyRing:
     return _components(request).keys
 
@@ -67,6 +72,7 @@ Catalog = Annotated[CatalogClient, Depends(_catalog)]
 Booking = Annotated[BookingClient, Depends(_booking)]
 Pipeline = Annotated[BookingPipeline, Depends(_booking_pipeline)]
 Reads = Annotated[PublicReads, Depends(_public_reads)]
+Printer = Annotated[TicketPrinter, Depends(_ticket_printer)]
 Keys = Annotated[KeyRing, Depends(_keys)]
 
 

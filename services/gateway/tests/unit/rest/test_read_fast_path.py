@@ -233,7 +233,7 @@ async def test_a_ticket_that_became_void_is_not_drawn_from_the_cache(
 
 async def test_a_path_that_is_too_long_for_any_route_is_not_cached() -> None:
     nothing: Any = None
-    fast_path = ReadFastPath(nothing, nothing, nothing, ReadPacer(lambda: False))
+    fast_path = ReadFastPath(nothing, nothing, nothing, nothing, ReadPacer(lambda: False))
     for number in range(5):
         exchange: Any = SimpleNamespace(scope={"path": f"/api/v1/{number}{'a' * 200}"})
         assert await fast_path.respond(exchange) is None
