@@ -5,7 +5,7 @@ CREATE TABLE notification.deliveries (
     event_id uuid NOT NULL,
     booking_id uuid NOT NULL,
     booking_version bigint NOT NULL,
-    -- The buyer's user id. It serves fairness between buyers and identifies nobody by itself.
+    -- The buyer's user id. It serves fairness between buyers; it is a pseudonym.
     buyer_id uuid NOT NULL,
     kind text NOT NULL CHECK (kind IN ('tickets', 'cancellation', 'expiry')),
     -- Why the booking was cancelled.
