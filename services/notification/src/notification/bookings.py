@@ -8,6 +8,10 @@ from zoneinfo import ZoneInfo
 
 from goticket_documents.money import Money
 
+LARGE_TICKETS = 4
+"""An e-mail with more tickets is large: it has senders of its own, and is rendered beside the event
+loop, so that it delays no other e-mail."""
+
 
 class NotificationKind(StrEnum):
     """The kinds of e-mail."""
