@@ -26,7 +26,7 @@ from notification.delivery_queue import Delivery, DeliveryQueue, Outcome, Status
 from notification.email_rendering import Email
 from notification.event_mapping import TRACEPARENT
 from notification.outage_pause import OutagePause
-from notification.smtp_client import EmailDeferred
+from notification.smtp_client import EmailDeferred, EmailRefused
 
 logger = get_logger(__name__)
 
@@ -145,6 +145,8 @@ class DeliverySender:
     async def _record_failure(self, delivery: Delivery, error: Exception) -> None:
         if is_outage(error):
             self.pause.begin()
+        elif isinstance(error, EmailDeferred | EmailRefused):  # the SMTP server has answered
+            self.pause.end()
         outcome = outcome_of(error, delivery)
         logger.log(
             _level(outcome.status),
