@@ -6,10 +6,10 @@ from uuid import UUID
 from goticket_platform.worker_pool.pool import WorkerPool
 from prometheus_client import Counter
 
-from notification.bookings import Notification
+from notification.bookings import LARGE_TICKETS, Notification
 from notification.email_rendering import Email, SenderProfile, missing_in_tickets, render_email
 
-INLINE_TICKETS = 10
+INLINE_TICKETS = LARGE_TICKETS
 """E-mails with at most this many tickets are rendered on the event loop."""
 MAX_WAITING = 1000
 """More than a worker handles at once, so that no e-mail is refused."""
