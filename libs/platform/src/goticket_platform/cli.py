@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
 from goticket_contracts.topology import TOPOLOGY, QueueSpec, Topology
+from goticket_kernel.time_zones import TIME_ZONE_DATA
 
 from goticket_platform.lifecycle import Stop, run
-from goticket_platform.logs import configure_logging
+from goticket_platform.logs import configure_logging, get_logger
 from goticket_platform.messaging.dead_letters import (
     LIST_LIMIT,
     list_dead_letters,
@@ -28,6 +29,8 @@ from goticket_platform.settings import ServiceSettings, load
 from goticket_platform.telemetry import configure_tracing
 
 FAILED = 1
+
+logger = get_logger(__name__)
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
@@ -84,7 +87,7 @@ def execute(line: CommandLine, argv: Sequence[str] | None = None) -> None:
             amqp_url = line.dead_letters.amqp_url()
             sys.exit(dead_letters_command(action, limit, amqp_url, line.dead_letters.queue))
         case name:
-            _run_process(line.service, line.processes[name])
+            _run_process(line.service, name, line.processes[name])
 
 
 def migrate_command(action: str, steps: int, dsn: str, package: str) -> int:
@@ -140,10 +143,11 @@ def _migrate(action: str, steps: int, dsn: str, package: str) -> list[str]:
             return [f"{'applied' if applied else 'pending'}  {label}" for label, applied in status]
 
 
-def _run_process(service: str, process: Process[Any]) -> None:
+def _run_process(service: str, name: str, process: Process[Any]) -> None:
     settings = load(process.settings)
     configure_logging(service, settings.log_level)
     configure_tracing(service, settings.otlp_endpoint, settings.trace_sample_ratio)
+    logger.info("starting", process=name, time_zone_data=TIME_ZONE_DATA)
 
     async def main(stop: Stop) -> None:
         await process.run(settings, stop)

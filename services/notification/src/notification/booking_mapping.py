@@ -2,13 +2,12 @@
 
 from datetime import UTC, datetime
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from goticket.booking.v1 import booking_pb2, notification_data_pb2
 from goticket_documents.money import Money
 from goticket_documents.sanitize import sanitize_text
-from goticket_documents.times import known_zone
+from goticket_kernel.time_zones import UTC_ZONE, TimeZone, find_time_zone
 from goticket_platform.logs import get_logger
 from goticket_platform.messaging.consumer import NonRetryableError
 
@@ -84,6 +83,7 @@ def _event(event: booking_pb2.EventSnapshot) -> Event:
         zone=_zone(event.timezone),
         starts_at=_moment(event.starts_at),
         ends_at=_moment(event.ends_at),
+        version=event.version,
     )
 
 
@@ -91,9 +91,9 @@ def _moment(timestamp: Timestamp) -> datetime:
     return timestamp.ToDatetime(tzinfo=UTC)
 
 
-def _zone(name: str) -> ZoneInfo:
+def _zone(name: str) -> TimeZone:
     """Return the zone, or UTC if it is unknown: times in UTC are better than no tickets."""
-    zone = known_zone(name)
+    zone = find_time_zone(name)
     if zone is None:
         logger.warning("unknown time zone", timezone=name)
-    return zone or ZoneInfo("UTC")
+    return zone or UTC_ZONE

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from goticket_documents.money import Money
+from goticket_kernel.time_zones import TimeZone
 
 
 class NotificationKind(StrEnum):
@@ -19,13 +19,17 @@ class NotificationKind(StrEnum):
 
 @dataclass(frozen=True)
 class Event:
-    """The event of a booking. Texts are one line each; the place may be empty."""
+    """The event of a booking. Texts are one line each; the place may be empty.
+
+    `version` is the catalog's; it grows with every change.
+    """
 
     name: str
     place: str
-    zone: ZoneInfo
+    zone: TimeZone
     starts_at: datetime
     ends_at: datetime
+    version: int
 
 
 @dataclass(frozen=True)

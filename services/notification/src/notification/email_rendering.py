@@ -11,7 +11,7 @@ from uuid import UUID
 from goticket_documents.money import price_text
 from goticket_documents.ticket_model import PrintableTicket
 from goticket_documents.ticket_pdf import render_ticket
-from goticket_documents.times import clock_span_text, date_text, zone_text
+from goticket_documents.times import period_text
 from goticket_platform.messaging.consumer import NonRetryableError
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
@@ -166,14 +166,15 @@ def _template_context(profile: SenderProfile, notification: Notification) -> dic
     """Return the variables of the templates, as text."""
     booking: Booking = notification.booking
     event = booking.event
+    period = period_text(event.starts_at, event.ends_at, event.zone)
     return {
         "public_url": profile.public_url,
         "buyer": booking.buyer_name,
         "event": event.name,
         "place": event.place,
-        "date": date_text(event.starts_at.astimezone(event.zone)),
-        "hours": clock_span_text(event.starts_at, event.ends_at, event.zone),
-        "zone": zone_text(event.starts_at, event.zone),
+        "date": period.date,
+        "hours": period.hours,
+        "zone": period.zone,
         "lines": [
             {
                 "quantity": line.quantity,
