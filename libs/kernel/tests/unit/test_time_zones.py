@@ -62,7 +62,7 @@ def test_the_release_is_that_of_the_installed_package() -> None:
 
 
 # Each row is a change of law of the last years, as the tz database's NEWS file reports it. A zone
-# whose rules change again fails here at an update of tzdata; see ADR 0015 for what to do then.
+# whose rules change again fails here at an update of tzdata. ADR 0018 says what to do then.
 @pytest.mark.parametrize(
     ("zone", "moment", "hours"),
     [

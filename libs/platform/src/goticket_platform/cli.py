@@ -5,7 +5,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
 from goticket_contracts.topology import TOPOLOGY, QueueSpec, Topology
@@ -44,6 +44,14 @@ class Process(Generic[SettingsT]):
 
 
 @dataclass(frozen=True)
+class Report(Generic[SettingsT]):
+    """A command that prints lines and ends: its settings and the function that returns them."""
+
+    settings: type[SettingsT]
+    lines: Callable[[SettingsT], Awaitable[Sequence[str]]]
+
+
+@dataclass(frozen=True)
 class Migrations:
     """The `migrate` command: the migrations package and where to read the database's URL."""
 
@@ -65,6 +73,7 @@ class CommandLine:
 
     service: str
     processes: Mapping[str, Process[Any]]
+    reports: Mapping[str, Report[Any]] = field(default_factory=dict)
     migrations: Migrations | None = None
     dead_letters: DeadLetters | None = None
 
@@ -86,8 +95,29 @@ def execute(line: CommandLine, argv: Sequence[str] | None = None) -> None:
             action, limit = arguments.action, arguments.limit
             amqp_url = line.dead_letters.amqp_url()
             sys.exit(dead_letters_command(action, limit, amqp_url, line.dead_letters.queue))
+        case name if report := line.reports.get(name):
+            sys.exit(report_command(report))
         case name:
             _run_process(line.service, name, line.processes[name])
+
+
+def report_command(report: Report[Any]) -> int:
+    """Print the report's lines and return the exit code.
+
+    When the database is unavailable, the code is 1 and one line on stderr has the reason.
+    """
+
+    async def read() -> Sequence[str]:
+        return await report.lines(load(report.settings))
+
+    try:
+        sys.stdout.writelines(f"{line}\n" for line in asyncio.run(read()))
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        sys.stderr.write(f"{' '.join(str(error).split()) or type(error).__name__}\n")
+        return FAILED
+    return 0
 
 
 def migrate_command(action: str, steps: int, dsn: str, package: str) -> int:
@@ -159,7 +189,7 @@ def _parser(line: CommandLine) -> argparse.ArgumentParser:
     usage = _usage(line)
     parser = argparse.ArgumentParser(prog=line.service, usage=usage, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in line.processes:
+    for name in (*line.processes, *line.reports):
         commands.add_parser(name, usage=usage)
     if line.migrations:
         migrate = commands.add_parser("migrate", usage=usage)
@@ -176,7 +206,7 @@ def _parser(line: CommandLine) -> argparse.ArgumentParser:
 
 
 def _usage(line: CommandLine) -> str:
-    commands = [*line.processes]
+    commands = [*line.processes, *line.reports]
     if line.migrations:
         commands += ["migrate up", "migrate down [STEPS]", "migrate status"]
     if line.dead_letters:

@@ -298,6 +298,9 @@ async def large_table(pool: asyncpg.Pool) -> AsyncIterator["Connection"]:
                 "UTC",
                 starts_at,
                 starts_at + timedelta(hours=2),
+                starts_at.replace(tzinfo=None),
+                (starts_at + timedelta(hours=2)).replace(tzinfo=None),
+                "2026f",
                 random_.choices(["published", "cancelled", "draft"], [90, 5, 5])[0],
                 1,
                 NOW + timedelta(seconds=number),
@@ -307,7 +310,8 @@ async def large_table(pool: asyncpg.Pool) -> AsyncIterator["Connection"]:
         )
     columns = (
         "id organizer_id name description location currency timezone starts_at ends_at"
-        " status version created_at updated_at published_at"
+        " local_starts_at local_ends_at time_zone_data status version created_at"
+        " updated_at published_at"
     )
     async with pool.acquire() as connection:
         await connection.copy_records_to_table(
