@@ -6,6 +6,8 @@ from booking.application.ports.bookings import (
     BookingOfEvent,
     BookingQueries,
     BookingRows,
+    ConfirmedBookings,
+    EventBuyer,
     TicketOfBooking,
     TicketPageQuery,
 )
@@ -44,7 +46,9 @@ __all__ = [
     "BuyerOfEvent",
     "Catalog",
     "Clock",
+    "ConfirmedBookings",
     "CreationStore",
+    "EventBuyer",
     "EventRows",
     "IdempotencyRecord",
     "Inbox",
