@@ -13,7 +13,12 @@ from goticket.booking.v1.notification_data_pb2_grpc import NotificationDataServi
 from goticket_kernel.errors import FieldError, Forbidden
 from goticket_platform.ids import parse_id
 
-from booking.application.ports import BookingDetailsQueries, BookingKey, BookingOfEvent
+from booking.application.ports import (
+    BookingDetailsQueries,
+    BookingKey,
+    BookingOfEvent,
+    EventBuyerQueries,
+)
 from booking.application.queries.get_booking_details import get_booking_details
 from booking.application.queries.get_event_buyers import (
     get_buyer_bookings,
@@ -35,6 +40,7 @@ class NotificationDataService(NotificationDataServiceServicer):
     """Serves calls that carry the token which booking and notification share."""
 
     queries: BookingDetailsQueries
+    buyers: EventBuyerQueries
     token: str = field(repr=False)
 
     async def BatchGetBookingDetails(  # noqa: N802 - named by the proto
@@ -73,7 +79,7 @@ class NotificationDataService(NotificationDataServiceServicer):
             _parse("event_id", request.event_id),
             _parse("after_booking_id", request.after_booking_id or str(_FIRST_ID)),
             request.limit,
-            queries=self.queries,
+            queries=self.buyers,
         )
         return pb.ListConfirmedBookingsResponse(
             event_version=page.event_version,
@@ -102,7 +108,7 @@ class NotificationDataService(NotificationDataServiceServicer):
             (_parse("buyers", buyer.event_id), _parse("buyers", buyer.user_id))
             for buyer in request.buyers
         )
-        found = await get_buyer_bookings(list(buyers), queries=self.queries)
+        found = await get_buyer_bookings(list(buyers), queries=self.buyers)
         response = pb.BatchGetBuyerBookingsResponse()
         _write_details(found, response.bookings)
         return response

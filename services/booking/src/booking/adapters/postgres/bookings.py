@@ -45,7 +45,7 @@ MAX_DUE_HOLDS = 1_000
 class PostgresBookings:
     """Implements the ports that need no open transaction.
 
-    These are `CreationStore`, `BookingQueries`, `BookingDetailsQueries`,
+    These are `CreationStore`, `BookingQueries`, `BookingDetailsQueries`, `EventBuyerQueries`,
     `InventoryQueries` and `MaintenanceQueries`.
     """
 

@@ -8,6 +8,7 @@ from booking.application.ports.bookings import (
     BookingRows,
     ConfirmedBookings,
     EventBuyer,
+    EventBuyerQueries,
     TicketOfBooking,
     TicketPageQuery,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "ConfirmedBookings",
     "CreationStore",
     "EventBuyer",
+    "EventBuyerQueries",
     "EventRows",
     "IdempotencyRecord",
     "Inbox",

@@ -123,6 +123,10 @@ class BookingDetailsQueries(Protocol):
         """Read those of the bookings that exist, with their events, as of one moment."""
         ...
 
+
+class EventBuyerQueries(Protocol):
+    """Confirmed bookings by event and buyer, read for e-mails. Void tickets have no code."""
+
     async def list_confirmed(self, event_id: UUID, after: UUID, limit: int) -> "ConfirmedBookings":
         """Read a page of the event's confirmed bookings with ids beyond `after`."""
         ...

@@ -6,10 +6,10 @@ from uuid import UUID
 from goticket_kernel.errors import FieldError
 
 from booking.application.ports import (
-    BookingDetailsQueries,
     BookingOfEvent,
     ConfirmedBookings,
     EventBuyer,
+    EventBuyerQueries,
 )
 from booking.domain.errors import InvalidBooking
 
@@ -17,7 +17,7 @@ MAX_PAGE = 1_000
 
 
 async def list_confirmed_bookings(
-    event_id: UUID, after: UUID, limit: int, *, queries: BookingDetailsQueries
+    event_id: UUID, after: UUID, limit: int, *, queries: EventBuyerQueries
 ) -> ConfirmedBookings:
     """Read the next confirmed bookings of an event.
 
@@ -32,7 +32,7 @@ async def list_confirmed_bookings(
 
 
 async def get_buyer_bookings(
-    buyers: Sequence[EventBuyer], *, queries: BookingDetailsQueries
+    buyers: Sequence[EventBuyer], *, queries: EventBuyerQueries
 ) -> list[BookingOfEvent]:
     """Read all confirmed bookings of buyers for events. Void tickets have no code.
 
