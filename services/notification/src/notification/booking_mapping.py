@@ -5,6 +5,7 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from goticket.booking.v1 import booking_pb2, notification_data_pb2
+from goticket.catalog.v1 import events_pb2
 from goticket_documents.money import Money
 from goticket_documents.sanitize import sanitize_text
 from goticket_kernel.time_zones import UTC_ZONE, TimeZone, find_time_zone
@@ -23,7 +24,7 @@ def map_booking(details: notification_data_pb2.BookingDetails) -> Booking:
         NonRetryableError: the details lack something that every e-mail prints.
     """
     try:
-        return _booking(details.booking, _event(details.event))
+        return _booking(details.booking, map_event(details.event))
     except (ValueError, KeyError) as error:
         raise NonRetryableError(f"the booking's details are incomplete: {error!r}") from error
 
@@ -74,7 +75,12 @@ def _line(item: booking_pb2.BookingItem, currency: str) -> Line:
     return Line(sanitize_text(item.ticket_type_name), item.quantity, price)
 
 
-def _event(event: booking_pb2.EventSnapshot) -> Event:
+def map_event(event: booking_pb2.EventSnapshot | events_pb2.EventState) -> Event:
+    """Return the event with sanitized texts.
+
+    Raises:
+        ValueError: the event has no start or no end.
+    """
     if not (event.HasField("starts_at") and event.HasField("ends_at")):
         raise ValueError("the event has no start or no end")
     return Event(

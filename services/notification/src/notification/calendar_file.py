@@ -39,19 +39,31 @@ class _Text(vText):
 
 
 def calendar_method(kind: NotificationKind) -> str:
-    """Return the iTIP method (RFC 5546) of the calendar entry."""
-    return PUBLISH if kind is NotificationKind.TICKETS else CANCEL
+    """Return the iTIP method (RFC 5546) of the calendar file."""
+    published = (NotificationKind.TICKETS, NotificationKind.EVENT_CHANGE)
+    return PUBLISH if kind in published else CANCEL
 
 
 def render_calendar(notification: Notification, organizer: Address, now: datetime) -> bytes:
-    """Return a calendar with one entry, whose UID is the booking's id.
+    """Return a calendar with one entry per booking, whose UID is the booking's id.
 
     Times are in UTC, so no VTIMEZONE is needed; calendars show them in the reader's zone. The
     description has them in the event's zone. SEQUENCE is the sum of the booking's and the event's
     version: both only grow, so every later change of either supersedes the entry. `now` becomes
     DTSTAMP.
     """
-    booking, method = notification.booking, calendar_method(notification.kind)
+    method = calendar_method(notification.kind)
+    calendar = Calendar()
+    calendar.add("prodid", _PRODUCT)
+    calendar.add("version", "2.0")
+    calendar.add("method", method)
+    for booking in notification.bookings:
+        calendar.add_component(_entry(booking, method, organizer, now))
+    content: bytes = calendar.to_ical()
+    return content
+
+
+def _entry(booking: Booking, method: str, organizer: Address, now: datetime) -> Entry:
     start, end = _seconds(booking.event.starts_at, booking.event.ends_at)
     entry = Entry()
     entry.add("uid", str(booking.id))
@@ -65,14 +77,7 @@ def render_calendar(notification: Notification, organizer: Address, now: datetim
         entry.add("location", _Text(booking.event.place))
     entry.add("status", "CONFIRMED" if method == PUBLISH else "CANCELLED")
     entry.add("organizer", vCalAddress(f"mailto:{_uri_text(organizer)}"))
-
-    calendar = Calendar()
-    calendar.add("prodid", _PRODUCT)
-    calendar.add("version", "2.0")
-    calendar.add("method", method)
-    calendar.add_component(entry)
-    content: bytes = calendar.to_ical()
-    return content
+    return entry
 
 
 def _seconds(starts_at: datetime, ends_at: datetime) -> tuple[datetime, datetime]:

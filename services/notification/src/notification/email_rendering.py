@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from notification.bookings import Booking, Notification, NotificationKind, Ticket
 from notification.calendar_file import calendar_method, render_calendar
+from notification.event_differences import Difference, event_differences
 from notification.mime_message import Attachment, Headers, build_message
 
 _TEMPLATES = Environment(
@@ -37,6 +38,7 @@ _SUBJECTS = {
     NotificationKind.TICKETS: "Your tickets for {}",
     NotificationKind.CANCELLATION: "Cancelled: your booking for {}",
     NotificationKind.EXPIRY: "Your reservation for {} has expired",
+    NotificationKind.EVENT_CHANGE: "Your event has changed: {}",
 }
 
 
@@ -162,6 +164,12 @@ def _printable(booking: Booking, ticket: Ticket) -> PrintableTicket:
     )
 
 
+def _changes(notification: Notification) -> list[Difference]:
+    if notification.event_before is None:
+        return []
+    return event_differences(notification.event_before, notification.booking.event)
+
+
 def _template_context(profile: SenderProfile, notification: Notification) -> dict[str, object]:
     """Return the variables of the templates, as text."""
     booking: Booking = notification.booking
@@ -186,7 +194,9 @@ def _template_context(profile: SenderProfile, notification: Notification) -> dic
         ],
         "total": price_text(booking.total),
         "ticket_count": len(booking.tickets),
-        "reference": str(booking.id),
+        "reference": ", ".join(str(each.id) for each in notification.bookings),
+        "booking_count": len(notification.bookings),
+        "changes": _changes(notification),
         "reason": notification.reason,
         "was_confirmed": booking.was_confirmed,
     }

@@ -11,7 +11,7 @@ from goticket_contracts.event_types import (
     BOOKING_CANCELLED,
     BOOKING_CONFIRMED,
 )
-from goticket_contracts.topology import NOTIFICATION_BOOKING_EVENTS
+from goticket_contracts.topology import NOTIFICATION_EVENTS
 from goticket_platform.messaging.consumer import NonRetryableError, ReceivedMessage
 from goticket_platform.messaging.retry_decision import decide_retry
 from goticket_platform.rpc.errors import RemoteError
@@ -112,8 +112,8 @@ async def test_an_attempt_that_takes_too_long_is_deferred_and_counted(
 
     with pytest.raises(AttemptTimeout) as caught:
         await worker.handle(message, attempt_seconds=0.3)
-    attempts = len(NOTIFICATION_BOOKING_EVENTS.retry_seconds) + 1
-    assert decide_retry(NOTIFICATION_BOOKING_EVENTS, attempts, caught.value).final
+    attempts = len(NOTIFICATION_EVENTS.retry_seconds) + 1
+    assert decide_retry(NOTIFICATION_EVENTS, attempts, caught.value).final
     assert (await worker.delivery(message))["status"] == "deferred"
     smtp.may_reply.set()
     await worker.handle(message)
