@@ -40,7 +40,12 @@ async def announce_changes(
 
 
 async def continue_announcements(
-    changes: EventChanges, buyers: EventBuyers, wake: Callable[[], None], stop: Stop
+    changes: EventChanges,
+    buyers: EventBuyers,
+    wake: Callable[[], None],
+    stop: Stop,
+    *,
+    page_size: int = PAGE_SIZE,
 ) -> None:
     """Enqueue pages of all unfinished announcements in turn, while there are any.
 
@@ -51,7 +56,7 @@ async def continue_announcements(
         advanced = False
         for announcement in await changes.unfinished():
             try:
-                advanced |= await _advance(announcement, changes, buyers)
+                advanced |= await _advance(announcement, changes, buyers, page_size)
             except Exception as error:  # noqa: BLE001 - the other announcements continue
                 _log(error, event_id=str(announcement.event_id))
         if not advanced:
@@ -59,8 +64,10 @@ async def continue_announcements(
         wake()
 
 
-async def _advance(announcement: Announcement, changes: EventChanges, buyers: EventBuyers) -> bool:
-    page = await buyers.page(announcement, PAGE_SIZE)
+async def _advance(
+    announcement: Announcement, changes: EventChanges, buyers: EventBuyers, page_size: int
+) -> bool:
+    page = await buyers.page(announcement, page_size)
     if page is None:
         return False
     await changes.enqueue(announcement, page)
