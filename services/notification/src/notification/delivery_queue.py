@@ -105,11 +105,11 @@ class DeliveryQueue:
 
     async def claim(self, group: SenderGroup, limit: int) -> list[Delivery]:
         """Claim up to `limit` pending deliveries: from events in turn, of each event fairly."""
+        is_from_the_first_event = self._last_event[group] == _BEFORE_ALL_EVENTS
         found = await self._claim(group, limit)
-        if not found and self._last_event[group] != _BEFORE_ALL_EVENTS:
-            self._last_event[group] = _BEFORE_ALL_EVENTS
-            found = await self._claim(group, limit)
-        return found
+        if found or is_from_the_first_event:
+            return found
+        return await self._claim(group, limit)  # it has set the first event to be next
 
     async def begin(self, delivery: Delivery) -> bool:
         """Mark a claimed delivery as being sent; return whether the caller may send it.

@@ -157,14 +157,14 @@ WHERE delivery.message_id = due.message_id
 -- Unfinished deliveries up to $1, the age of the oldest (seconds), and refused ones up to $1.
 SELECT (SELECT count(*) FROM (
             SELECT FROM notification.deliveries
-            WHERE status IN ('pending', 'deferred', 'claimed', 'sending') LIMIT $1) AS some
+            WHERE status IN ('pending', 'deferred', 'claimed', 'sending') LIMIT $1) AS counted
        ) AS unfinished,
        coalesce(extract(epoch FROM clock_timestamp() - (
             SELECT created_at FROM notification.deliveries
             WHERE status IN ('pending', 'deferred', 'claimed', 'sending')
             ORDER BY created_at LIMIT 1)), 0)::float8 AS oldest_age,
        (SELECT count(*) FROM (
-            SELECT FROM notification.deliveries WHERE status = 'refused' LIMIT $1) AS some
+            SELECT FROM notification.deliveries WHERE status = 'refused' LIMIT $1) AS counted
        ) AS refused
 
 -- name: list_refused

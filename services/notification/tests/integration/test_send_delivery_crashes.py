@@ -1,5 +1,6 @@
-"""A process is killed at a certain step, and its message is delivered again."""
+"""A process is killed at a certain step, and another one takes over."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from goticket_contracts.event_types import (
 )
 from goticket_platform.messaging.consumer import ReceivedMessage
 from notification.bookings import Notification
-from notification.deliveries import Claim, DeliveryInProgress, DeliveryStore, Status
+from notification.delivery_queue import Delivery, DeliveryQueue, Outcome
 from notification.email_rendering import Email
 from notification.smtp_client import SmtpMailer
 
@@ -57,18 +58,18 @@ class KilledAfterSending:
         raise Killed
 
 
-class KilledAfterCompleting:
-    """Simulates a process that is killed between the record and the acknowledgement."""
+class KilledAfterRecording:
+    """Simulates a process that is killed when it has recorded the outcome."""
 
-    def __init__(self, deliveries: DeliveryStore) -> None:
-        self._deliveries = deliveries
+    def __init__(self, queue: DeliveryQueue) -> None:
+        self._queue = queue
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._deliveries, name)
+        return getattr(self._queue, name)
 
-    async def complete(self, claim: Claim, status: Status, reason: str | None) -> None:
+    async def record(self, delivery: Delivery, outcome: Outcome) -> None:
         """Record, and never return."""
-        await self._deliveries.complete(claim, status, reason)
+        await self._queue.record(delivery, outcome)
         raise Killed
 
 
@@ -81,11 +82,11 @@ class KilledAfterClaiming:
 
 
 @pytest.mark.parametrize(
-    ("part", "replacement"),
+    ("part", "replacement", "status"),
     [
-        ("bookings", KilledAfterClaiming),
-        ("renderer", KilledBeforeRendering),
-        ("mailer", KilledBeforeSending),
+        ("bookings", KilledAfterClaiming, "claimed"),
+        ("renderer", KilledBeforeRendering, "claimed"),
+        ("mailer", KilledBeforeSending, "sending"),
     ],
 )
 async def test_an_email_is_sent_after_a_crash_when_the_lease_has_expired(
@@ -95,6 +96,7 @@ async def test_an_email_is_sent_after_a_crash_when_the_lease_has_expired(
     make_message: MakeMessage,
     part: str,
     replacement: Callable[[], object],
+    status: str,
 ) -> None:
     message = make_message(BOOKING_CONFIRMED, add_booking())
     intact = getattr(worker, part)
@@ -102,12 +104,12 @@ async def test_an_email_is_sent_after_a_crash_when_the_lease_has_expired(
     with pytest.raises(Killed):
         await worker.handle(message)
     setattr(worker, part, intact)
+    assert (await worker.delivery(message))["status"] == status
 
-    with pytest.raises(DeliveryInProgress):
-        await worker.handle(message)
-    assert not smtp.messages
-    await worker.expire_leases()
     await worker.handle(message)
+    assert not smtp.messages
+    await worker.end_waits()
+    await worker.send_pending()
 
     assert smtp.message_ids == [f"<{message.id}@goticket.example>"]
     assert (await worker.delivery(message))["attempts"] == 2
@@ -126,29 +128,59 @@ async def test_a_crash_after_the_servers_acceptance_repeats_the_same_message_id(
         await worker.handle(message)
     worker.mailer = intact
 
-    await worker.expire_leases()
-    await worker.handle(message)
+    await worker.end_waits()
+    await worker.send_pending()
     await worker.handle(message)
 
     assert smtp.message_ids == [f"<{message.id}@goticket.example>"] * 2
 
 
-async def test_a_crash_before_the_acknowledgement_repeats_nothing(
+async def test_a_crash_after_the_record_repeats_nothing(
     smtp: ScriptedSmtpServer,
     worker: Worker,
     add_booking: MakeDetails,
     make_message: MakeMessage,
 ) -> None:
     message = make_message(BOOKING_CONFIRMED, add_booking())
-    intact = worker.deliveries
-    worker.deliveries = KilledAfterCompleting(intact)
+    intact = worker.queue
+    worker.queue = KilledAfterRecording(intact)
     with pytest.raises(Killed):
         await worker.handle(message)
-    worker.deliveries = intact
+    worker.queue = intact
 
+    await worker.end_waits()
     await worker.handle(message)
 
     assert len(smtp.messages) == 1
+
+
+async def test_a_connection_waits_for_the_record_of_its_email(
+    smtp: ScriptedSmtpServer,
+    worker: Worker,
+    add_booking: MakeDetails,
+    make_message: MakeMessage,
+) -> None:
+    """Bounds what a crash repeats: one accepted and unrecorded e-mail per connection."""
+    worker.connections = asyncio.Semaphore(3)
+    worker.queue = KilledAfterRecording(worker.queue)
+    worker.queue.record = never_recorded
+    await worker.accept(*(make_message(BOOKING_CONFIRMED, add_booking()) for _ in range(10)))
+    sending = asyncio.create_task(worker.send_pending())
+
+    async with asyncio.timeout(30):
+        while len(smtp.messages) < 3:
+            await asyncio.sleep(0.01)
+    done, _ = await asyncio.wait([sending], timeout=0.3)
+    sending.cancel()
+    await asyncio.wait([sending])
+
+    assert not done
+    assert len(smtp.messages) == 3
+
+
+async def never_recorded(_delivery: Delivery, _outcome: Outcome) -> None:
+    """Wait forever, as for a server that does not answer."""
+    await asyncio.Event().wait()
 
 
 async def test_a_crash_does_not_delay_a_later_email_about_the_booking(
@@ -165,11 +197,24 @@ async def test_a_crash_does_not_delay_a_later_email_about_the_booking(
     with pytest.raises(Killed):
         await worker.handle(confirmation)
     worker.mailer = intact
-    await worker.expire_leases()
 
-    await worker.handle(make_message(BOOKING_CANCELLED, booking_service.cancel(details)))
-    await worker.handle(confirmation)
+    await worker.accept(make_message(BOOKING_CANCELLED, booking_service.cancel(details)))
+    await worker.end_waits()
+    await worker.send_pending()
 
     (email,) = smtp.messages
     assert email["Subject"].startswith("Cancelled")
     assert (await worker.delivery(confirmation))["status"] == "superseded"
+
+
+async def test_a_stopping_worker_leaves_what_it_has_not_begun_to_others(
+    smtp: ScriptedSmtpServer,
+    worker: Worker,
+    add_booking: MakeDetails,
+    make_message: MakeMessage,
+) -> None:
+    message = make_message(BOOKING_CONFIRMED, add_booking())
+    worker.is_stopping = True
+    await worker.handle(message)
+    assert (await worker.delivery(message))["status"] == "pending"
+    assert not smtp.messages
