@@ -7,12 +7,18 @@ from goticket_platform.lifecycle import Stop
 from goticket_platform.logs import get_logger
 from goticket_platform.messaging.consumer import RetryableError
 from goticket_platform.postgres import is_transient
+from prometheus_client import Gauge
 
 from notification.event_changes import Announcement, BuyerPage, EventChanges
 
 POLL_SECONDS = 1.0
 PAGE_SIZE = 500
 """Bookings of one page."""
+
+UNFINISHED = Gauge(
+    "goticket_notification_announcements_unfinished",
+    "Announcements of event changes that have not reached all buyers; they may wait for booking",
+)
 
 logger = get_logger(__name__)
 
@@ -54,7 +60,9 @@ async def continue_announcements(
     """
     while not stop.is_set():
         advanced = False
-        for announcement in await changes.unfinished():
+        unfinished = await changes.unfinished()
+        UNFINISHED.set(len(unfinished))
+        for announcement in unfinished:
             try:
                 advanced |= await _advance(announcement, changes, buyers, page_size)
             except Exception as error:  # noqa: BLE001 - the other announcements continue

@@ -412,9 +412,7 @@ async def test_old_deliveries_are_purged_unless_they_are_unfinished(
     assert await purge_deliveries(pool, timedelta(days=1), batch_size=1) == 1
 
     rows = await pool.fetch("SELECT message_id FROM notification.deliveries")
-    assert {row["message_id"] for row in rows} == {
-        each.message_id for each in (kept, *unfinished)
-    }
+    assert {row["message_id"] for row in rows} == {each.message_id for each in (kept, *unfinished)}
     assert claimed.request in unfinished
 
 
