@@ -14,6 +14,9 @@ from notification.event_json import event_json
 MAX_AT_ONCE = 100
 """Most announcements that one statement starts or reads."""
 
+MAX_SUPERSEDED = 1_000
+"""Most deliveries that one statement supersedes, so that none holds locks for long."""
+
 QUERIES = load_queries("notification", "event_changes.sql")
 
 
@@ -63,11 +66,17 @@ class EventChanges:
         )
 
     async def record_cancellation(self, event_id: UUID, event: Event) -> None:
-        """Stop every announcement about the event."""
+        """Stop every announcement about the event, and the e-mails that are waiting."""
         await self._pool.execute(
             QUERIES["record_cancellation"],
             *(event_id, event.version, event_json(event), event.ends_at),
         )
+        superseded = MAX_SUPERSEDED
+        while superseded == MAX_SUPERSEDED:
+            status = await self._pool.execute(
+                QUERIES["supersede_deliveries"], event_id, MAX_SUPERSEDED
+            )
+            superseded = int(status.rpartition(" ")[2])
 
     async def start_due(self) -> None:
         """Start the announcements that are due. Any number of workers may call it at once."""

@@ -41,14 +41,22 @@ WITH event AS (
     ON CONFLICT (event_id) DO UPDATE
     SET version = greatest(known.version, excluded.version),
         changed_at = NULL, due_at = NULL, is_announced = true
-), announcements AS (
-    UPDATE notification.announcements
-    SET finished_at = clock_timestamp()
-    WHERE event_id = $1 AND finished_at IS NULL
 )
-UPDATE notification.deliveries
+UPDATE notification.announcements
+SET finished_at = clock_timestamp()
+WHERE event_id = $1 AND finished_at IS NULL
+
+-- name: supersede_deliveries
+-- Supersede up to $2 waiting deliveries about changes of event $1, skipping those that a sender
+-- claims at this moment.
+UPDATE notification.deliveries AS delivery
 SET status = 'superseded', updated_at = now()
-WHERE event_id = $1 AND sender_group = 'event_changes' AND status = 'pending'
+FROM (SELECT message_id
+      FROM notification.deliveries
+      WHERE event_id = $1 AND sender_group = 'event_changes' AND status = 'pending'
+      LIMIT $2
+      FOR UPDATE SKIP LOCKED) AS waiting
+WHERE delivery.message_id = waiting.message_id
 
 -- name: start_announcements
 -- Start the announcement of up to $1 events whose changes are due. Changes of an event that is over
