@@ -23,8 +23,11 @@ def sender_address(text: str) -> Address:
     if len(mailboxes) == 1:
         name, spec = mailboxes[0]
         with suppress(ValueError, IndexError, MessageError):
-            address = Address(display_name=name, addr_spec=spec)
-            if address.username and address.domain:
+            local, _, domain = spec.rpartition("@")
+            # An ASCII address, because its domain is also a part of every Message-ID.
+            ascii_domain = domain.encode("idna").decode("ascii")
+            address = Address(display_name=name, addr_spec=f"{local}@{ascii_domain}")
+            if address.username.isascii() and address.username and address.domain:
                 return address
     raise ValueError('must be a mailbox such as "GoTicket <tickets@goticket.example>"')
 

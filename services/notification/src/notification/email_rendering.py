@@ -117,6 +117,8 @@ def ticket_file_name(number: int) -> str:
 def _address(name: str, address: str) -> Address:
     """Return the mailbox with an ASCII domain (IDNA). The local part may be international."""
     local, _, domain = address.rpartition("@")
+    if not address.isprintable():
+        raise InvalidRecipient("the recipient's address is malformed")
     try:
         ascii_domain = domain.encode("idna").decode("ascii")
         if _DOT_ATOM.fullmatch(local) and _DOMAIN.fullmatch(ascii_domain):
@@ -141,9 +143,9 @@ def _attachments(
             pdf = render_ticket(_printable(notification.booking, ticket), now)
             files.append(Attachment(ticket_file_name(ticket.number), "application/pdf", pdf))
     if notification.kind is not NotificationKind.EXPIRY:
-        parameters = (("method", calendar_method(notification.kind)), ("charset", "utf-8"))
+        content_type = f"text/calendar; method={calendar_method(notification.kind)}; charset=utf-8"
         content = render_calendar(notification, profile.sender, now)
-        files.append(Attachment("event.ics", "text/calendar", content, parameters))
+        files.append(Attachment("event.ics", content_type, content))
     return files
 
 

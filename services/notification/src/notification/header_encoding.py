@@ -13,6 +13,8 @@ from urllib.parse import quote
 
 MAX_LINE_LENGTH = 78
 """Characters of a line, without CRLF, that should not be exceeded (RFC 5322, section 2.1.1)."""
+LONGEST_LINE = 998
+"""Characters of a line, without CRLF, that must not be exceeded (RFC 5322, section 2.1.1)."""
 MAX_ENCODED_LINE_LENGTH = 76
 """Longest line with an encoded word (RFC 2047, section 2)."""
 
@@ -25,7 +27,7 @@ _PLAIN = re.compile(r"[!-~]+( [!-~]+)*")
 # Control characters, line and paragraph separators, and surrogates, which UTF-8 cannot express.
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FOLD = "\r\n "
-_PARAMETER_LENGTH = 60
+_SECTION_LENGTH = 50
 
 
 def text_header(name: str, text: str) -> str:
@@ -68,7 +70,7 @@ def ascii_header(name: str, value: str) -> str:
     Raises:
         ValueError: the value is not one line of printable ASCII that fits.
     """
-    if not (_PLAIN.fullmatch(value) and len(name) + 2 + len(value) <= 998):
+    if not (_PLAIN.fullmatch(value) and len(name) + 2 + len(value) <= LONGEST_LINE):
         raise ValueError(f"{name} is not one line of ASCII")
     return f"{name}: {value}\r\n"
 
@@ -80,7 +82,7 @@ def parameter(name: str, value: str) -> str:
     understands while the value is short.
     """
     value = _without_breaks(value)
-    if value.isascii() and len(value) <= _PARAMETER_LENGTH:
+    if value.isascii() and len(value) <= _SECTION_LENGTH:
         return f'{name}="{_quoted(value)}"'
     sections = _percent_sections(value)
     if len(sections) == 1:
@@ -139,7 +141,7 @@ def _percent_sections(value: str) -> Sequence[str]:
     sections = [""]
     for character in value:
         encoded = quote(character, safe="")
-        if len(sections[-1]) + len(encoded) > _PARAMETER_LENGTH:
+        if len(sections[-1]) + len(encoded) > _SECTION_LENGTH:
             sections.append("")
         sections[-1] += encoded
     return sections
