@@ -8,6 +8,7 @@ import httpx
 
 from goticket_load import baselines
 from goticket_load.bench import Bench, Target
+from goticket_load.email_fairness import email_fairness
 from goticket_load.goals import PGBENCH
 from goticket_load.overload import overload
 from goticket_load.reads import reads, reads_during_sale
@@ -170,4 +171,5 @@ SCENARIOS = (
     Scenario("replica", "A second replica", replica, 36, 10),
     Scenario("stored-bookings", "Two million bookings stored", stored_bookings, 130, 18),
     Scenario("relay-and-email", "Relay and notification", relay_and_email, 60, 15),
+    Scenario("email-fairness", "E-mails while one account books", email_fairness, 40, 40),
 )

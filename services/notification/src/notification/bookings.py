@@ -8,6 +8,10 @@ from uuid import UUID
 from goticket_documents.money import Money
 from goticket_kernel.time_zones import TimeZone
 
+LARGE_TICKETS = 4
+"""An e-mail with more tickets is large: it has senders of its own, and is rendered beside the event
+loop, so that it delays no other e-mail."""
+
 
 class NotificationKind(StrEnum):
     """The kinds of e-mail."""

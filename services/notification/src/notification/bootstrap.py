@@ -18,6 +18,7 @@ from notification.delivery_maintenance import (
     measure_backlog_periodically,
     purge_deliveries_periodically,
     release_due_deliveries,
+    renew_claims_periodically,
 )
 from notification.delivery_queue import DeliveryQueue, SenderGroup
 from notification.email_rendering import SenderProfile
@@ -93,6 +94,7 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
                 tasks.create_task(release_due_deliveries(queue, wake_all, stop))
                 wake_changes = groups[SenderGroup.EVENT_CHANGES].wake
                 tasks.create_task(announce_changes(changes, buyers, wake_changes, stop))
+                tasks.create_task(renew_claims_periodically(queue, stop))
                 tasks.create_task(measure_backlog_periodically(pool, stop))
                 tasks.create_task(purge_deliveries_periodically(pool, retention, stop))
                 await stop.wait()

@@ -9,10 +9,11 @@ from goticket_platform.logs import get_logger
 from goticket_platform.postgres import is_transient
 from prometheus_client import Gauge
 
-from notification.delivery_queue import QUERIES, DeliveryQueue
+from notification.delivery_queue import CLAIM_LEASE, QUERIES, DeliveryQueue
 from notification.event_changes import QUERIES as EVENT_QUERIES
 
 RELEASE_SECONDS = 0.5
+RENEW_SECONDS = CLAIM_LEASE.total_seconds() / 5
 MEASURE_SECONDS = 5.0
 COUNT_LIMIT = 10_000
 """Rows are counted up to this number; counting more would slow down the senders."""
@@ -46,6 +47,13 @@ async def release_due_deliveries(
             wake()
 
     await _periodically(release, "releasing due deliveries failed", interval, stop)
+
+
+async def renew_claims_periodically(
+    queue: DeliveryQueue, stop: Stop, *, interval: float = RENEW_SECONDS
+) -> None:
+    """Extend the claims of this worker every `interval` seconds until `stop`."""
+    await _periodically(queue.renew_claims, "renewing claims failed", interval, stop)
 
 
 async def measure_backlog_periodically(

@@ -11,18 +11,16 @@ from goticket_platform.postgres import is_transient, load_queries
 from goticket_platform.retry import RetryPolicy, retry
 from prometheus_client import Counter
 
-from notification.bookings import NotificationKind, NotificationRequest
+from notification.bookings import LARGE_TICKETS, NotificationKind, NotificationRequest
 from notification.event_json import event_from_json
 from notification.grouped_calls import GroupedCalls
 
 CLAIM_LEASE = timedelta(seconds=15)
-"""Time from a claim to the start of sending. Longer than a read of bookings with its retries.
-The claim of a crashed worker is taken over after it; that repeats no e-mail."""
+"""A claim is renewed several times within this time, until sending begins. The claim of a crashed
+worker is taken over after it; that repeats no e-mail."""
 FAIR_SHARE = timedelta(seconds=1)
 """A buyer's next e-mail starts this much later per ticket of the e-mail before. It is only an
 order: nothing waits while a sender is free."""
-LARGE_TICKETS = 4
-"""E-mails with more tickets are sent by the senders of large e-mails."""
 MAX_GROUP_SIZE = 200
 """Most rows of one statement."""
 
@@ -90,6 +88,7 @@ class DeliveryQueue:
         self._pool = pool
         self._send_lease = send_lease
         self._claim_lease = claim_lease
+        self._claimed: dict[UUID, Delivery] = {}
         self._last_event = dict.fromkeys(SenderGroup, _BEFORE_ALL_EVENTS)
         self._enqueueing = GroupedCalls(self._enqueue, MAX_GROUP_SIZE)
         self._beginning = GroupedCalls(self._begin, MAX_GROUP_SIZE)
@@ -116,6 +115,7 @@ class DeliveryQueue:
 
         False means that the claim has expired, was taken over or is superseded.
         """
+        self._claimed.pop(delivery.request.message_id, None)
         return await self._beginning.submit(delivery)
 
     async def record(self, delivery: Delivery, outcome: Outcome) -> None:
@@ -124,7 +124,15 @@ class DeliveryQueue:
         An outage of PostgreSQL is retried for as long as a lease lasts: without the record the
         e-mail would be repeated.
         """
+        self._claimed.pop(delivery.request.message_id, None)
         await self._recording.submit((delivery, outcome))
+
+    async def renew_claims(self) -> None:
+        """Extend the claims of deliveries that this worker still prepares."""
+        if claimed := list(self._claimed.values()):
+            ids = [delivery.request.message_id for delivery in claimed]
+            tokens = [delivery.lease_token for delivery in claimed]
+            await self._pool.execute(QUERIES["renew"], ids, tokens, self._claim_lease)
 
     async def release_due(self) -> int:
         """Make deliveries pending whose back-off or lease has ended; return how many."""
@@ -149,7 +157,9 @@ class DeliveryQueue:
             ((row["position"], row["event_id"]) for row in rows), default=(0, _BEFORE_ALL_EVENTS)
         )
         self._last_event[group] = event if position >= limit else _BEFORE_ALL_EVENTS
-        return [_delivery(row, token) for row in rows]
+        claimed = [_delivery(row, token) for row in rows]
+        self._claimed.update((delivery.request.message_id, delivery) for delivery in claimed)
+        return claimed
 
     async def _begin(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
         ids = [delivery.request.message_id for delivery in deliveries]

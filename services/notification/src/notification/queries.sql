@@ -115,6 +115,15 @@ WHERE delivery.message_id = claim.message_id
                          OR other.booking_version > delivery.booking_version))
 RETURNING delivery.message_id
 
+-- name: renew
+-- Extend claims of a worker that still prepares them, by $3 from now.
+UPDATE notification.deliveries AS delivery
+SET due_at = clock_timestamp() + $3::interval
+FROM unnest($1::uuid[], $2::uuid[]) AS claim (message_id, lease_token)
+WHERE delivery.message_id = claim.message_id
+  AND delivery.lease_token = claim.lease_token
+  AND delivery.status = 'claimed'
+
 -- name: record
 -- Record outcomes and release the leases. A worker whose lease was taken over records only that
 -- it has sent the e-mail.

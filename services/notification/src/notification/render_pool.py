@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from uuid import UUID
 
-from notification.bookings import Notification
+from notification.bookings import LARGE_TICKETS, Notification
 from notification.email_rendering import Email, SenderProfile, render_email
 
-INLINE_TICKETS = 10
+INLINE_TICKETS = LARGE_TICKETS
 """E-mails with at most this many tickets are rendered on the event loop."""
 
 

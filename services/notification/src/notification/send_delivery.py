@@ -34,7 +34,7 @@ from notification.event_buyers import EventBuyer
 from notification.event_differences import event_differences
 from notification.event_mapping import TRACEPARENT
 from notification.outage_pause import OutagePause
-from notification.smtp_client import EmailDeferred
+from notification.smtp_client import EmailDeferred, EmailRefused
 
 logger = get_logger(__name__)
 
@@ -179,6 +179,8 @@ class DeliverySender:
     async def _record_failure(self, delivery: Delivery, error: Exception) -> None:
         if is_outage(error):
             self.pause.begin()
+        elif isinstance(error, EmailDeferred | EmailRefused):  # the SMTP server has answered
+            self.pause.end()
         outcome = outcome_of(error, delivery)
         logger.log(
             _level(outcome.status),

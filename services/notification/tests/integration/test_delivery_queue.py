@@ -11,7 +11,7 @@ from goticket_platform.lifecycle import Stop
 from goticket_platform.migrations import migrate_down, migrate_up, migration_status
 from goticket_platform.postgres import INDEX_ONLY_SETTINGS, open_pool
 from goticket_testing.databases import DatabaseFactory
-from notification.bookings import NotificationKind, NotificationRequest
+from notification.bookings import LARGE_TICKETS, NotificationKind, NotificationRequest
 from notification.delivery_maintenance import (
     OLDEST_SECONDS,
     REFUSED,
@@ -21,7 +21,6 @@ from notification.delivery_maintenance import (
     purge_deliveries_periodically,
 )
 from notification.delivery_queue import (
-    LARGE_TICKETS,
     QUERIES,
     Delivery,
     DeliveryQueue,
@@ -277,6 +276,21 @@ async def test_an_expired_claim_is_taken_over_and_its_owner_may_not_send(
     assert await queue.begin(second), "a repeat after a lost connection has the same result"
 
 
+async def test_a_claim_is_renewed_while_its_owner_prepares_the_email(
+    pool: asyncpg.Pool, queue: DeliveryQueue
+) -> None:
+    await enqueue(queue, request(), request())
+    slow, begun = await claim(queue)
+    assert await queue.begin(begun)
+    await pool.execute("UPDATE notification.deliveries SET due_at = now() + interval '1 s'")
+
+    await queue.renew_claims()
+
+    rows = await pool.fetch("SELECT status FROM notification.deliveries ORDER BY due_at")
+    assert [row["status"] for row in rows] == ["sending", "claimed"]
+    assert await queue.begin(slow)
+
+
 async def test_a_live_lease_is_not_taken_over(queue: DeliveryQueue) -> None:
     await enqueue(queue, request(), request())
     first, _ = await claim(queue)
@@ -442,6 +456,7 @@ ARGUMENTS: dict[str, Sequence[object]] = {
     ),
     "claim": ("regular", 8, uuid4(), timedelta(seconds=60), UUID(int=0)),
     "begin": ([uuid4()], [uuid4()], timedelta(seconds=60)),
+    "renew": ([uuid4()], [uuid4()], timedelta(seconds=60)),
     "record": ([uuid4()], [uuid4()], ["sent"], [None], [None], [0]),
     "release_due": (100,),
     "measure_backlog": (100,),

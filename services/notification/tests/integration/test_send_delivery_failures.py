@@ -97,6 +97,24 @@ async def test_without_an_smtp_server_the_delivery_is_deferred_however_long_it_l
     assert not worker.pause.is_outage
 
 
+async def test_any_answer_of_the_smtp_server_ends_an_outage(
+    smtp: ScriptedSmtpServer,
+    worker: Worker,
+    add_booking: MakeDetails,
+    make_message: MakeMessage,
+) -> None:
+    for reply in ("550 5.1.1 No such user", "450 4.2.1 Mailbox busy"):
+        smtp.stop()
+        await worker.handle(make_message(BOOKING_CONFIRMED, add_booking()))
+        assert worker.pause.is_outage
+        await smtp.start()
+        smtp.rcpt.append(reply)
+
+        await worker.handle(make_message(BOOKING_CONFIRMED, add_booking()))
+
+        assert not worker.pause.is_outage
+
+
 async def test_a_refused_email_is_not_sent_by_a_redelivered_message(
     smtp: ScriptedSmtpServer,
     worker: Worker,

@@ -7,7 +7,7 @@ CREATE TABLE notification.deliveries (
     -- one buyer for it: here it has a UUIDv5 of event and buyer, and version 0.
     booking_id uuid NOT NULL,
     booking_version bigint NOT NULL,
-    -- The buyer's user id. It serves fairness between buyers and identifies nobody by itself.
+    -- The buyer's user id. It serves fairness between buyers; it is a pseudonym.
     buyer_id uuid NOT NULL,
     kind text NOT NULL CHECK (kind IN ('tickets', 'cancellation', 'expiry', 'event_change')),
     -- Why the booking was cancelled.
