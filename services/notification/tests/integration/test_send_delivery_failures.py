@@ -173,7 +173,9 @@ async def test_an_smtp_dialogue_that_takes_too_long_is_an_outage(
     await worker.end_waits()
     await worker.send_pending()
 
-    assert smtp.message_ids == [f"<{message.id}@goticket.example>"] * 2
+    # On a busy machine the first attempt may end before the server has the e-mail.
+    assert set(smtp.message_ids) == {f"<{message.id}@goticket.example>"}
+    assert (await worker.delivery(message))["status"] == "sent"
 
 
 async def test_the_wait_for_a_connection_uses_up_no_time_of_the_attempt(
