@@ -110,7 +110,9 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
                 extend_holds_by=timedelta(seconds=settings.hold_extension_seconds),
             )
             details = NotificationDataService(
-                queries=bookings, token=settings.notification_token.get_secret_value()
+                queries=bookings,
+                buyers=bookings,
+                token=settings.notification_token.get_secret_value(),
             )
             async with serve_grpc(
                 settings.grpc_listen,

@@ -26,6 +26,7 @@ MANY_ROWS = (
     "change_bookings",
     "bookings",
     "bookings_by_key",
+    "confirmed_bookings_of_buyers",
     "printed_tickets",
     "tickets_of_users",
     "items",

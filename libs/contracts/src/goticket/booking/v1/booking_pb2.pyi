@@ -98,6 +98,7 @@ class EventSnapshot(_message.Message):
     STARTS_AT_FIELD_NUMBER: _builtins.int
     ENDS_AT_FIELD_NUMBER: _builtins.int
     ORGANIZER_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Event id."""
     name: _builtins.str
@@ -108,6 +109,8 @@ class EventSnapshot(_message.Message):
     """IANA time zone of the place."""
     organizer_id: _builtins.str
     """User id of the organizer."""
+    version: _builtins.int
+    """The event's version in the catalog that these values are of."""
     @_builtins.property
     def starts_at(self) -> _timestamp_pb2.Timestamp:
         """Start time."""
@@ -126,10 +129,11 @@ class EventSnapshot(_message.Message):
         starts_at: _timestamp_pb2.Timestamp | None = ...,
         ends_at: _timestamp_pb2.Timestamp | None = ...,
         organizer_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ends_at", b"ends_at", "starts_at", b"starts_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends_at", b"ends_at", "id", b"id", "location", b"location", "name", b"name", "organizer_id", b"organizer_id", "starts_at", b"starts_at", "timezone", b"timezone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends_at", b"ends_at", "id", b"id", "location", b"location", "name", b"name", "organizer_id", b"organizer_id", "starts_at", b"starts_at", "timezone", b"timezone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

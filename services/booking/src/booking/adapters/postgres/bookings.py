@@ -23,7 +23,9 @@ from booking.application.ports import (
     AvailabilityPublisher,
     BookingKey,
     BookingOfEvent,
+    ConfirmedBookings,
     DueHold,
+    EventBuyer,
     RequestKey,
     Snapshot,
     TicketOfBooking,
@@ -47,7 +49,7 @@ _FIRST_TIME = datetime.min.replace(tzinfo=UTC)
 class PostgresBookings:
     """Implements the ports that need no open transaction.
 
-    These are `CreationStore`, `BookingQueries`, `BookingDetailsQueries`,
+    These are `CreationStore`, `BookingQueries`, `BookingDetailsQueries`, `EventBuyerQueries`,
     `InventoryQueries` and `MaintenanceQueries`.
     """
 
@@ -120,6 +122,21 @@ class PostgresBookings:
     async def find_details(self, wanted: Collection[BookingKey]) -> list[BookingOfEvent]:
         """See the port."""
         rows = await self._pool.fetch(QUERIES["bookings_by_key"], *ids_of(wanted))
+        return bookings_of_events(rows)
+
+    async def list_confirmed(self, event_id: UUID, after: UUID, limit: int) -> ConfirmedBookings:
+        """See the port. One statement reads version and bookings as of one moment."""
+        rows = await self._pool.fetch(
+            QUERIES["confirmed_bookings_of_event"], event_id, after, limit
+        )
+        return ConfirmedBookings(
+            event_version=rows[0]["version"] if rows else 0,
+            bookings=tuple((row["id"], row["user_id"]) for row in rows if row["id"]),
+        )
+
+    async def find_of_buyers(self, buyers: Collection[EventBuyer]) -> list[BookingOfEvent]:
+        """See the port."""
+        rows = await self._pool.fetch(QUERIES["confirmed_bookings_of_buyers"], *ids_of(buyers))
         return bookings_of_events(rows)
 
     async def find_tickets(self, ticket_ids: Collection[UUID]) -> list[TicketOfBooking]:

@@ -432,6 +432,34 @@ CROSS JOIN LATERAL (
 ) AS b
 {event_of_booking}
 
+-- name: confirmed_bookings_of_event
+-- The version of an event, and the next confirmed bookings in the order of their ids. One row
+-- without a booking if there is none.
+SELECT e.version, b.id, b.user_id
+FROM booking.events AS e
+LEFT JOIN LATERAL (
+    SELECT id, user_id
+    FROM booking.bookings
+    WHERE event_id = e.event_id AND id > $2 AND status = 'confirmed'
+    ORDER BY id
+    LIMIT $3
+) AS b ON true
+WHERE e.event_id = $1
+ORDER BY b.id
+
+-- name: confirmed_bookings_of_buyers
+-- All confirmed bookings of some buyers for some events.
+{booking_details}
+FROM unnest($1::uuid[], $2::uuid[]) AS w (event_id, user_id)
+CROSS JOIN LATERAL (
+    SELECT {booking_columns}
+    FROM booking.bookings
+    WHERE user_id = w.user_id AND event_id = w.event_id AND status = 'confirmed'
+    ORDER BY id
+) AS b
+{event_of_booking}
+ORDER BY b.id
+
 -- name: bookings_of_user
 -- A page of a user's bookings, newest first.
 {booking_details}
