@@ -19,7 +19,7 @@ from gateway.http.etags import is_any, strong_tags
 from gateway.http.problems import Problem
 from gateway.rest.events.public_reads import PublicReads
 from gateway.rest.schemas import MAX_INT64, QueryInteger, Text
-from gateway.security.authentication import Organizer
+from gateway.security.authentication import EventChanger
 from gateway.security.key_ring import KeyRing
 
 _EXAMPLE_ID = "0197c0de-7a11-7b00-8a00-000000000001"
@@ -120,7 +120,7 @@ def _whole_field(request: Request, name: str) -> str | None:
 
 async def _expected_version(
     request: Request,
-    caller: Organizer,
+    caller: EventChanger,
     event_id: EventId,
     catalog: Catalog,
     _: Annotated[

@@ -10,6 +10,7 @@ from booking.application.ports.bookings import (
     TicketPageQuery,
 )
 from booking.application.ports.catalog import Catalog
+from booking.application.ports.check_in import CheckInPosition, CheckInQueries, CheckInTicket
 from booking.application.ports.creation import (
     BookingCreation,
     BuyerOfEvent,
@@ -18,7 +19,6 @@ from booking.application.ports.creation import (
     MessageHeaders,
     NewBooking,
     Snapshot,
-    TypesOfEvents,
 )
 from booking.application.ports.environment import Clock, NewId
 from booking.application.ports.events import EventRows
@@ -43,6 +43,9 @@ __all__ = [
     "BookingStore",
     "BuyerOfEvent",
     "Catalog",
+    "CheckInPosition",
+    "CheckInQueries",
+    "CheckInTicket",
     "Clock",
     "CreationStore",
     "EventRows",
@@ -61,5 +64,4 @@ __all__ = [
     "TicketOfBooking",
     "TicketPageQuery",
     "Transaction",
-    "TypesOfEvents",
 ]
