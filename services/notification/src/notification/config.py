@@ -6,6 +6,7 @@ from email.headerregistry import Address
 from email.utils import getaddresses
 from typing import Annotated, Self
 
+from goticket_contracts.topology import EVENT_LOG_DAYS
 from goticket_platform.settings import ServiceSettings
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -73,8 +74,9 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     """Longest attempt to read, render and send one e-mail. The limit is below the consumer's
     HANDLE_SECONDS. After a crash, an e-mail in progress is sent again only this much later."""
 
-    delivery_days: int = Field(default=30, ge=1)
-    """Retention of deliveries; longer than dead letters wait for a replay."""
+    delivery_days: int = Field(default=30, gt=EVENT_LOG_DAYS)
+    """Retention of deliveries; longer than dead letters wait for a replay, and longer than the
+    event log can deliver a message again."""
 
     @model_validator(mode="after")
     def _login_is_complete_and_encrypted(self) -> Self:

@@ -36,7 +36,7 @@ _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*", re.IGNORECASE | re.ASCII)
 _SUBJECTS = {
     NotificationKind.TICKETS: "Your tickets for {}",
     NotificationKind.CANCELLATION: "Cancelled: your booking for {}",
-    NotificationKind.EXPIRY: "Your reservation for {} has expired",
+    NotificationKind.EXPIRY: "Your hold for {} has expired",
 }
 
 

@@ -147,7 +147,7 @@ async def test_an_expired_hold_is_described_in_its_present_state(
     await worker.handle(make_message(BOOKING_EXPIRED, details))
 
     (email,) = smtp.messages
-    assert email["Subject"] == "Your reservation for Metallica Live has expired"
+    assert email["Subject"] == "Your hold for Metallica Live has expired"
 
 
 async def test_many_workers_and_redeliveries_send_each_email_once(

@@ -240,9 +240,8 @@ class Subscription:
 
     async def _move(self, copy: Message, queue: str, original: AbstractIncomingMessage) -> None:
         try:
-            await self._channel.default_exchange.publish(
-                copy, queue, mandatory=True, timeout=PUBLISH_SECONDS
-            )
+            exchange = await self._channel.get_exchange(self._queue.exchange, ensure=False)
+            await exchange.publish(copy, queue, mandatory=True, timeout=PUBLISH_SECONDS)
         except (TypeError, ValueError):
             # Headers that cannot be encoded again: the broker dead-letters the original
             # unchanged, without the reason.

@@ -27,8 +27,10 @@ _API = "/api/v1/"
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _DEFAULT_LIMIT = 20
 _LIVE = json_response(b'{"status":"ok"}')
-_CACHED_PATHS = 16_384
+_CACHED_PATHS = 8192
 _MAX_PATH_LENGTH = 96
+PATHS_BYTES = _CACHED_PATHS * 512
+"""Memory of all cached paths at most."""
 
 Read = Callable[[HttpExchange, str, Caller | None], Awaitable[HttpResponse | None]]
 

@@ -28,11 +28,11 @@ async def confirm_booking(
     async with bookings.transaction() as transaction:
         held = await transaction.bookings.lock(found.event.id, booking_id)
         moment = now()
-        confirmed = held.confirm(moment, issue)
-        if confirmed is None:
+        if not held.require_confirmable(moment):
             return BookingOfEvent(booking_for(actor, held), found.event)
         inventory = await lock_inventory(transaction, [held])
         inventory.event.require_not_ended(moment)
+        confirmed = held.confirm(moment, issue)
         inventory.confirm_hold(held)
         await transaction.bookings.save([confirmed], inventory)
     return BookingOfEvent(booking_for(actor, confirmed.booking), inventory.event)

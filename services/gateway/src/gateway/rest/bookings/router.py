@@ -24,9 +24,10 @@ from gateway.rest.dependencies import (
     Limit,
     Pipeline,
 )
+from gateway.rest.routes import HeadFirstRoute
 from gateway.security.authentication import AnyCaller, EventBookingsReader
 
-router = APIRouter(prefix="/api/v1", tags=["bookings"])
+router = APIRouter(prefix="/api/v1", tags=["bookings"], route_class=HeadFirstRoute)
 
 _CREATED: dict[str, Any] = {
     "headers": {
@@ -157,7 +158,6 @@ async def get_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking
         "hold_expired",
         "booking_closed",
         "event_cancelled",
-        "event_over",
     ),
 )
 async def confirm_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:

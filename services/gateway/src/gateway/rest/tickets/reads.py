@@ -14,11 +14,13 @@ from gateway.rest.tickets.rendering import ticket_json, ticket_page_json
 from gateway.security.authentication import Caller
 
 SVG = "image/svg+xml"
-DRAWINGS_BYTES = 32 * 1024 * 1024
+DRAWINGS_BYTES = 16 * 1024 * 1024
 """Size of all drawings that are cached, by code. A ticket is read before each answer, so a
 cached drawing never outlives its ticket."""
 
-_drawings: LRUCache[str, bytes] = LRUCache(DRAWINGS_BYTES, getsizeof=len)
+_drawings: LRUCache[str, bytes] = LRUCache(
+    DRAWINGS_BYTES, getsizeof=lambda drawing: len(drawing) + 1024
+)
 
 
 async def read_ticket(

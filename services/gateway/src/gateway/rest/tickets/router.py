@@ -10,6 +10,7 @@ from gateway.http.openapi import problems
 from gateway.http.request_context import RequestContext
 from gateway.http.responses import as_starlette
 from gateway.rest.dependencies import Booking, Cursor, Limit, TicketId
+from gateway.rest.routes import HeadFirstRoute
 from gateway.rest.tickets.reads import (
     SVG,
     read_ticket,
@@ -21,7 +22,7 @@ from gateway.rest.tickets.schemas import TicketOut, TicketPage
 from gateway.rest.tickets.ticket_pdf import ticket_pdf
 from gateway.security.authentication import AnyCaller
 
-router = APIRouter(prefix="/api/v1/tickets", tags=["tickets"])
+router = APIRouter(prefix="/api/v1/tickets", tags=["tickets"], route_class=HeadFirstRoute)
 
 PDF = "application/pdf"
 

@@ -1,11 +1,7 @@
 """Migrations on a real PostgreSQL: in order, once, all or nothing, by one process at a time."""
 
 import asyncio
-import sys
-import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
@@ -18,65 +14,12 @@ from goticket_platform.migrations import (
     migrate_up,
     migration_status,
 )
-from goticket_testing.databases import Postgres
+
+if TYPE_CHECKING:
+    from libs.platform.tests.migrations.conftest import MigrationsPackage
 
 
-@dataclass(frozen=True)
-class MigrationsPackage:
-    """A package of migration files; the first part of its name is the schema."""
-
-    schema: str
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        return f"{self.schema}.migrations"
-
-    def include(self, *packages: str) -> None:
-        (self.folder / "__init__.py").write_text(f"INCLUDES = {packages!r}\n")
-        sys.modules.pop(self.name, None)  # read the file again at the next import
-
-    def add(self, version: int, table: str, *, up: str | None = None) -> None:
-        step = f"{version:04d}_{table}"
-        create = up or f"CREATE TABLE {{schema}}.{table} ();"
-        (self.folder / f"{step}.up.sql").write_text(create)
-        (self.folder / f"{step}.down.sql").write_text(f"DROP TABLE {{schema}}.{table};")
-
-
-def new_package(parent: Path) -> MigrationsPackage:
-    schema = f"example_{uuid.uuid4().hex[:8]}"
-    folder = parent / schema / "migrations"
-    folder.mkdir(parents=True)
-    (parent / schema / "__init__.py").touch()
-    (folder / "__init__.py").touch()
-    return MigrationsPackage(schema, folder)
-
-
-@pytest.fixture
-def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[MigrationsPackage]:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return [new_package(tmp_path) for _ in range(2)]
-
-
-@pytest.fixture
-def package(packages: list[MigrationsPackage]) -> MigrationsPackage:
-    return packages[0]
-
-
-@pytest.fixture
-async def dsn(postgres_server: Postgres, packages: list[MigrationsPackage]) -> AsyncIterator[str]:
-    """The URL of a database with the packages' schemas."""
-    dsn = postgres_server.superuser_dsn()
-    connection = await asyncpg.connect(dsn)
-    for package in packages:
-        await connection.execute(f"CREATE SCHEMA {package.schema}")
-    yield dsn
-    for package in packages:
-        await connection.execute(f"DROP SCHEMA {package.schema} CASCADE")
-    await connection.close()
-
-
-async def tables(dsn: str, package: MigrationsPackage) -> set[str]:
+async def tables(dsn: str, package: "MigrationsPackage") -> set[str]:
     connection = await asyncpg.connect(dsn)
     rows = await connection.fetch(
         "SELECT tablename FROM pg_tables WHERE schemaname = $1", package.schema
@@ -85,7 +28,7 @@ async def tables(dsn: str, package: MigrationsPackage) -> set[str]:
     return {row["tablename"] for row in rows} - {"schema_migrations"}
 
 
-async def test_up_applies_in_order_and_only_once(dsn: str, package: MigrationsPackage) -> None:
+async def test_up_applies_in_order_and_only_once(dsn: str, package: "MigrationsPackage") -> None:
     package.add(1, "one")
     assert await migrate_up(dsn, package.name) == ["0001_one"]
     package.add(2, "two")
@@ -96,7 +39,7 @@ async def test_up_applies_in_order_and_only_once(dsn: str, package: MigrationsPa
 
 
 async def test_down_reverts_the_migrations_applied_last(
-    dsn: str, package: MigrationsPackage
+    dsn: str, package: "MigrationsPackage"
 ) -> None:
     package.add(1, "one")
     package.add(2, "two")
@@ -108,7 +51,7 @@ async def test_down_reverts_the_migrations_applied_last(
 
 
 async def test_down_skips_no_migration_of_a_newer_release(
-    dsn: str, package: MigrationsPackage
+    dsn: str, package: "MigrationsPackage"
 ) -> None:
     for version, table in ((1, "a"), (2, "b"), (3, "c")):
         package.add(version, table)
@@ -120,7 +63,7 @@ async def test_down_skips_no_migration_of_a_newer_release(
 
 
 async def test_a_version_table_from_before_the_first_release_is_one_line(
-    dsn: str, package: MigrationsPackage
+    dsn: str, package: "MigrationsPackage"
 ) -> None:
     package.add(1, "a")
     connection = await asyncpg.connect(dsn)
@@ -134,7 +77,7 @@ async def test_a_version_table_from_before_the_first_release_is_one_line(
 
 
 async def test_included_tables_are_created_before_the_services_own(
-    dsn: str, package: MigrationsPackage
+    dsn: str, package: "MigrationsPackage"
 ) -> None:
     package.include(OUTBOX, INBOX)
     package.add(1, "one")
@@ -150,7 +93,9 @@ async def test_included_tables_are_created_before_the_services_own(
     assert await migrate_up(dsn, package.name) == labels[1:]
 
 
-async def test_down_follows_the_order_of_application(dsn: str, package: MigrationsPackage) -> None:
+async def test_down_follows_the_order_of_application(
+    dsn: str, package: "MigrationsPackage"
+) -> None:
     package.add(1, "one")
     await migrate_up(dsn, package.name)
     package.include(INBOX)
@@ -158,14 +103,14 @@ async def test_down_follows_the_order_of_application(dsn: str, package: Migratio
     assert await migrate_down(dsn, package.name) == ["inbox/0001_create_table"]
 
 
-async def test_a_service_without_an_inbox_gets_none(dsn: str, package: MigrationsPackage) -> None:
+async def test_a_service_without_an_inbox_gets_none(dsn: str, package: "MigrationsPackage") -> None:
     package.include(OUTBOX)
     assert await migrate_up(dsn, package.name) == ["outbox/0001_create_table"]
     assert await tables(dsn, package) == {"outbox"}
 
 
 async def test_two_services_have_tables_of_their_own(
-    dsn: str, packages: list[MigrationsPackage]
+    dsn: str, packages: "list[MigrationsPackage]"
 ) -> None:
     first, second = packages
     first.include(OUTBOX, INBOX)
@@ -179,7 +124,7 @@ async def test_two_services_have_tables_of_their_own(
     assert await tables(dsn, second) == {"inbox"}
 
 
-async def test_a_failing_migration_is_rolled_back(dsn: str, package: MigrationsPackage) -> None:
+async def test_a_failing_migration_is_rolled_back(dsn: str, package: "MigrationsPackage") -> None:
     package.add(1, "one")
     package.add(2, "two", up="CREATE TABLE {schema}.two (); SELECT 1/0;")
     with pytest.raises(asyncpg.DivisionByZeroError):
@@ -189,7 +134,7 @@ async def test_a_failing_migration_is_rolled_back(dsn: str, package: MigrationsP
 
 
 async def test_concurrent_replicas_apply_each_migration_once(
-    dsn: str, package: MigrationsPackage
+    dsn: str, package: "MigrationsPackage"
 ) -> None:
     package.include(OUTBOX, INBOX)
     package.add(1, "one")
@@ -198,7 +143,7 @@ async def test_concurrent_replicas_apply_each_migration_once(
     assert sorted(applied, reverse=True) == [labels, *[[]] * 7]
 
 
-def test_a_gap_and_a_missing_down_file_are_errors(package: MigrationsPackage) -> None:
+def test_a_gap_and_a_missing_down_file_are_errors(package: "MigrationsPackage") -> None:
     package.add(1, "one")
     package.add(3, "three")
     with pytest.raises(MigrationError, match="1, 2, 3"):
@@ -210,7 +155,7 @@ def test_a_gap_and_a_missing_down_file_are_errors(package: MigrationsPackage) ->
 
 @pytest.mark.parametrize("action", ["up", "down", "status"])
 def test_an_unavailable_database_is_one_line_and_exit_code_1(
-    package: MigrationsPackage, capsys: pytest.CaptureFixture[str], action: str
+    package: "MigrationsPackage", capsys: pytest.CaptureFixture[str], action: str
 ) -> None:
     package.add(1, "one")
     unavailable = "postgresql://me:secret@127.0.0.1:1/nothing"
@@ -222,7 +167,7 @@ def test_an_unavailable_database_is_one_line_and_exit_code_1(
 
 
 async def test_a_refused_connection_is_one_line(
-    dsn: str, package: MigrationsPackage, capsys: pytest.CaptureFixture[str]
+    dsn: str, package: "MigrationsPackage", capsys: pytest.CaptureFixture[str]
 ) -> None:
     nowhere = dsn.rpartition("/")[0] + "/nowhere"
     assert await asyncio.to_thread(migrate_command, "up", 1, nowhere, package.name) == 1
@@ -230,7 +175,7 @@ async def test_a_refused_connection_is_one_line(
 
 
 async def test_a_locked_table_is_one_line_and_the_migration_is_rolled_back(
-    dsn: str, package: MigrationsPackage, capsys: pytest.CaptureFixture[str]
+    dsn: str, package: "MigrationsPackage", capsys: pytest.CaptureFixture[str]
 ) -> None:
     package.add(1, "one")
     await migrate_up(dsn, package.name)
@@ -245,14 +190,14 @@ async def test_a_locked_table_is_one_line_and_the_migration_is_rolled_back(
     assert await tables(dsn, package) == {"one"}
 
 
-async def test_an_error_in_a_migration_is_raised(dsn: str, package: MigrationsPackage) -> None:
+async def test_an_error_in_a_migration_is_raised(dsn: str, package: "MigrationsPackage") -> None:
     package.add(1, "one", up="SELECT 1/0;")
     with pytest.raises(asyncpg.DivisionByZeroError):
         await asyncio.to_thread(migrate_command, "up", 1, dsn, package.name)
 
 
 async def test_the_command_prints_what_it_did(
-    dsn: str, package: MigrationsPackage, capsys: pytest.CaptureFixture[str]
+    dsn: str, package: "MigrationsPackage", capsys: pytest.CaptureFixture[str]
 ) -> None:
     package.add(1, "one")
     for action in ("up", "up", "status", "down", "status"):
