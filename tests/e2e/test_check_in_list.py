@@ -40,7 +40,7 @@ class DoorDevice:
         self.void |= {ticket["id"] for ticket in answer["void"]}
         self.version = answer["version"]
 
-    def admits(self, code: str) -> bool:
+    def accepts(self, code: str) -> bool:
         """Decide about a code that was scanned."""
         prefix, _, body = code.rpartition(".")
         key = self.keys.get(prefix.removeprefix("GT1."))
@@ -68,11 +68,11 @@ async def test_an_offline_device_refuses_a_ticket_after_the_delta_with_its_cance
     assert whole.status_code == 200, whole.text
     device.apply(whole.json())
     codes = [ticket["code"] for ticket in booked["tickets"]]
-    assert [device.admits(code) for code in codes] == [True, True]
+    assert [device.accepts(code) for code in codes] == [True, True]
     assert set(device.holders.values()) == {buyer.name}
     assert not any(code in whole.text for code in codes)
     forged = codes[0][:-8] + ("A" if codes[0][-8] != "A" else "B") + codes[0][-7:]
-    assert not device.admits(forged)
+    assert not device.accepts(forged)
 
     known = {**organizer.headers, "If-None-Match": whole.headers["ETag"]}
     assert (await api.get(path, headers=known)).status_code == 304
@@ -85,8 +85,8 @@ async def test_an_offline_device_refuses_a_ticket_after_the_delta_with_its_cance
     assert {ticket["id"] for ticket in delta["void"]} == {each["id"] for each in booked["tickets"]}
     assert delta["valid"] == []
     device.apply(delta)
-    assert [device.admits(code) for code in codes] == [False, False]
-    assert device.admits(kept["tickets"][0]["code"])
+    assert [device.accepts(code) for code in codes] == [False, False]
+    assert device.accepts(kept["tickets"][0]["code"])
 
 
 async def test_a_void_ticket_has_no_code_anywhere(

@@ -50,7 +50,7 @@ GRANTS: Final[Mapping[Permission, frozenset[Party]]] = {
     Permission.LIST_EVENT_BOOKINGS: frozenset({Party.ORGANIZER, Party.ADMIN}),
     Permission.READ_CHECK_IN_LIST: frozenset({Party.ORGANIZER, Party.ADMIN}),
     Permission.READ_BOOKING: frozenset({Party.OWNER, Party.ORGANIZER, Party.ADMIN}),
-    # A code admits whoever shows it, so nobody but its owner gets it, not even an admin.
+    # Whoever shows a code gets in, so nobody but its owner gets it, not even an admin.
     Permission.READ_TICKET_CODE: frozenset({Party.OWNER}),
     Permission.CHANGE_HOLD: frozenset({Party.OWNER, Party.ADMIN}),
     Permission.CANCEL_BOOKING: frozenset({Party.OWNER, Party.ORGANIZER, Party.ADMIN}),

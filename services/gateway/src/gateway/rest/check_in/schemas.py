@@ -26,4 +26,4 @@ class CheckInList(Answer):
     )
     public_keys: Sequence[PublicKey] = Field(description="Keys that verify codes offline.")
     valid: Sequence[CheckInTicketOut] = Field(description="Valid and checked-in tickets.")
-    void: Sequence[CheckInTicketOut] = Field(description="Tickets that admit nobody any more.")
+    void: Sequence[CheckInTicketOut] = Field(description="Tickets that are not accepted any more.")
