@@ -104,6 +104,7 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
                 creation=context,
                 submitter=submitter,
                 queries=bookings,
+                check_in=bookings,
                 inventories=bookings,
                 availability=RedisAvailability(redis),
                 ticket_keys=signer.public_keys,

@@ -247,10 +247,11 @@ async def test_pages_contain_each_item_once(booking: "Booking", catalog: TinyCat
 
     newest_first = created[::-1]
     assert await ids(actor=BUYER) == newest_first
-    assert await ids(actor=BUYER, event_id=events[1].id) == newest_first[1::2]
     assert await ids(actor=ORGANIZER, event_id=events[0].id) == newest_first[::2]
     assert await ids(actor=BUYER, status=pb.BOOKING_STATUS_HELD) == [created[4], created[0]]
-    assert await ids(actor=STRANGER, event_id=events[0].id) == []
+    for actor in (BUYER, STRANGER):
+        foreign = pb.ListBookingsRequest(actor=actor, event_id=events[0].id)
+        assert (await refusal(booking.ListBookings, foreign)).code == "forbidden"
     assert await ids(actor=ORGANIZER) == []
     tickets = await call(booking.ListTickets, pb.ListTicketsRequest(actor=BUYER, limit=3))
     assert len(tickets.tickets) == 3

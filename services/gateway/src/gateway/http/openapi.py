@@ -30,6 +30,7 @@ TAGS = [
     {"name": "events", "description": "Events, ticket types and availability."},
     {"name": "bookings", "description": "Orders of tickets."},
     {"name": "tickets", "description": "Admissions and their printed forms."},
+    {"name": "check-in", "description": "What devices at the door need."},
     {"name": "keys", "description": "Public keys to verify tokens and tickets with."},
     {"name": "operations", "description": "Health and metrics."},
 ]

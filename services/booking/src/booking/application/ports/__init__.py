@@ -13,6 +13,7 @@ from booking.application.ports.bookings import (
     TicketPageQuery,
 )
 from booking.application.ports.catalog import Catalog
+from booking.application.ports.check_in import CheckInPosition, CheckInQueries, CheckInTicket
 from booking.application.ports.creation import (
     BookingCreation,
     BuyerOfEvent,
@@ -21,7 +22,6 @@ from booking.application.ports.creation import (
     MessageHeaders,
     NewBooking,
     Snapshot,
-    TypesOfEvents,
 )
 from booking.application.ports.environment import Clock, NewId
 from booking.application.ports.events import EventRows
@@ -47,6 +47,9 @@ __all__ = [
     "BookingStore",
     "BuyerOfEvent",
     "Catalog",
+    "CheckInPosition",
+    "CheckInQueries",
+    "CheckInTicket",
     "Clock",
     "ConfirmedBookings",
     "CreationStore",
@@ -69,5 +72,4 @@ __all__ = [
     "TicketOfBooking",
     "TicketPageQuery",
     "Transaction",
-    "TypesOfEvents",
 ]
