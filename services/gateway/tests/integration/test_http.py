@@ -241,6 +241,18 @@ LENGTH = f"Content-Length: {len(BODY)}"
 CHUNKED_BODY = b"3\r\n" + BODY[:3] + b"\r\nc\r\n" + BODY[3:] + b"\r\n0\r\n\r\n"
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("connection_field", ["close, upgrade", "upgrade, close"])
+async def test_an_offer_on_a_connection_that_ends_is_served_as_http(
+    connection: RawClient, version: str, connection_field: str
+) -> None:
+    """RFC 9110, section 7.8; RFC 9112, section 9.6: the connection ends after the response."""
+    fields = f"Host: g\r\nUpgrade: h2c\r\nConnection: {connection_field}\r\n\r\n"
+    await connection.send_bytes(f"GET /livez HTTP/{version}\r\n{fields}".encode())
+    assert (await connection.answer())[0] == 200
+    assert await connection.is_closed()
+
+
 @pytest.mark.parametrize("offer", OFFERS)
 @pytest.mark.parametrize("later", [False, True])
 @pytest.mark.parametrize("chunked", [False, True])
