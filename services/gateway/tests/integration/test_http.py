@@ -336,3 +336,24 @@ async def test_a_trailer_field_is_no_header_field(
     await connection.send_bytes(body)
     assert (await connection.answer())[0] == 201
     assert booked.request_of("CreateBooking").idempotency_key == ""
+
+
+async def test_a_streamed_list_has_no_chunks_in_http_1_0(
+    connection: RawClient, backends: ScriptedBackends, bearer: Bearer
+) -> None:
+    """RFC 9112, section 6.1: no Transfer-Encoding in the response to a request of HTTP/1.0."""
+    ticket = pb.CheckInTicket(id="1", status=pb.TICKET_STATUS_VALID, version=1)
+    backends.answers |= {
+        "GetCheckInVersion": pb.GetCheckInVersionResponse(version=2),
+        "ListTicketKeys": pb.ListTicketKeysResponse(),
+        "ListCheckInTickets": pb.ListCheckInTicketsResponse(tickets=[ticket]),
+    }
+    token = bearer("organizer")["Authorization"]
+    path = f"/api/v1/events/{EVENT}/check-in-list"
+    await connection.send(f"GET {path} HTTP/1.0\nAuthorization: {token}\n\n")
+    async with asyncio.timeout(DEADLINE):
+        head = (await connection.reader.readuntil(b"\r\n\r\n")).lower()
+        body = await connection.reader.read()
+    assert b"transfer-encoding" not in head
+    assert b"content-length: %d\r\n" % len(body) in head
+    assert json.loads(body)["version"] == 2
