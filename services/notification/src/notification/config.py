@@ -11,6 +11,7 @@ from goticket_platform.settings import ServiceSettings
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from notification.header_encoding import ascii_form
 from notification.smtp_client import Tls
 
 
@@ -26,7 +27,7 @@ def sender_address(text: str) -> Address:
         with suppress(ValueError, IndexError, MessageError):
             local, _, domain = spec.rpartition("@")
             # An ASCII address, because its domain is also a part of every Message-ID.
-            ascii_domain = domain.encode("idna").decode("ascii")
+            ascii_domain = ascii_form(domain)
             address = Address(display_name=name, addr_spec=f"{local}@{ascii_domain}")
             if address.username.isascii() and address.username and address.domain:
                 return address

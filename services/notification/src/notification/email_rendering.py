@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from notification.bookings import Booking, Notification, NotificationKind, Ticket
 from notification.calendar_file import calendar_method, render_calendar
 from notification.event_differences import Difference, event_differences
+from notification.header_encoding import ascii_form
 from notification.mime_message import Attachment, Headers, build_message
 
 _TEMPLATES = Environment(
@@ -128,7 +129,7 @@ def _address(name: str, address: str) -> Address:
     if not address.isprintable():
         raise InvalidRecipient("the recipient's address is malformed")
     try:
-        ascii_domain = domain.encode("idna").decode("ascii")
+        ascii_domain = ascii_form(domain)
         if _DOT_ATOM.fullmatch(local) and _DOMAIN.fullmatch(ascii_domain):
             # The usual form; the library's parser would take longer than a PDF page.
             return Address(display_name=name, username=local, domain=ascii_domain)

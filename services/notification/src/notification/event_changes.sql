@@ -136,13 +136,12 @@ WHERE event_id IN (
 )
 
 -- name: purge_announcements
--- Delete up to $2 announcements that were finished before $1.
+-- Delete up to $2 announcements that were finished before $1, or never and are as old.
 DELETE FROM notification.announcements
 WHERE announcement_id IN (
     SELECT announcement_id
     FROM notification.announcements
-    WHERE finished_at < $1
-    ORDER BY finished_at
+    WHERE finished_at < $1 OR (finished_at IS NULL AND created_at < $1)
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 )

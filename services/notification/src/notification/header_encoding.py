@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from email.headerregistry import Address
 from urllib.parse import quote
 
+import idna
+
 MAX_LINE_LENGTH = 78
 """Characters of a line, without CRLF, that should not be exceeded (RFC 5322, section 2.1.1)."""
 LONGEST_LINE = 998
@@ -28,6 +30,15 @@ _PLAIN = re.compile(r"[!-~]+( [!-~]+)*")
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FOLD = "\r\n "
 _SECTION_LENGTH = 50
+
+
+def ascii_form(domain: str) -> str:
+    """Return a domain as servers know it: with A-labels (IDNA 2008, RFC 5891).
+
+    Raises:
+        ValueError: the domain is international and not valid.
+    """
+    return domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
 
 
 def text_header(name: str, text: str) -> str:

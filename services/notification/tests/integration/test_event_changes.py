@@ -296,6 +296,17 @@ async def test_old_events_and_finished_announcements_are_purged(
     assert await purge_event_changes(pool, month) == 1
 
 
+async def test_an_announcement_that_never_finishes_is_purged_too(
+    changes: EventChanges, pool: asyncpg.Pool, clock: Clock
+) -> None:
+    await record(changes, FIRST, named("Second", 2))
+    await clock.advance(WINDOW)
+    await changes.start_due()
+    await pool.execute("UPDATE notification.announcements SET created_at = '2020-01-01'")
+    await purge_event_changes(pool, timedelta(days=30))
+    assert not await changes.unfinished()
+
+
 async def test_an_index_serves_every_statement(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as connection:
         await connection.execute("SET enable_seqscan = off")

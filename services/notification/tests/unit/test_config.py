@@ -80,6 +80,7 @@ def test_a_password_is_never_sent_unencrypted(environment: pytest.MonkeyPatch) -
 
 def test_the_senders_domain_is_ascii() -> None:
     assert sender_address("GoTicket <t@bücher.example>").addr_spec == "t@xn--bcher-kva.example"
+    assert sender_address("t@straße.example").addr_spec == "t@xn--strae-oqa.example"
 
 
 def test_the_number_of_smtp_connections_is_the_sum_of_the_groups(
