@@ -36,9 +36,11 @@ def ascii_form(domain: str) -> str:
     """Return a domain as servers know it: with A-labels (IDNA 2008, RFC 5891).
 
     Raises:
-        ValueError: the domain is international and not valid.
+        ValueError: a label is too long or empty, or an international one is not valid.
     """
-    return domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
+    # The codec only checks the lengths of ASCII labels, and also accepts address literals.
+    encoded = domain.encode("idna") if domain.isascii() else idna.encode(domain, uts46=True)
+    return encoded.decode("ascii")
 
 
 def text_header(name: str, text: str) -> str:
