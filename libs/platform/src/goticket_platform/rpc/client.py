@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import grpc
 import structlog
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from goticket_platform.retry import RetryPolicy, retry
+from goticket_platform.rpc.assertions import METADATA_KEY, AssertionSigner
 from goticket_platform.rpc.errors import RemoteError, remote_error
 from goticket_platform.telemetry import inject_context, tracer
 
@@ -43,11 +44,77 @@ _OPTIONS = [
 ]
 
 
-def open_channel(target: str) -> grpc.aio.Channel:
-    """Open a channel to "host:port". It connects and reconnects automatically."""
+def open_channel(target: str, signer: AssertionSigner | None = None) -> grpc.aio.Channel:
+    """Open a channel to "host:port". It connects and reconnects automatically.
+
+    Every unary call carries an assertion of `signer`. Without one, services refuse the calls;
+    only health checks need none.
+    """
     # Detects a dead server within seconds, also on an idle connection.
     ping = ("grpc.keepalive_time_ms", PING_MILLISECONDS)
-    return grpc.aio.insecure_channel(target, options=[ping, *_OPTIONS])
+    channel = grpc.aio.insecure_channel(target, options=[ping, *_OPTIONS])
+    # The stubs use only `unary_unary` of a channel, so the wrapper stands in for one.
+    return channel if signer is None else cast("grpc.aio.Channel", SignedChannel(channel, signer))
+
+
+class SignedChannel:
+    """Signs the unary calls of a channel."""
+
+    def __init__(self, channel: grpc.aio.Channel, signer: AssertionSigner) -> None:
+        self._channel = channel
+        self._signer = signer
+
+    def __getattr__(self, name: str) -> object:
+        """Delegate everything but unary calls."""
+        return getattr(self._channel, name)
+
+    async def __aenter__(self) -> Self:
+        """Open the channel."""
+        await self._channel.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Close the channel."""
+        await self._channel.close()
+
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Callable[[object], bytes],
+        response_deserializer: Callable[[bytes], object],
+        **options: Any,
+    ) -> "SignedMethod":
+        """Return the method; a stub calls this once for each."""
+        unsigned: Any = self._channel.unary_unary(method, None, response_deserializer, **options)
+        return SignedMethod(unsigned, method, request_serializer, self._signer)
+
+
+class SignedMethod:
+    """A unary method whose calls carry an assertion about their serialized request."""
+
+    def __init__(
+        self,
+        unsigned: Callable[..., Awaitable[object]],
+        method: str,
+        serialize: Callable[[object], bytes],
+        signer: AssertionSigner,
+    ) -> None:
+        self._unsigned = unsigned
+        self._method = method
+        self._serialize = serialize
+        self._signer = signer
+
+    def __call__(
+        self,
+        request: object,
+        *,
+        metadata: Sequence[tuple[str, str]] = (),
+        **options: object,
+    ) -> Awaitable[object]:
+        """Call the method."""
+        body = self._serialize(request)
+        assertion = self._signer.sign(self._method, body)
+        return self._unsigned(body, metadata=[*metadata, (METADATA_KEY, assertion)], **options)
 
 
 async def call(
