@@ -5,13 +5,14 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
 from goticket_contracts.topology import TOPOLOGY, QueueSpec, Topology
+from goticket_kernel.time_zones import TIME_ZONE_DATA
 
 from goticket_platform.lifecycle import Stop, run
-from goticket_platform.logs import configure_logging
+from goticket_platform.logs import configure_logging, get_logger
 from goticket_platform.messaging.dead_letters import (
     LIST_LIMIT,
     list_dead_letters,
@@ -29,7 +30,10 @@ from goticket_platform.telemetry import configure_tracing
 
 FAILED = 1
 
+logger = get_logger(__name__)
+
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,14 @@ class Process(Generic[SettingsT]):
 
     settings: type[SettingsT]
     run: Callable[[SettingsT, Stop], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Report(Generic[SettingsT]):
+    """A command that prints lines and ends: its settings and the function that returns them."""
+
+    settings: type[SettingsT]
+    lines: Callable[[SettingsT], Awaitable[Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -57,13 +69,27 @@ class DeadLetters:
 
 
 @dataclass(frozen=True)
+class Replayable:
+    """A command with the actions `list` and `replay` for work that failed finally.
+
+    `list` returns up to a number of entries, oldest first. `replay` repeats up to a number (None:
+    all) and returns how many.
+    """
+
+    list: Callable[[int], Awaitable[Sequence[Mapping[str, object]]]]
+    replay: Callable[[int | None], Awaitable[int]]
+
+
+@dataclass(frozen=True)
 class CommandLine:
     """The commands of one service. Its name is also the program's name and names its logs."""
 
     service: str
     processes: Mapping[str, Process[Any]]
+    reports: Mapping[str, Report[Any]] = field(default_factory=dict)
     migrations: Migrations | None = None
     dead_letters: DeadLetters | None = None
+    replayables: Mapping[str, Replayable] = field(default_factory=dict)
 
 
 def execute(line: CommandLine, argv: Sequence[str] | None = None) -> None:
@@ -83,8 +109,32 @@ def execute(line: CommandLine, argv: Sequence[str] | None = None) -> None:
             action, limit = arguments.action, arguments.limit
             amqp_url = line.dead_letters.amqp_url()
             sys.exit(dead_letters_command(action, limit, amqp_url, line.dead_letters.queue))
+        case name if report := line.reports.get(name):
+            sys.exit(report_command(report))
+        case name if name in line.replayables:
+            replayable = line.replayables[name]
+            sys.exit(replayable_command(arguments.action, arguments.limit, replayable))
         case name:
-            _run_process(line.service, line.processes[name])
+            _run_process(line.service, name, line.processes[name])
+
+
+def report_command(report: Report[Any]) -> int:
+    """Print the report's lines and return the exit code.
+
+    When the database is unavailable, the code is 1 and one line on stderr has the reason.
+    """
+
+    async def read() -> Sequence[str]:
+        return await report.lines(load(report.settings))
+
+    try:
+        sys.stdout.writelines(f"{line}\n" for line in asyncio.run(read()))
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        sys.stderr.write(f"{' '.join(str(error).split()) or type(error).__name__}\n")
+        return FAILED
+    return 0
 
 
 def migrate_command(action: str, steps: int, dsn: str, package: str) -> int:
@@ -117,14 +167,31 @@ def dead_letters_command(
     `list` prints one JSON object per line, LIST_LIMIT at most when `limit` is None. `replay`
     sends all dead letters again when `limit` is None.
     """
+
+    async def list_entries(limit: int) -> Sequence[Mapping[str, object]]:
+        found = await list_dead_letters(amqp_url, queue, limit, topology=topology)
+        return [asdict(dead_letter) for dead_letter in found]
+
+    async def replay(limit: int | None) -> int:
+        return await replay_dead_letters(amqp_url, queue, limit, topology=topology)
+
+    return replayable_command(action, limit, Replayable(list_entries, replay))
+
+
+def replayable_command(action: str, limit: int | None, replayable: Replayable) -> int:
+    """Run `list` or `replay`, print JSON lines or the number, and return the exit code."""
     if action == "list":
         shown = LIST_LIMIT if limit is None else limit
-        found = asyncio.run(list_dead_letters(amqp_url, queue, shown, topology=topology))
-        sys.stdout.writelines(f"{json.dumps(asdict(dead_letter))}\n" for dead_letter in found)
+        found = asyncio.run(_awaited(replayable.list(shown)))
+        sys.stdout.writelines(f"{json.dumps(entry, default=str)}\n" for entry in found)
     else:
-        replayed = asyncio.run(replay_dead_letters(amqp_url, queue, limit, topology=topology))
+        replayed = asyncio.run(_awaited(replayable.replay(limit)))
         sys.stdout.write(f"replayed {replayed}\n")
     return 0
+
+
+async def _awaited(result: Awaitable[ResultT]) -> ResultT:
+    return await result
 
 
 def _migrate(action: str, steps: int, dsn: str, package: str) -> list[str]:
@@ -140,10 +207,11 @@ def _migrate(action: str, steps: int, dsn: str, package: str) -> list[str]:
             return [f"{'applied' if applied else 'pending'}  {label}" for label, applied in status]
 
 
-def _run_process(service: str, process: Process[Any]) -> None:
+def _run_process(service: str, name: str, process: Process[Any]) -> None:
     settings = load(process.settings)
     configure_logging(service, settings.log_level)
     configure_tracing(service, settings.otlp_endpoint, settings.trace_sample_ratio)
+    logger.info("starting", process=name, time_zone_data=TIME_ZONE_DATA)
 
     async def main(stop: Stop) -> None:
         await process.run(settings, stop)
@@ -155,7 +223,7 @@ def _parser(line: CommandLine) -> argparse.ArgumentParser:
     usage = _usage(line)
     parser = argparse.ArgumentParser(prog=line.service, usage=usage, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in line.processes:
+    for name in (*line.processes, *line.reports):
         commands.add_parser(name, usage=usage)
     if line.migrations:
         migrate = commands.add_parser("migrate", usage=usage)
@@ -164,20 +232,24 @@ def _parser(line: CommandLine) -> argparse.ArgumentParser:
         down = actions.add_parser("down", usage=usage)
         down.add_argument("steps", nargs="?", type=_count, default=1)
         actions.add_parser("status", usage=usage)
-    if line.dead_letters:
-        dead_letters = commands.add_parser("dead-letters", usage=usage, allow_abbrev=False)
-        dead_letters.add_argument("action", choices=["list", "replay"])
-        dead_letters.add_argument("--limit", type=_count)
+    for name in _replayable_names(line):
+        replayable = commands.add_parser(name, usage=usage, allow_abbrev=False)
+        replayable.add_argument("action", choices=["list", "replay"])
+        replayable.add_argument("--limit", type=_count)
     return parser
 
 
 def _usage(line: CommandLine) -> str:
-    commands = [*line.processes]
+    commands = [*line.processes, *line.reports]
     if line.migrations:
         commands += ["migrate up", "migrate down [STEPS]", "migrate status"]
-    if line.dead_letters:
-        commands += ["dead-letters list [--limit N]", "dead-letters replay [--limit N]"]
+    for name in _replayable_names(line):
+        commands += [f"{name} list [--limit N]", f"{name} replay [--limit N]"]
     return f"{line.service} {' | '.join(commands)}"
+
+
+def _replayable_names(line: CommandLine) -> list[str]:
+    return [*(["dead-letters"] if line.dead_letters else []), *line.replayables]
 
 
 def _count(text: str) -> int:

@@ -17,11 +17,14 @@ from goticket_platform.rpc.client import open_channel
 from goticket_platform.rpc.server import serve_grpc
 
 from catalog.adapters.booking_inventory import BookingInventory
-from catalog.adapters.event_repository import PostgresEventRepository
+from catalog.adapters.event_repository import SESSION_SETTINGS, PostgresEventRepository
+from catalog.adapters.schedules import PostgresScheduleSource
+from catalog.application.find_moved_events import find_moved_events
 from catalog.application.ports import Clock, Inventory
-from catalog.config import RelaySettings, ServeSettings
+from catalog.config import CatalogSettings, RelaySettings, ServeSettings
 from catalog.entrypoints.grpc import SERVICE_NAME, CatalogService
 from catalog.entrypoints.grpc_errors import ERRORS
+from catalog.entrypoints.moved_events import moved_event_line
 
 SCHEMA = "catalog"
 SOURCE = "/goticket/catalog"
@@ -57,6 +60,16 @@ async def run_relay(settings: RelaySettings, stop: Stop) -> None:
     )
 
 
+async def moved_events(settings: CatalogSettings) -> list[str]:
+    """Return a line for each event whose local times other time zone rules have moved."""
+    pool = await open_pool(settings.database_url)
+    try:
+        found = find_moved_events(schedules=PostgresScheduleSource(pool), clock=now)
+        return [moved_event_line(schedule, present) async for schedule, present in found]
+    finally:
+        await pool.close()
+
+
 @asynccontextmanager
 async def serving(
     listen: str, pool: asyncpg.Pool, inventory: Inventory, health: Health, clock: Clock = now
@@ -80,7 +93,7 @@ async def serving(
 @asynccontextmanager
 async def opened_pool(dsn: str, health: Health) -> AsyncIterator[asyncpg.Pool]:
     """Open a pool, add its check to `health`, and close the pool at the end."""
-    pool = await open_pool(dsn)
+    pool = await open_pool(dsn, settings=SESSION_SETTINGS)
     health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
     try:
         yield pool

@@ -1,6 +1,7 @@
 """Events in PostgreSQL. A change and its outbox row are committed together."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -15,11 +16,15 @@ from catalog.application.ports import EventPage
 from catalog.domain.errors import StaleVersion
 from catalog.domain.event import Event, EventChange
 from catalog.domain.list_events import EventPageRequest
+from catalog.domain.local_times import local_times
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 QUERIES = load_queries("catalog.adapters")
+SESSION_SETTINGS = MappingProxyType({"plan_cache_mode": "force_custom_plan"})
+"""Settings of the pool's sessions. A search for "e" matches most events, one for "!!!" a few. The
+statement is the same, so each search gets a plan of its own."""
 
 
 class PostgresEventRepository:
@@ -46,7 +51,7 @@ class PostgresEventRepository:
         Raises:
             InvalidQuery: the cursor does not belong to this list.
         """
-        sql, parameters = build_page_statement(QUERIES["list_events"], request)
+        sql, parameters = build_page_statement(QUERIES, request)
         rows = await self._pool.fetch(sql, *parameters)
         events = tuple(event_from_row(row) for row in rows[: request.limit])
         if len(rows) <= request.limit:
@@ -69,6 +74,7 @@ class PostgresEventRepository:
 
 async def _write(connection: "PoolConnectionProxy[asyncpg.Record]", event: Event) -> None:
     details, ticket_types = event.details, event.ticket_types
+    local = local_times(details.timezone, details.starts_at, details.ends_at)
     values = (
         details.name,
         details.description,
@@ -82,6 +88,9 @@ async def _write(connection: "PoolConnectionProxy[asyncpg.Record]", event: Event
         event.updated_at,
         event.published_at,
         details.max_per_buyer,
+        local.starts_at,
+        local.ends_at,
+        local.time_zone_data,
     )
     if event.version == 1:
         await connection.execute(

@@ -21,6 +21,7 @@ from gateway.http.openapi import DESCRIPTION, build_document, operation_id
 from gateway.http.problems import HANDLERS, Problem, answer_problem
 from gateway.rest.auth import router as auth
 from gateway.rest.bookings import router as bookings
+from gateway.rest.check_in import router as check_in
 from gateway.rest.docs import router as docs
 from gateway.rest.events import router as events
 from gateway.rest.keys import router as keys
@@ -79,7 +80,7 @@ def create_app(
     app.state.components = components
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
-    for module in (auth, users, events, bookings, tickets, keys, operations, docs):
+    for module in (auth, users, events, bookings, tickets, check_in, keys, operations, docs):
         app.include_router(module.router)
     if public_metrics:
         app.include_router(operations.metrics_router)
@@ -111,6 +112,7 @@ def _fast_paths(
             components.verifier,
             components.public_reads,
             components.backends.booking,
+            components.ticket_printer,
             ReadPacer(components.booking_pipeline.is_booking),
         ),
     )

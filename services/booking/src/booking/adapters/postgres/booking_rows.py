@@ -29,13 +29,15 @@ class PostgresBookingRows:
         [booking] = await self._lock("lock_booking", event_id, booking_id)
         return booking
 
-    async def claim_due_holds(self, event_id: UUID, now: datetime, limit: int) -> list[Booking]:
+    async def claim_due_holds(
+        self, event_id: UUID, booking_ids: Sequence[UUID], now: datetime
+    ) -> list[Booking]:
         """See the port."""
-        return await self._lock("claim_due_holds", event_id, now, limit)
+        return await self._lock("claim_due_holds", event_id, list(booking_ids), now)
 
-    async def claim_open(self, event_id: UUID, after: UUID, limit: int) -> list[Booking]:
+    async def claim_open(self, event_id: UUID, booking_ids: Sequence[UUID]) -> list[Booking]:
         """See the port."""
-        return await self._lock("claim_open_bookings", event_id, after, limit)
+        return await self._lock("claim_open_bookings", event_id, list(booking_ids))
 
     async def find(self, wanted: Collection[BookingKey]) -> dict[UUID, Booking]:
         """See the port."""
@@ -50,7 +52,7 @@ class PostgresBookingRows:
         changed = bool(inventory.changes)
         try:
             rows = await self._connection.fetch(
-                QUERIES["change_bookings"], argument, inventory.event.id
+                QUERIES["change_bookings"], argument, inventory.event.id, inventory.next_version
             )
         except asyncpg.CheckViolationError as error:
             raise domain_error(error) from error

@@ -24,9 +24,10 @@ from gateway.rest.dependencies import (
     Limit,
     Pipeline,
 )
-from gateway.security.authentication import AnyCaller, Organizer
+from gateway.rest.routes import HeadFirstRoute
+from gateway.security.authentication import AnyCaller, EventBookingsReader
 
-router = APIRouter(prefix="/api/v1", tags=["bookings"])
+router = APIRouter(prefix="/api/v1", tags=["bookings"], route_class=HeadFirstRoute)
 
 _CREATED: dict[str, Any] = {
     "headers": {
@@ -58,7 +59,6 @@ OfStatus = Annotated[BookingStatus | None, Query(alias="status")]
             "sold_out",
             "event_cancelled",
             "event_over",
-            "event_started",
             "request_in_progress",
             "unknown_ticket_type",
             "max_per_booking_exceeded",
@@ -90,14 +90,14 @@ async def create_booking(
     responses=problems("forbidden", "event_not_found"),
 )
 async def list_event_bookings(
-    caller: Organizer,
+    caller: EventBookingsReader,
     event_id: EventId,
     booking: Booking,
     limit: Limit = 20,
     cursor: Cursor = None,
     status: OfStatus = None,
 ) -> Any:
-    """Every buyer's, newest first. Only the event's organizer or an admin."""
+    """Every buyer's, newest first, without codes. Only the event's organizer or an admin."""
     return await _page(
         booking,
         pb.ListBookingsRequest(
@@ -143,7 +143,7 @@ async def _page(booking: Booking, request: pb.ListBookingsRequest) -> Response:
     responses=problems("forbidden", "booking_not_found"),
 )
 async def get_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> Any:
-    """Only for its owner, the event's organizer, or an admin."""
+    """Only for its buyer, the event's organizer, or an admin. Only the buyer gets codes."""
     context = RequestContext.current()
     return as_starlette(await read_booking(booking, caller, booking_id, context))
 
@@ -158,7 +158,6 @@ async def get_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking
         "hold_expired",
         "booking_closed",
         "event_cancelled",
-        "event_over",
     ),
 )
 async def confirm_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
@@ -176,7 +175,8 @@ async def confirm_booking(caller: AnyCaller, booking_id: BookingId, booking: Boo
         "hold_expired",
         "hold_already_extended",
         "booking_closed",
-        "conflict",
+        "event_cancelled",
+        "event_over",
     ),
 )
 async def extend_hold(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
@@ -188,9 +188,7 @@ async def extend_hold(caller: AnyCaller, booking_id: BookingId, booking: Booking
     "/bookings/{booking_id}/cancel",
     summary="Cancel a booking",
     response_model_exclude_none=True,
-    responses=problems(
-        "forbidden", "booking_not_found", "booking_closed", "event_started", "event_over"
-    ),
+    responses=problems("forbidden", "booking_not_found", "booking_closed", "event_started"),
 )
 async def cancel_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
     """Voids its tickets and makes them available again. Cancelling twice changes nothing."""

@@ -26,9 +26,10 @@ from gateway.rest.events.schemas import (
     EventOut,
     EventPage,
 )
-from gateway.security.authentication import MaybeCaller, Organizer
+from gateway.rest.routes import HeadFirstRoute
+from gateway.security.authentication import EventChanger, EventCreator, MaybeCaller
 
-router = APIRouter(prefix="/api/v1/events", tags=["events"])
+router = APIRouter(prefix="/api/v1/events", tags=["events"], route_class=HeadFirstRoute)
 
 _VERSIONED: dict[str, Any] = {
     "headers": {"ETag": {"description": "The version, for If-Match.", "schema": {"type": "string"}}}
@@ -87,7 +88,7 @@ _CHANGE_PROBLEMS = (
     responses={201: _CREATED, **problems("forbidden")},
 )
 async def create_event(
-    caller: Organizer, body: EventIn, response: Response, catalog: Catalog, reads: Reads
+    caller: EventCreator, body: EventIn, response: Response, catalog: Catalog, reads: Reads
 ) -> EventOut:
     """The event is on sale at once unless `status` is draft. Role: organizer or admin."""
     _reject_missing(body)
@@ -110,7 +111,7 @@ async def list_events(
     if_none_match: IfNoneMatch,
     query: Annotated[EventQuery, Query()],
 ) -> Any:
-    """Ordered by start time, or by relevance when `q` is given."""
+    """Upcoming events, the soonest first; those that have ended by `status` or `from` only."""
     page = await reads.page(list_request(query), caller, RequestContext.current())
     return as_starlette(render_answer(page, caller, if_none_match, reads.clock()))
 
@@ -140,7 +141,7 @@ async def get_event(
     responses={200: _VERSIONED, **problems(*_CHANGE_PROBLEMS)},
 )
 async def replace_event(
-    caller: Organizer,
+    caller: EventChanger,
     event_id: EventId,
     body: EventIn,
     expected_version: ExpectedVersion,
@@ -150,7 +151,8 @@ async def replace_event(
 ) -> EventOut:
     """Absent description and location become empty; absent currency, timezone, status stay."""
     _reject_missing(body)
-    request = body.replacement().update_request(event_id, caller.actor, expected_version)
+    version = await expected_version.among_current(catalog, caller, event_id)
+    request = body.replacement().update_request(event_id, caller.actor, version)
     event = await catalog.update(request)
     await reads.events.changed(event.id, event.version)
     availability = await reads.availability.load_if_known(event.id)
@@ -163,7 +165,7 @@ async def replace_event(
     responses={200: _VERSIONED, **problems(*_CHANGE_PROBLEMS)},
 )
 async def change_event(
-    caller: Organizer,
+    caller: EventChanger,
     event_id: EventId,
     body: EventChange,
     expected_version: ExpectedVersion,
@@ -172,7 +174,8 @@ async def change_event(
     reads: Reads,
 ) -> EventOut:
     """Absent fields stay. `status: published` puts a draft on sale, `cancelled` cancels."""
-    request = body.update_request(event_id, caller.actor, expected_version)
+    version = await expected_version.among_current(catalog, caller, event_id)
+    request = body.update_request(event_id, caller.actor, version)
     event = await catalog.update(request)
     await reads.events.changed(event.id, event.version)
     availability = await reads.availability.load_if_known(event.id)
@@ -187,14 +190,15 @@ async def change_event(
     responses=problems("forbidden", "event_not_found", "stale_version"),
 )
 async def cancel_event(
-    caller: Organizer,
+    caller: EventChanger,
     event_id: EventId,
     expected_version: ExpectedVersion,
     catalog: Catalog,
     reads: Reads,
 ) -> None:
     """The event stays readable; its bookings are cancelled and the buyers notified."""
-    event = await catalog.cancel(event_id, caller.actor, expected_version)
+    version = await expected_version.among_current(catalog, caller, event_id)
+    event = await catalog.cancel(event_id, caller.actor, version)
     await reads.events.changed(event.id, event.version)
 
 
