@@ -84,11 +84,11 @@ def test_a_secret_that_a_service_declares_later_is_added_to_the_stored_ones(tmp_
     file = tmp_path / "secrets.json"
     first = Secrets.stored_in(file)
     stored = json.loads(file.read_text())
-    del stored["services"]["booking.secrets.notification_token"]
+    del stored["services"]["booking.secrets.rpc_key"]
     file.write_text(json.dumps(stored))
     second = Secrets.stored_in(file)
     assert second.roles == first.roles
-    assert len(second.services["booking.secrets.notification_token"]) >= 32
+    assert len(second.services["booking.secrets.rpc_key"]) >= 32
     assert Secrets.stored_in(file) == second
 
 
@@ -114,7 +114,10 @@ def test_a_secret_is_given_only_to_the_processes_that_use_it() -> None:
     assert holders == {
         "identity.secrets.signing_key": {"identity serve"},
         "booking.secrets.ticket_key": {"booking serve"},
-        "booking.secrets.notification_token": {"booking serve", "notification worker"},
+        "gateway.secrets.rpc_key": {"gateway serve"},
+        "catalog.secrets.rpc_key": {"catalog serve"},
+        "booking.secrets.rpc_key": {"booking serve", "booking sweeper"},
+        "notification.secrets.rpc_key": {"notification worker"},
     }
 
 

@@ -33,6 +33,16 @@ def allowed_callers(method: str) -> frozenset[str]:
     return _BY_METHOD.get(method) or _BY_SERVICE.get(service, frozenset())
 
 
+def callers_of(service: str) -> frozenset[str]:
+    """Return the services that may call any method of a service, such as "booking"."""
+    return frozenset(
+        caller
+        for name, callers in [*_BY_SERVICE.items(), *_BY_METHOD.items()]
+        if audience_of(name) == service
+        for caller in callers
+    )
+
+
 def audience_of(method: str) -> str:
     """Return the service that serves a method: "booking" for goticket.booking.v1's."""
     return method.strip("/").split(".")[1]

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from goticket_contracts.rpc_callers import callers_of
+from goticket_platform.rpc.keys import public_key
+
 from goticket_local.manifest import ProcessManifest, Service, load_services
 from goticket_local.stack.accounts import ADMIN, PASSWORD
 from goticket_local.stack.ports import Ports
@@ -46,7 +49,15 @@ class StackConfig:
                 for purpose in process.ports:
                     port = self.ports[process.port_name(purpose)]
                     values[f"{each.name}.{process.name}.{purpose}"] = f"{HOST}:{port}"
+            values[f"{each.name}.rpc_caller_keys"] = self.caller_keys(each.name)
         return values
+
+    def caller_keys(self, service: str) -> str:
+        """The public keys of the services that may call this one, as its setting has them."""
+        return ";".join(
+            f"{caller}={public_key(self.secrets[f'{caller}.secrets.rpc_key'])}"
+            for caller in sorted(callers_of(service))
+        )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ Ed25519 key. Its claims bind it to one call:
   the request names, and all actors of a batch;
 - `iat`, `exp` and `jti` limit it to some seconds and to one use per process.
 
-The receiver checks the table of `allowed_callers` and refuses a named actor from any service
+The receiver checks `goticket_contracts.rpc_callers` and refuses a named actor from any service
 that does not verify users' tokens.
 """
 
@@ -18,15 +18,17 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from google.protobuf.message import Message
 from goticket.common.v1.common_pb2 import Actor
-from goticket_contracts.rpc_callers import USER_VOUCHERS, audience_of
+from goticket_contracts.rpc_callers import USER_VOUCHERS, allowed_callers, audience_of
 from prometheus_client import Counter
+
+from goticket_platform.settings import CallerKeys
 
 METADATA_KEY = "goticket-call-assertion"
 LIFETIME_SECONDS = 30
@@ -41,9 +43,6 @@ _ALGORITHM = "EdDSA"
 REFUSED = Counter(
     "goticket_rpc_assertions_refused", "Calls without a valid call assertion", ["reason"]
 )
-
-PeerKeys = Mapping[str, Sequence[bytes]]
-"""Raw Ed25519 public keys by service, newest first. Two keys allow a rotation."""
 
 
 class AssertionRefused(Exception):
@@ -85,16 +84,14 @@ class AssertionVerifier:
     def __init__(
         self,
         service: str,
-        peer_keys: PeerKeys,
-        allowed_callers: Callable[[str], Collection[str]],
+        caller_keys: CallerKeys,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._service = service
         self._keys = {
             peer: [Ed25519PublicKey.from_public_bytes(key) for key in keys]
-            for peer, keys in peer_keys.items()
+            for peer, keys in caller_keys.items()
         }
-        self._allowed_callers = allowed_callers
         self._clock = clock
         self._used: OrderedDict[str, float] = OrderedDict()
 
@@ -118,7 +115,7 @@ class AssertionVerifier:
         if claims["method"] != method or claims["digest"] != _digest(request):
             raise AssertionRefused("other_call")
         caller = str(claims["iss"])
-        if caller not in self._allowed_callers(method):
+        if caller not in allowed_callers(method):
             raise AssertionRefused("caller")
         self._require_unused(str(claims["jti"]))
         return caller

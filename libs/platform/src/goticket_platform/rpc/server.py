@@ -63,6 +63,8 @@ logger = get_logger(__name__)
 
 _HEALTH = "/grpc.health.v1."
 """Health checks need no assertion: the orchestrator has no key."""
+_STREAMS = (_HEALTH, "/grpc.reflection.")
+"""Services that may have streams."""
 
 
 class MalformedRequest(Exception):
@@ -81,7 +83,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     asyncio chain costs every call some tens of microseconds.
     """
 
-    def __init__(self, table: ErrorTable, verifier: AssertionVerifier | None = None) -> None:
+    def __init__(self, table: ErrorTable, verifier: AssertionVerifier | None) -> None:
         self._table = table
         self._verifier = verifier
 
@@ -92,10 +94,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         ],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Wrap the handler of a unary call; leave streams (health, reflection) unchanged."""
+        """Wrap the handler of a unary call; leave streams of health and reflection unchanged.
+
+        An assertion is about one request, so no other stream is served.
+        """
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
-            return handler
+        if handler is None:
+            return None
+        if handler.unary_unary is None:
+            return handler if handler_call_details.method.startswith(_STREAMS) else None
         metadata = {
             key: value
             for key, value in handler_call_details.invocation_metadata
@@ -228,7 +235,7 @@ async def serve_grpc(
     service_names: Sequence[str],
     health: Health,
     *,
-    verifier: AssertionVerifier | None = None,
+    verifier: AssertionVerifier | None,
     with_reflection: bool = False,
 ) -> AsyncIterator[int]:
     """Serve the services that `register` adds; yield the port.
