@@ -9,11 +9,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib import import_module
-from pkgutil import walk_packages
 from typing import Any
 
-import goticket
 import grpc
 import jwt
 import pytest
@@ -35,8 +32,11 @@ from goticket_platform.rpc.assertions import (
 from goticket_platform.rpc.client import call, open_channel
 from goticket_platform.rpc.errors import ErrorTable, RemoteError
 from goticket_platform.rpc.server import serve_grpc
+from goticket_platform.settings import CallerKeysSetting, ServiceSettings, load
+from goticket_testing.rpc_keys import rpc_methods
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import REGISTRY
+from pydantic_settings import SettingsConfigDict
 
 GET = "/goticket.booking.v1.BookingService/GetBooking"
 SHRINK = "/goticket.booking.v1.BookingService/ShrinkCapacity"
@@ -214,26 +214,13 @@ def test_only_the_gateway_names_a_user() -> None:
     named = pb.CreateBookingRequest(actor=user)
     require_no_actor_unless_vouched(named, "gateway")
     require_no_actor_unless_vouched(pb.CreateBookingRequest(actor=Actor()), "catalog")
-    for request in (named, pb.BatchCreateBookingsRequest(requests=[named])):
+    without_id = pb.CreateBookingRequest(actor=Actor(roles=["admin"]))
+    for request in (named, without_id, pb.BatchCreateBookingsRequest(requests=[named])):
         with pytest.raises(AssertionRefused):
             require_no_actor_unless_vouched(request, "catalog")
 
 
-def _methods() -> list[str]:
-    modules = [
-        import_module(found.name)
-        for found in walk_packages(goticket.__path__, "goticket.")
-        if found.name.endswith("_pb2")
-    ]
-    return [
-        f"/{service.full_name}/{method.name}"
-        for module in modules
-        for service in module.DESCRIPTOR.services_by_name.values()
-        for method in service.methods
-    ]
-
-
-@pytest.mark.parametrize("method", _methods())
+@pytest.mark.parametrize("method", rpc_methods())
 def test_every_method_has_callers_and_an_audience(method: str) -> None:
     assert allowed_callers(method)
     assert audience_of(method) in {"identity", "catalog", "booking"}
@@ -241,6 +228,12 @@ def test_every_method_has_callers_and_an_audience(method: str) -> None:
 
 def test_an_unknown_method_has_no_callers() -> None:
     assert not allowed_callers("/goticket.booking.v1.Unknown/Method")
+
+
+class RotatedSettings(ServiceSettings):
+    model_config = SettingsConfigDict(frozen=True)
+
+    rpc_caller_keys: CallerKeysSetting
 
 
 class Bookings(rpc.BookingServiceServicer):
@@ -255,9 +248,11 @@ class Bookings(rpc.BookingServiceServicer):
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[Bookings, str]]:
+async def serving(
+    verifier: AssertionVerifier | None = None,
+) -> AsyncIterator[tuple[Bookings, str]]:
+    verifier = verifier or AssertionVerifier("booking", PEERS)
     bookings = Bookings()  # type: ignore[abstract]  # the other methods answer UNIMPLEMENTED
-    verifier = AssertionVerifier("booking", PEERS)
 
     def register(server: grpc.aio.Server) -> None:
         rpc.add_BookingServiceServicer_to_server(bookings, server)
@@ -304,6 +299,62 @@ async def test_any_other_call_is_refused_before_its_request_is_parsed(connect: C
                 "call_refused",
             )
     assert not bookings.requests
+
+
+async def test_a_key_is_rotated_without_a_refused_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def calls(number: int, accepted: str) -> str:
+        monkeypatch.setenv("RPC_CALLER_KEYS", accepted)
+        keys = load(RotatedSettings).rpc_caller_keys
+        async with (
+            serving(AssertionVerifier("booking", keys)) as (_, target),
+            open_channel(target, AssertionSigner("gateway", private_key(number))) as channel,
+        ):
+            try:
+                await call(rpc.BookingServiceStub(channel).GetBooking, pb.GetBookingRequest())
+            except RemoteError as error:
+                return error.code
+        return "accepted"
+
+    def listed(*numbers: int) -> str:
+        keys = [base64.b64encode(public_key(number)).decode() for number in numbers]
+        return f"gateway={','.join(keys)}"
+
+    old, new = GATEWAY, STRANGER
+    assert await calls(old, listed(old)) == "accepted"
+    assert await calls(old, listed(new, old)) == "accepted"
+    assert await calls(new, listed(new, old)) == "accepted"
+    assert await calls(new, listed(new)) == "accepted"
+    assert await calls(old, listed(new)) == "call_refused"
+
+
+async def test_streams_are_not_served_because_no_assertion_covers_them() -> None:
+    stream = "/goticket.booking.v1.BookingService/Watch"
+
+    async def watch(_: object, context: object) -> AsyncIterator[bytes]:
+        yield b"data"
+
+    handler: Any = grpc.unary_stream_rpc_method_handler(watch)
+    service, method = stream.strip("/").split("/")
+
+    def register(server: grpc.aio.Server) -> None:
+        generic = grpc.method_handlers_generic_handler(service, {method: handler})
+        server.add_generic_rpc_handlers((generic,))
+
+    async with (
+        serve_grpc(
+            "127.0.0.1:0",
+            ErrorTable("booking.goticket", {}),
+            register,
+            [],
+            Health(),
+            verifier=AssertionVerifier("booking", PEERS),
+        ) as port,
+        open_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        streamed: Any = channel.unary_stream(stream)
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await streamed(b"").read()
+    assert failed.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_a_malformed_message_is_the_callers_fault() -> None:

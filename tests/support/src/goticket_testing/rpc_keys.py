@@ -2,13 +2,31 @@
 
 import base64
 import hashlib
+from importlib import import_module
+from pkgutil import walk_packages
 
+import goticket
 import grpc
 from goticket_contracts.rpc_callers import allowed_callers, callers_of
 from goticket_platform.rpc.assertions import AssertionSigner
 from goticket_platform.rpc.client import open_channel
 from goticket_platform.rpc.keys import public_key
 from goticket_platform.settings import CallerKeys
+
+
+def rpc_methods() -> list[str]:
+    """Return the full names of all RPCs, such as "/package.Service/Method"."""
+    modules = [
+        import_module(found.name)
+        for found in walk_packages(goticket.__path__, "goticket.")
+        if found.name.endswith("_pb2")
+    ]
+    return [
+        f"/{service.full_name}/{method.name}"
+        for module in modules
+        for service in module.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    ]
 
 
 def rpc_key(service: str) -> bytes:

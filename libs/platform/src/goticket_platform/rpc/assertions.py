@@ -18,7 +18,7 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jwt
@@ -188,14 +188,24 @@ def require_no_actor_unless_vouched(request: Message, caller: str) -> None:
 
 def _names_actor(message: Message) -> bool:
     if isinstance(message, Actor):
-        return bool(message.user_id)
-    for descriptor, value in message.ListFields():
-        if descriptor.message_type is None:
-            continue
-        for each in value if isinstance(value, Sequence) else (value,):
-            if isinstance(each, Message) and _names_actor(each):
-                return True
-    return False
+        # Also one with roles only.
+        return message.ByteSize() > 0
+    return any(
+        _names_actor(nested)
+        for descriptor, value in message.ListFields()
+        if descriptor.message_type is not None
+        for nested in _messages(value)
+    )
+
+
+def _messages(value: Any) -> Iterator[Message]:
+    """Yield the messages of a field: one, a list, or the values of a map."""
+    if isinstance(value, Message):
+        yield value
+        return
+    for each in value.values() if isinstance(value, Mapping) else value:
+        if isinstance(each, Message):
+            yield each
 
 
 def _digest(request: bytes) -> str:
