@@ -20,6 +20,8 @@ PROGRAMS = [
         "project"
     ]["scripts"].items()
 ]
+# The processes that draw tickets beside the event loop import only this.
+PROGRAMS.append(pytest.param("goticket_documents.ticket_pdf", id="drawing"))
 # What libraries and first-party code alike get from the standard library.
 PROGRAM = """
 import importlib, sys

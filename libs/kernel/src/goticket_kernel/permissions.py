@@ -13,7 +13,7 @@ from goticket_kernel.actor import ADMIN, ORGANIZER, Actor
 from goticket_kernel.errors import Forbidden
 
 
-class Party(StrEnum):
+class Relation(StrEnum):
     """What an actor is to the object of a request. An actor may be several at once."""
 
     OWNER = "owner"
@@ -43,43 +43,43 @@ class Permission(StrEnum):
     SET_ROLES = "change the roles of a user"
 
 
-GRANTS: Final[Mapping[Permission, frozenset[Party]]] = {
-    Permission.CREATE_EVENT: frozenset({Party.ANY_ORGANIZER, Party.ADMIN}),
-    Permission.CHANGE_EVENT: frozenset({Party.ORGANIZER, Party.ADMIN}),
-    Permission.READ_DRAFT: frozenset({Party.ORGANIZER, Party.ADMIN}),
-    Permission.LIST_EVENT_BOOKINGS: frozenset({Party.ORGANIZER, Party.ADMIN}),
-    Permission.READ_CHECK_IN_LIST: frozenset({Party.ORGANIZER, Party.ADMIN}),
-    Permission.READ_BOOKING: frozenset({Party.OWNER, Party.ORGANIZER, Party.ADMIN}),
-    # Whoever shows a code gets in, so nobody but its owner gets it, not even an admin.
-    Permission.READ_TICKET_CODE: frozenset({Party.OWNER}),
-    Permission.CHANGE_HOLD: frozenset({Party.OWNER, Party.ADMIN}),
-    Permission.CANCEL_BOOKING: frozenset({Party.OWNER, Party.ORGANIZER, Party.ADMIN}),
-    Permission.READ_USER: frozenset({Party.OWNER, Party.ADMIN}),
-    Permission.FIND_USER: frozenset({Party.ADMIN}),
-    Permission.SET_ROLES: frozenset({Party.ADMIN}),
+GRANTS: Final[Mapping[Permission, frozenset[Relation]]] = {
+    Permission.CREATE_EVENT: frozenset({Relation.ANY_ORGANIZER, Relation.ADMIN}),
+    Permission.CHANGE_EVENT: frozenset({Relation.ORGANIZER, Relation.ADMIN}),
+    Permission.READ_DRAFT: frozenset({Relation.ORGANIZER, Relation.ADMIN}),
+    Permission.LIST_EVENT_BOOKINGS: frozenset({Relation.ORGANIZER, Relation.ADMIN}),
+    Permission.READ_CHECK_IN_LIST: frozenset({Relation.ORGANIZER, Relation.ADMIN}),
+    Permission.READ_BOOKING: frozenset({Relation.OWNER, Relation.ORGANIZER, Relation.ADMIN}),
+    # A code opens the door for any person who shows it, so only its owner gets it.
+    Permission.READ_TICKET_CODE: frozenset({Relation.OWNER}),
+    Permission.CHANGE_HOLD: frozenset({Relation.OWNER, Relation.ADMIN}),
+    Permission.CANCEL_BOOKING: frozenset({Relation.OWNER, Relation.ORGANIZER, Relation.ADMIN}),
+    Permission.READ_USER: frozenset({Relation.OWNER, Relation.ADMIN}),
+    Permission.FIND_USER: frozenset({Relation.ADMIN}),
+    Permission.SET_ROLES: frozenset({Relation.ADMIN}),
 }
-"""The parties that have each permission."""
+"""The relations that have each permission."""
 
 _ROLE_OF = {
-    Party.ORGANIZER: ORGANIZER,
-    Party.ANY_ORGANIZER: ORGANIZER,
-    Party.ADMIN: ADMIN,
+    Relation.ORGANIZER: ORGANIZER,
+    Relation.ANY_ORGANIZER: ORGANIZER,
+    Relation.ADMIN: ADMIN,
 }
 
 
-def parties_of(
+def relations_of(
     actor: Actor, *, owner_id: UUID | None = None, organizer_id: UUID | None = None
-) -> frozenset[Party]:
+) -> frozenset[Relation]:
     """Return what `actor` is to an object of this owner, or to an event of this organizer."""
     if actor.is_anonymous:
         return frozenset()
-    parties = {
-        Party.OWNER: actor.user_id == owner_id,
-        Party.ORGANIZER: actor.is_organizer and actor.user_id == organizer_id,
-        Party.ANY_ORGANIZER: actor.is_organizer,
-        Party.ADMIN: actor.is_admin,
+    relations = {
+        Relation.OWNER: actor.user_id == owner_id,
+        Relation.ORGANIZER: actor.is_organizer and actor.user_id == organizer_id,
+        Relation.ANY_ORGANIZER: actor.is_organizer,
+        Relation.ADMIN: actor.is_admin,
     }
-    return frozenset(party for party, applies in parties.items() if applies)
+    return frozenset(relation for relation, applies in relations.items() if applies)
 
 
 def is_permitted(
@@ -90,8 +90,8 @@ def is_permitted(
     organizer_id: UUID | None = None,
 ) -> bool:
     """Return whether `actor` has a permission over an object of these accounts."""
-    parties = parties_of(actor, owner_id=owner_id, organizer_id=organizer_id)
-    return not parties.isdisjoint(GRANTS[permission])
+    relations = relations_of(actor, owner_id=owner_id, organizer_id=organizer_id)
+    return not relations.isdisjoint(GRANTS[permission])
 
 
 def require_permission(
@@ -116,6 +116,6 @@ def roles_with(permission: Permission) -> frozenset[str]:
     An edge may refuse other callers early. It is empty if an owner has the permission,
     because an owner needs no role.
     """
-    if Party.OWNER in GRANTS[permission]:
+    if Relation.OWNER in GRANTS[permission]:
         return frozenset()
-    return frozenset(_ROLE_OF[party] for party in GRANTS[permission])
+    return frozenset(_ROLE_OF[relation] for relation in GRANTS[permission])

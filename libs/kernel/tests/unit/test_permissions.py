@@ -7,10 +7,10 @@ from goticket_kernel.actor import ADMIN, ORGANIZER, Actor
 from goticket_kernel.errors import Forbidden
 from goticket_kernel.permissions import (
     GRANTS,
-    Party,
     Permission,
+    Relation,
     is_permitted,
-    parties_of,
+    relations_of,
     require_permission,
     roles_with,
 )
@@ -19,29 +19,29 @@ ID, OTHER = uuid4(), uuid4()
 NIL = UUID(int=0)
 
 
-def test_every_permission_is_granted_to_somebody() -> None:
+def test_every_permission_is_granted_to_some_relation() -> None:
     assert GRANTS.keys() == set(Permission)
     assert all(GRANTS.values())
 
 
 @pytest.mark.parametrize(
-    ("roles", "owner_id", "organizer_id", "parties"),
+    ("roles", "owner_id", "organizer_id", "relations"),
     [
         ((), OTHER, OTHER, set()),
-        ((), ID, OTHER, {Party.OWNER}),
+        ((), ID, OTHER, {Relation.OWNER}),
         # A demoted organizer still owns the event, but has no role.
         ((), OTHER, ID, set()),
-        ((ORGANIZER,), OTHER, ID, {Party.ORGANIZER, Party.ANY_ORGANIZER}),
-        ((ORGANIZER,), OTHER, OTHER, {Party.ANY_ORGANIZER}),
-        ((ADMIN,), OTHER, OTHER, {Party.ADMIN}),
-        ((ADMIN,), OTHER, ID, {Party.ADMIN}),
+        ((ORGANIZER,), OTHER, ID, {Relation.ORGANIZER, Relation.ANY_ORGANIZER}),
+        ((ORGANIZER,), OTHER, OTHER, {Relation.ANY_ORGANIZER}),
+        ((ADMIN,), OTHER, OTHER, {Relation.ADMIN}),
+        ((ADMIN,), OTHER, ID, {Relation.ADMIN}),
     ],
 )
-def test_a_party_needs_role_and_ownership(
-    roles: tuple[str, ...], owner_id: UUID, organizer_id: UUID, parties: set[Party]
+def test_a_relation_needs_role_and_ownership(
+    roles: tuple[str, ...], owner_id: UUID, organizer_id: UUID, relations: set[Relation]
 ) -> None:
     actor = Actor(ID, frozenset(roles))
-    assert parties_of(actor, owner_id=owner_id, organizer_id=organizer_id) == parties
+    assert relations_of(actor, owner_id=owner_id, organizer_id=organizer_id) == relations
 
 
 @pytest.mark.parametrize("permission", Permission)
@@ -53,7 +53,7 @@ def test_an_anonymous_actor_has_no_permission_even_with_roles(permission: Permis
 
 
 @pytest.mark.parametrize("permission", Permission)
-def test_the_edge_refuses_nobody_who_might_have_the_permission(permission: Permission) -> None:
+def test_the_edge_refuses_no_role_that_might_have_the_permission(permission: Permission) -> None:
     for roles in ((), (ORGANIZER,), (ADMIN,)):
         actor = Actor(ID, frozenset(roles))
         needed = roles_with(permission)

@@ -49,7 +49,7 @@ class Event:
         self.require_not_ended(now)
 
     def require_not_ended(self, now: datetime) -> None:
-        """Raise if nobody can attend the event any more.
+        """Raise if the event is cancelled or over.
 
         Raises:
             EventCancelled: the event was cancelled.

@@ -7,10 +7,10 @@ from uuid import UUID
 from goticket_kernel.actor import Actor
 from goticket_kernel.errors import Forbidden
 from goticket_kernel.permissions import (
-    Party,
     Permission,
+    Relation,
     is_permitted,
-    parties_of,
+    relations_of,
     require_permission,
 )
 
@@ -67,9 +67,9 @@ def cancellation_reason(
     require_permission(
         actor, Permission.CANCEL_BOOKING, owner_id=buyer_id, organizer_id=organizer_id
     )
-    parties = parties_of(actor, owner_id=buyer_id, organizer_id=organizer_id)
-    if parties & {Party.ORGANIZER, Party.ADMIN}:
-        own = Party.OWNER in parties
+    relations = relations_of(actor, owner_id=buyer_id, organizer_id=organizer_id)
+    if relations & {Relation.ORGANIZER, Relation.ADMIN}:
+        own = Relation.OWNER in relations
         return CancellationReason.BY_BUYER if own else CancellationReason.BY_ORGANIZER
     if booking.status is BookingStatus.CONFIRMED and now >= event.starts_at:
         raise EventStarted

@@ -38,6 +38,8 @@ TAGS = [
 OPTIONAL_TOKEN: dict[str, Any] = {"security": [{}]}
 """`openapi_extra` of an operation that also answers callers without a token."""
 
+HEAD_CODES = ("malformed_request", "request_timeout", "uri_too_long", "headers_too_large")
+"""Problems of a request's head and of its arrival, which any operation may answer."""
 BODY_CODES = ("malformed_request", "body_too_large", "unsupported_media_type")
 TOKEN_CODES = ("unauthenticated", "token_expired", "token_invalid")
 BACKEND_CODES = ("unavailable", "timeout", "busy")
@@ -162,7 +164,7 @@ def _complete(operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     if "application/json" in responses.get("422", {}).get("content", {}):
         del responses["422"]  # FastAPI's own form, which is never sent
-    codes = ["internal", *BACKEND_CODES]
+    codes = ["internal", *HEAD_CODES, *BACKEND_CODES]
     if operation.get("security"):
         codes += TOKEN_CODES
     if operation.get("requestBody"):

@@ -158,6 +158,7 @@ async def get_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking
         "hold_expired",
         "booking_closed",
         "event_cancelled",
+        "event_over",
     ),
 )
 async def confirm_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
