@@ -13,6 +13,8 @@ from goticket.booking.v1 import booking_pb2, booking_pb2_grpc
 from goticket.common.v1.common_pb2 import Actor
 from goticket.identity.v1 import identity_pb2, identity_pb2_grpc
 from goticket_contracts.rpc_callers import allowed_callers, audience_of
+from goticket_local.certificates import ensure_certificates
+from goticket_local.manifest import load_services
 from goticket_platform.rpc.assertions import METADATA_KEY, AssertionSigner
 from goticket_platform.rpc.client import call, open_channel
 from goticket_platform.rpc.errors import RemoteError, remote_error
@@ -22,6 +24,7 @@ from goticket_testing.stack import RunningStack
 
 ADMIN = Actor(user_id="0197c0de-7a11-7b00-8a00-0000000000ad", roles=["user", "admin"])
 SERVERS = ("identity", "catalog", "booking")
+SERVICE_NAMES = tuple(service.name for service in load_services())
 GET_USER = "/goticket.identity.v1.IdentityService/GetUser"
 SET_ROLES = "/goticket.identity.v1.IdentityService/SetRoles"
 
@@ -30,6 +33,13 @@ def target(stack: RunningStack, service: str) -> str:
     """Return the address of a service's gRPC server."""
     prefix = service.upper()
     return stack.environment(f"{service} serve")[f"{prefix}_GRPC_LISTEN"]
+
+
+def channel_to(
+    stack: RunningStack, service: str, signer: AssertionSigner | None = None
+) -> grpc.aio.Channel:
+    """Connect with catalog's certificate, which the neighbour has stolen."""
+    return open_channel(target(stack, service), signer, stack.tls_files("catalog"))
 
 
 def key_of(stack: RunningStack, service: str) -> bytes:
@@ -45,8 +55,7 @@ async def send(
     stack: RunningStack, method: str, body: bytes, assertions: Iterable[str], service: str = ""
 ) -> str:
     """Send bytes to a method, at another service if one is given; return the error's code."""
-    address = target(stack, service or audience_of(method))
-    async with open_channel(address) as channel:
+    async with channel_to(stack, service or audience_of(method)) as channel:
         raw: Any = channel.unary_unary(method)
         try:
             metadata = [(METADATA_KEY, assertion) for assertion in assertions]
@@ -106,12 +115,12 @@ async def test_a_neighbour_cannot_make_anyone_an_admin(
     user_id = account["id"]
     wanted = identity_pb2.SetRolesRequest(actor=ADMIN, user_id=user_id, roles=["admin"])
     for signer in (None, signer_of(stack, "catalog"), signer_of(stack, "booking")):
-        async with open_channel(target(stack, "identity"), signer) as channel:
+        async with channel_to(stack, "identity", signer) as channel:
             with pytest.raises(RemoteError) as refused:
                 await call(identity_pb2_grpc.IdentityServiceStub(channel).SetRoles, wanted)
             assert refused.value.code == "call_refused"
 
-    async with open_channel(target(stack, "identity"), signer_of(stack, "gateway")) as channel:
+    async with channel_to(stack, "identity", signer_of(stack, "gateway")) as channel:
         read = identity_pb2.GetUserRequest(actor=Actor(user_id=user_id), user_id=user_id)
         found = await call(identity_pb2_grpc.IdentityServiceStub(channel).GetUser, read)
     assert list(found.user.roles) == ["user"]
@@ -125,7 +134,7 @@ async def test_a_neighbour_cannot_read_or_cancel_bookings(
     request = booking_pb2.CancelBookingRequest(actor=ADMIN, booking_id=booked["id"])
     for service in ("catalog", "notification", "booking"):
         signer = signer_of(stack, service)
-        async with open_channel(target(stack, "booking"), signer) as channel:
+        async with channel_to(stack, "booking", signer) as channel:
             with pytest.raises(RemoteError) as refused:
                 await call(booking_pb2_grpc.BookingServiceStub(channel).CancelBooking, request)
             assert refused.value.code == "call_refused"
@@ -159,10 +168,34 @@ async def test_of_many_uses_at_once_one_succeeds(stack: RunningStack) -> None:
     assert codes.count("call_refused") == 19
 
 
-async def test_servers_show_their_methods_to_nobody(stack: RunningStack) -> None:
+async def test_a_neighbour_without_a_certificate_does_not_get_a_connection(
+    stack: RunningStack,
+) -> None:
+    for service in SERVERS:
+        async with open_channel(target(stack, service), signer_of(stack, "gateway")) as channel:
+            method: Any = channel.unary_unary("/grpc.health.v1.Health/Check", bytes, bytes)
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await method(b"", timeout=20)
+        assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_renewed_certificate_needs_no_restart(
+    stack: RunningStack, api: httpx.AsyncClient, organizer: ApiUser, buyer: ApiUser
+) -> None:
+    assert stack.certificates is not None
+    event = await create_event(api, organizer)
+    pids = {service: stack.process(f"{service} serve").pid for service in SERVERS}
+    ensure_certificates(stack.certificates, SERVICE_NAMES, renew=True)
+    for _ in range(3):
+        booked = await create_booking(api, buyer, event["id"], quantity=1)
+        assert booked.status_code == 201
+    assert {service: stack.process(f"{service} serve").pid for service in SERVERS} == pids
+
+
+async def test_no_server_lists_its_methods(stack: RunningStack) -> None:
     for service in SERVERS:
         for version in ("v1", "v1alpha"):
-            async with open_channel(target(stack, service)) as channel:
+            async with channel_to(stack, service) as channel:
                 method = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
                 stream: Any = channel.stream_stream(method)
                 with pytest.raises(grpc.aio.AioRpcError) as failed:

@@ -88,7 +88,7 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
     health = Health()
     async with (
         Redis.from_url(settings.redis_url) as redis,
-        open_channel(settings.catalog_target, _rpc_signer(settings)) as channel,
+        open_channel(settings.catalog_target, _rpc_signer(settings), settings.tls) as channel,
         open_bookings(settings.database_url, RedisAvailability(redis), settings.pool_size) as (
             bookings,
             pool,
@@ -122,6 +122,7 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
                 health,
                 verifier=AssertionVerifier(SERVICE, settings.rpc_caller_keys),
                 with_reflection=settings.grpc_reflection,
+                tls=settings.tls,
             ) as port:
                 health.ready = True
                 yield port
@@ -222,7 +223,7 @@ async def run_sweeper(settings: SweeperSettings, stop: Stop) -> None:
     health = Health()
     async with (
         Redis.from_url(settings.redis_url) as redis,
-        open_channel(settings.catalog_target, _rpc_signer(settings)) as channel,
+        open_channel(settings.catalog_target, _rpc_signer(settings), settings.tls) as channel,
         open_bookings(settings.database_url, RedisAvailability(redis)) as (bookings, pool),
         serve_ops(settings.metrics_listen, health),
     ):

@@ -46,7 +46,7 @@ async def run_server(settings: ServeSettings, stop: Stop) -> None:
     signer = AssertionSigner(SERVICE, settings.rpc_key)
     async with (
         opened_pool(settings.database_url, health) as pool,
-        open_channel(settings.booking_target, signer) as channel,
+        open_channel(settings.booking_target, signer, settings.tls) as channel,
         serve_ops(settings.metrics_listen, health),
         serving(settings, pool, BookingInventory(channel), health),
     ):
@@ -100,6 +100,7 @@ async def serving(
             health,
             verifier=AssertionVerifier(SERVICE, settings.rpc_caller_keys),
             with_reflection=settings.grpc_reflection,
+            tls=settings.tls,
         ) as port:
             health.ready = True
             yield port

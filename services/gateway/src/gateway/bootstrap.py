@@ -13,6 +13,7 @@ from goticket_platform.lifecycle import Stop
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.rpc.assertions import AssertionSigner
 from goticket_platform.rpc.client import open_channel
+from goticket_platform.rpc.tls import TlsFiles
 
 from gateway.booking_submission.batched_submitter import QUEUE_DEPTH, BatchedSubmitter
 from gateway.booking_submission.fast_path import BODIES_BYTES
@@ -62,10 +63,14 @@ async def open_components(settings: GatewaySettings) -> AsyncIterator[Components
     """Open channels and Redis, which connect when first used; close them afterwards."""
     async with AsyncExitStack() as resources:
         signer = AssertionSigner("gateway", settings.rpc_key)
-        identity = IdentityClient(await _channel(resources, settings.identity_target, signer))
-        catalog = CatalogClient(await _channel(resources, settings.catalog_target, signer))
+        identity = IdentityClient(
+            await _channel(resources, settings.identity_target, signer, settings.tls)
+        )
+        catalog = CatalogClient(
+            await _channel(resources, settings.catalog_target, signer, settings.tls)
+        )
         booking = BookingClient(
-            await _channel(resources, settings.booking_target, signer),
+            await _channel(resources, settings.booking_target, signer, settings.tls),
             batch_reads=settings.batching,
         )
         submitter = _submitter(resources, settings, booking)
@@ -148,9 +153,9 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 async def _channel(
-    resources: AsyncExitStack, target: str, signer: AssertionSigner
+    resources: AsyncExitStack, target: str, signer: AssertionSigner, tls: TlsFiles | None
 ) -> grpc.aio.Channel:
-    channel = open_channel(target, signer)
+    channel = open_channel(target, signer, tls)
     resources.push_async_callback(channel.close)
     return channel
 

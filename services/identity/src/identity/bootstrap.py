@@ -66,6 +66,7 @@ async def serving(settings: ServeSettings, stop: Stop) -> AsyncIterator[int]:
                 health,
                 verifier=AssertionVerifier("identity", settings.rpc_caller_keys),
                 with_reflection=settings.grpc_reflection,
+                tls=settings.tls,
             ) as port,
         ):
             await _ensure_first_admin(settings, users, passwords, stop)

@@ -46,7 +46,9 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
     mailer = SmtpMailer(smtp_account(settings), settings.smtp_connections)
     renderer = RenderPool(profile)
     channel = open_channel(
-        settings.booking_target, AssertionSigner("notification", settings.rpc_key)
+        settings.booking_target,
+        AssertionSigner("notification", settings.rpc_key),
+        settings.tls,
     )
     bookings, buyers = BookingDetailsClient(channel), EventBuyersClient(channel)
     pool = await open_pool(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from goticket_contracts.rpc_callers import callers_of
 from goticket_platform.rpc.keys import public_key
@@ -29,6 +30,8 @@ class StackConfig:
     secrets: Mapping[str, str]
     admin_email: str = ADMIN
     admin_password: str = PASSWORD
+    certificates: Path | None = None
+    """The folder of `goticket_local.certificates`; without, services connect without TLS."""
 
     def values(self, service: Service, services: tuple[Service, ...]) -> dict[str, str]:
         """The value of each name in braces of a service's templates."""
@@ -39,6 +42,7 @@ class StackConfig:
             "admin.email": self.admin_email,
             "admin.password": self.admin_password,
             **self.secrets,
+            **self._tls_files(service.name),
         }
         if service.name in self.amqp_urls:
             values["rabbitmq"] = self.amqp_urls[service.name]
@@ -51,6 +55,13 @@ class StackConfig:
                     values[f"{each.name}.{process.name}.{purpose}"] = f"{HOST}:{port}"
             values[f"{each.name}.rpc_caller_keys"] = self.caller_keys(each.name)
         return values
+
+    def _tls_files(self, service: str) -> dict[str, str]:
+        files = {"cert": f"{service}.pem", "key": f"{service}.key", "ca": "ca.pem"}
+        folder = self.certificates
+        return {
+            f"tls.{kind}_file": str(folder / name) if folder else "" for kind, name in files.items()
+        }
 
     def caller_keys(self, service: str) -> str:
         """The public keys of the services that may call this one, as its setting has them."""

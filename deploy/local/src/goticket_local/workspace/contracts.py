@@ -42,7 +42,7 @@ LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
         "mailbox | reaper",
         "servers",
         "system",
-        "process | programs | ports | manifest | concurrency | exclusive",
+        "certificates | process | programs | ports | manifest | concurrency | exclusive",
     ),
     "goticket_testing": (
         "plugin",

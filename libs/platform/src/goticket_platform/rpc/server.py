@@ -37,6 +37,7 @@ from goticket_platform.rpc.errors import (
     ErrorTable,
     rich_status,
 )
+from goticket_platform.rpc.tls import CertificateReloader, TlsFiles, server_credentials
 from goticket_platform.telemetry import extracted_context, tracer
 
 DEFAULT_DEADLINE_SECONDS = 10.0
@@ -237,15 +238,18 @@ async def serve_grpc(
     *,
     verifier: AssertionVerifier | None,
     with_reflection: bool = False,
+    tls: TlsFiles | None = None,
 ) -> AsyncIterator[int]:
     """Serve the services that `register` adds; yield the port.
 
     `listen` is "host:port", with port 0 for any. `verifier` checks who makes each call; only
-    tests serve without one. On exit the health service reports
-    NOT_SERVING, new calls are rejected, and calls in flight have DRAIN_SECONDS to finish.
+    tests serve without one. With `tls`, clients need a certificate of its authorities. On exit
+    the health service reports NOT_SERVING, new calls are rejected, and calls in flight have
+    DRAIN_SECONDS to finish.
 
     Raises:
         RuntimeError: the port cannot be bound.
+        InvalidCertificates: the files of `tls` are not valid.
     """
     server = grpc.aio.server(
         interceptors=[CallInterceptor(table, verifier)],
@@ -265,7 +269,11 @@ async def serve_grpc(
         reflection.enable_server_reflection(
             [*service_names, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME], server
         )
-    port = server.add_insecure_port(listen)
+    port = (
+        server.add_insecure_port(listen)
+        if tls is None
+        else server.add_secure_port(listen, server_credentials(CertificateReloader(tls)))
+    )
     await server.start()
     health_updates = asyncio.create_task(_update_health(health, health_service, names))
     logger.info("listening", grpc=f"{listen.rpartition(':')[0]}:{port}")

@@ -4,20 +4,55 @@ A process's class names these before its service's own class. So the prefix of i
 is the service's.
 """
 
-from goticket_contracts.rpc_callers import callers_of
-from pydantic import Field, field_validator
+from pathlib import Path
+from typing import Self
 
+from goticket_contracts.rpc_callers import callers_of
+from pydantic import Field, field_validator, model_validator
+
+from goticket_platform.rpc.tls import InvalidCertificates, TlsFiles, read_certificates
 from goticket_platform.settings import CallerKeys, CallerKeysSetting, Ed25519Key, ServiceSettings
 
 
-class RpcClientSettings(ServiceSettings):
+class TlsSettings(ServiceSettings):
+    """Mutual TLS between services: all three files, or none for plain connections."""
+
+    tls_cert_file: str = ""
+    """PEM file with the certificate of this service and its chain. It is read again after a
+    change, as are the other two."""
+    tls_key_file: str = ""
+    """PEM file with the private key of that certificate."""
+    tls_ca_file: str = ""
+    """PEM file with the authorities whose certificates other services have."""
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The files; None for plain connections."""
+        if not self.tls_cert_file:
+            return None
+        return TlsFiles(Path(self.tls_cert_file), Path(self.tls_key_file), Path(self.tls_ca_file))
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> Self:
+        given = {bool(self.tls_cert_file), bool(self.tls_key_file), bool(self.tls_ca_file)}
+        if len(given) > 1:
+            raise ValueError("TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE must be set together")
+        if self.tls is not None:
+            try:
+                read_certificates(self.tls)
+            except InvalidCertificates as error:
+                raise ValueError(str(error)) from error
+        return self
+
+
+class RpcClientSettings(TlsSettings):
     """Settings of a process that calls other services."""
 
     rpc_key: Ed25519Key = Field(repr=False)
     """Ed25519 seed in base64 that signs this service's calls to other services."""
 
 
-class RpcServerSettings(ServiceSettings):
+class RpcServerSettings(TlsSettings):
     """Settings of a process that serves calls."""
 
     grpc_listen: str
