@@ -62,12 +62,12 @@ def read_certificates(files: TlsFiles) -> Certificates:
 class CertificateReloader:
     """Has the newest valid content of the files; `clock` returns seconds.
 
-    Somebody who renews the files writes one after the other. So files that do not belong
-    together are no error: the former content stays until they do.
+    A renewal writes one file after the other. So files that do not belong together are no
+    error: the former content stays until they do.
     """
 
     def __init__(self, files: TlsFiles, clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises `InvalidCertificates`."""
+        """Read the files. Raises `InvalidCertificates`."""
         self._files = files
         self._clock = clock
         self.current = read_certificates(files)
