@@ -161,6 +161,18 @@ def test_a_certificate_that_ends_soon_or_is_damaged_is_replaced(
     x509.load_pem_x509_certificate((tmp_path / "booking.pem").read_bytes())
 
 
+@pytest.mark.parametrize("file", ["ca.pem", "ca.key"])
+def test_a_new_authority_signs_new_certificates(tmp_path: Path, file: str) -> None:
+    ensure_certificates(tmp_path, ["booking"])
+    (tmp_path / file).write_text("damaged")
+    ensure_certificates(tmp_path, ["booking"])
+    authority, certificate = (
+        x509.load_pem_x509_certificate((tmp_path / f"{name}.pem").read_bytes())
+        for name in ("ca", "booking")
+    )
+    certificate.verify_directly_issued_by(authority)
+
+
 def test_every_service_gets_its_own_certificate(tmp_path: Path) -> None:
     processes = process_configs(replace(config(Secrets.generate()), certificates=tmp_path))
     for process in processes:

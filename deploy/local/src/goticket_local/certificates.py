@@ -38,11 +38,13 @@ class _Authority:
 def ensure_certificates(folder: Path, services: Iterable[str], *, renew: bool = False) -> None:
     """Write `ca.pem`, and `<service>.pem` with `<service>.key` for each service.
 
-    Certificates that are valid for long enough stay, unless `renew` asks for new ones. The
-    authority stays in any case, so that running processes accept the new certificates.
+    Certificates that are valid for long enough stay, unless `renew` asks for new ones. Then the
+    authority stays, so that running processes accept the new certificates.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    authority = _stored_authority(folder) or _new_authority(folder)
+    authority = _stored_authority(folder)
+    if authority is None:
+        authority, renew = _new_authority(folder), True
     for service in services:
         file = folder / f"{service}.pem"
         if renew or not (folder / f"{service}.key").exists() or not _is_valid_for_long(file):
@@ -53,7 +55,10 @@ def _stored_authority(folder: Path) -> _Authority | None:
     certificate, key = folder / "ca.pem", folder / "ca.key"
     if not key.exists() or not _is_valid_for_long(certificate):
         return None
-    private = load_pem_private_key(key.read_bytes(), password=None)
+    try:
+        private = load_pem_private_key(key.read_bytes(), password=None)
+    except ValueError:
+        return None
     if not isinstance(private, EllipticCurvePrivateKey):
         return None
     return _Authority(x509.load_pem_x509_certificate(certificate.read_bytes()), private)

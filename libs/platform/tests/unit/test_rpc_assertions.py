@@ -106,6 +106,18 @@ def test_a_call_without_a_readable_assertion_is_refused(
     assert refusal(verifier, assertion) in {"missing", "malformed"}
 
 
+@pytest.mark.parametrize("part", ["header", "payload"])
+def test_deeply_nested_json_is_malformed(verifier: AssertionVerifier, part: str) -> None:
+    nested = base64.urlsafe_b64encode(b"[" * 5000 + b"]" * 5000).rstrip(b"=").decode()
+    header, payload, signature = (
+        AssertionSigner("gateway", private_key(GATEWAY)).sign(GET, BODY).split(".")
+    )
+    assertion = (
+        f"{nested}.{payload}.{signature}" if part == "header" else f"{header}.{nested}.{signature}"
+    )
+    assert refusal(verifier, assertion) == "malformed"
+
+
 def test_an_assertion_is_for_one_method_and_one_request(
     verifier: AssertionVerifier, gateway: AssertionSigner
 ) -> None:
@@ -136,7 +148,21 @@ def test_an_assertion_expires_and_its_use_is_forgotten(
     assert refusal(verifier, assertion) == "expired"
     clock.now += LEEWAY_SECONDS
     verifier.verify(gateway.sign(GET, BODY), GET, BODY)
-    assert len(verifier._used) == 1
+    assert len(verifier._used["gateway"]) == 1
+
+
+def test_a_caller_that_sends_too_many_calls_blocks_no_other(
+    verifier: AssertionVerifier,
+    gateway: AssertionSigner,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("goticket_platform.rpc.assertions.MAX_REMEMBERED", 3)
+    catalog = AssertionSigner("catalog", private_key(CATALOG), clock)
+    for _ in range(3):
+        verifier.verify(catalog.sign(SHRINK, BODY), SHRINK, BODY)
+    assert refusal(verifier, catalog.sign(SHRINK, BODY), SHRINK) == "too_many"
+    assert verifier.verify(gateway.sign(GET, BODY), GET, BODY) == "gateway"
 
 
 @pytest.mark.parametrize("seconds", [LEEWAY_SECONDS + 1, 3600])
@@ -183,6 +209,7 @@ def _claims(verifier: AssertionVerifier, **changed: object) -> dict[str, Any]:
         {"iat": None},
         {"iat": "1", "exp": "2"},
         {"jti": None},
+        {"jti": "x" * 33},
         {"digest": None},
         {"aud": None},
         {"aud": ["catalog"]},

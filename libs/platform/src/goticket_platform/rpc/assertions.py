@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jwt
+import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from google.protobuf.message import Message
 from goticket.common.v1.common_pb2 import Actor
@@ -36,7 +37,8 @@ LIFETIME_SECONDS = 30
 LEEWAY_SECONDS = 5
 """Difference of the clocks of two machines that is accepted."""
 MAX_REMEMBERED = 200_000
-"""Assertions whose use is remembered: 35 seconds at 5,000 calls/s, about 30 MB."""
+"""Assertions of one caller whose use is remembered: 40 seconds at 5,000 calls/s, about 30 MB."""
+MAX_ID_CHARACTERS = 32
 
 _ALGORITHM = "EdDSA"
 
@@ -93,7 +95,10 @@ class AssertionVerifier:
             for peer, keys in caller_keys.items()
         }
         self._clock = clock
-        self._used: OrderedDict[str, float] = OrderedDict()
+        # By caller, so that a stolen key of one service cannot use up the memory of the others.
+        self._used: dict[str, OrderedDict[str, float]] = {
+            caller: OrderedDict() for caller in self._keys
+        }
 
     def verify(self, assertion: str | None, method: str, request: bytes) -> str:
         """Return the service that makes the call.
@@ -117,23 +122,19 @@ class AssertionVerifier:
         caller = str(claims["iss"])
         if caller not in allowed_callers(method):
             raise AssertionRefused("caller")
-        self._require_unused(str(claims["jti"]))
+        self._require_unused(caller, str(claims["jti"]))
         return caller
 
     def _claims(self, assertion: str) -> dict[str, Any]:
         """Return the claims of an assertion that a known peer signed for this service."""
-        try:
-            issuer = jwt.decode(assertion, options={"verify_signature": False}).get("iss")
-        except jwt.PyJWTError as error:
-            raise AssertionRefused("malformed") from error
-        for key in self._keys.get(str(issuer), ()):
+        for key in self._keys.get(_issuer(assertion), ()):
             try:
                 claims = self._decode(assertion, key)
             except jwt.InvalidSignatureError:
                 continue
             except jwt.InvalidAudienceError as error:
                 raise AssertionRefused("audience") from error
-            except jwt.PyJWTError as error:
+            except (jwt.PyJWTError, RecursionError) as error:
                 raise AssertionRefused("malformed") from error
             self._require_current(claims)
             return claims
@@ -162,10 +163,12 @@ class AssertionVerifier:
         if is_too_long or issued_at > now + LEEWAY_SECONDS or expires_at < now - LEEWAY_SECONDS:
             raise AssertionRefused("expired")
 
-    def _require_unused(self, assertion_id: str) -> None:
+    def _require_unused(self, caller: str, assertion_id: str) -> None:
         """Remember the use until the assertion would have expired anyway."""
+        if len(assertion_id) > MAX_ID_CHARACTERS:
+            raise AssertionRefused("malformed")
         now = self._clock()
-        used = self._used
+        used = self._used[caller]
         while used and next(iter(used.values())) < now:
             used.popitem(last=False)
         if assertion_id in used:
@@ -206,6 +209,16 @@ def _messages(value: Any) -> Iterator[Message]:
     for each in value.values() if isinstance(value, Mapping) else value:
         if isinstance(each, Message):
             yield each
+
+
+def _issuer(assertion: str) -> str:
+    """Return who the assertion says has signed it; the signature is verified afterwards."""
+    try:
+        payload = assertion.split(".")[1]
+        claims = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return str(claims["iss"])
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise AssertionRefused("malformed") from error
 
 
 def _digest(request: bytes) -> str:
