@@ -20,6 +20,7 @@ from gateway.http import middleware
 from gateway.http.openapi import BACKEND_CODES, BODY_CODES, HEAD_CODES, TOKEN_CODES
 from gateway.rest.auth import router as auth
 from gateway.rest.bookings import router as bookings
+from gateway.rest.check_in import router as check_in
 from gateway.rest.events import router as events
 from gateway.rest.keys import router as keys
 from gateway.rest.tickets import router as tickets
@@ -30,7 +31,7 @@ from identity.entrypoints.grpc import IdentityServicer
 from tests.architecture.error_flow import Package, tree_of
 
 SERVICES = {"booking": BookingService, "catalog": CatalogService, "identity": IdentityServicer}
-ROUTERS = [module.router for module in (auth, bookings, events, keys, tickets, users)]
+ROUTERS = [module.router for module in (auth, bookings, check_in, events, keys, tickets, users)]
 
 ADDED_CODES = frozenset(
     {"internal", "validation_failed", *BACKEND_CODES, *BODY_CODES, *HEAD_CODES, *TOKEN_CODES}
