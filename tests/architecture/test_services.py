@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from goticket_contracts.rpc_callers import callers_of
 from goticket_local.manifest import (
     SERVERS,
     ProcessManifest,
@@ -22,6 +23,7 @@ from goticket_local.stack.ports import Ports
 from goticket_local.stack.secrets import Secrets
 from goticket_local.workspace.contracts import import_contracts, mypy_path
 from goticket_local.workspace.settings_reference import process_rows
+from goticket_platform.rpc.keys import public_key
 from goticket_testing.databases import DatabaseFactory
 
 ROOT = Path(__file__).parents[2]
@@ -99,14 +101,81 @@ def test_a_process_needs_what_its_settings_refer_to(
     assert servers | called - {service.name} == set(process.needs)
 
 
-def test_the_local_stack_provides_every_required_setting() -> None:
-    config = StackConfig(
+def test_every_service_that_may_call_another_has_a_key_of_its_own() -> None:
+    callers = {caller for service in SERVICES for caller in callers_of(service.name)}
+    with_key = {service.name for service in SERVICES if "rpc_key" in service.secrets}
+    assert with_key == callers
+    kinds = {service.secrets["rpc_key"] for service in SERVICES if service.name in with_key}
+    assert kinds == {"ed25519_seed"}
+
+
+@pytest.mark.parametrize(("service", "process"), PROCESSES)
+def test_a_process_has_the_keys_for_the_calls_that_it_makes_and_serves(
+    service: Service, process: ProcessManifest
+) -> None:
+    listed = {setting.name.removeprefix(service.prefix): setting for setting in process.settings}
+    calls = {name for name in listed if name.endswith("_TARGET")}
+    assert ("RPC_KEY" in listed) == bool(calls)
+    assert ("RPC_CALLER_KEYS" in listed) == ("grpc" in process.ports)
+    if calls:
+        assert listed["RPC_KEY"].references == (f"{service.name}.secrets.rpc_key",)
+    if "grpc" in process.ports:
+        assert listed["RPC_CALLER_KEYS"].references == (f"{service.name}.rpc_caller_keys",)
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_a_target_of_a_service_is_one_that_it_may_call(service: Service) -> None:
+    called = {
+        name.split(".")[0]
+        for process in service.processes.values()
+        for setting in process.settings
+        for name in setting.references
+        if setting.name.endswith("_TARGET")
+    }
+    assert called == {each.name for each in SERVICES if service.name in callers_of(each.name)}
+
+
+def test_a_service_is_given_the_public_keys_of_its_callers_and_no_others() -> None:
+    config = local_config()
+    environments = {each.command: each.environment for each in process_configs(config, SERVICES)}
+    for service in SERVICES:
+        for process in service.processes.values():
+            if "grpc" not in process.ports:
+                continue
+            listed = environments[process.command][f"{service.prefix}RPC_CALLER_KEYS"]
+            given = dict(part.split("=", 1) for part in listed.split(";"))
+            assert given == {
+                caller: public_key(config.secrets[f"{caller}.secrets.rpc_key"])
+                for caller in callers_of(service.name)
+            }
+            assert not set(given.values()) & set(config.secrets.values())
+
+
+def test_the_local_stack_serves_grpc_on_the_loopback_interface() -> None:
+    processes = process_configs(local_config(), SERVICES)
+    listens = [
+        value
+        for process in processes
+        for name, value in process.settings.items()
+        if name == "GRPC_LISTEN"
+    ]
+    assert listens
+    assert {listen.partition(":")[0] for listen in listens} == {"127.0.0.1"}
+
+
+def local_config() -> StackConfig:
+    """Return a configuration of the local stack without servers."""
+    return StackConfig(
         ports=Ports.default(SERVICES),
         database_urls={name: f"postgresql://{name}" for name in databases(SERVICES)},
         redis_url="redis://redis",
         amqp_urls={name: f"amqp://{name}" for name in broker_users(SERVICES)},
         secrets=Secrets.generate(SERVICES).services,
     )
+
+
+def test_the_local_stack_provides_every_required_setting() -> None:
+    config = local_config()
     environments = {each.command: each.environment for each in process_configs(config, SERVICES)}
     missing = [
         setting.name

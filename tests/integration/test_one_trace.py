@@ -29,11 +29,11 @@ from goticket_local.ports import free_ports
 from goticket_platform.lifecycle import Stop
 from goticket_testing.clients import ApiUserFactory, create_booking, create_event, eventually
 from goticket_testing.databases import DatabaseFactory
+from goticket_testing.rpc_keys import caller_keys, rpc_key
 from notification.smtp_client import Tls
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext
-from pydantic import SecretStr
 
 ISSUER, AUDIENCE = "https://goticket.example", "goticket"
 
@@ -76,7 +76,6 @@ async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> As
     """All services that take part in a booking."""
     ports = [f"127.0.0.1:{port}" for port in free_ports(4)]
     signing_key = base64.b64encode(secrets.token_bytes(32)).decode()
-    notification_token = SecretStr(secrets.token_urlsafe(32))
     databases = {
         name: await database(name) for name in ("identity", "catalog", "booking", "notification")
     }
@@ -87,12 +86,17 @@ async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> As
         database_url=databases["identity"],
         redis_url=redis_url,
         grpc_listen=ports[0],
+        rpc_caller_keys=caller_keys("identity"),
         signing_key=base64.b64decode(signing_key),
         issuer=ISSUER,
         audience=AUDIENCE,
     )
     catalog_settings = catalog.config.ServeSettings(
-        database_url=databases["catalog"], grpc_listen=ports[1], booking_target=ports[2]
+        database_url=databases["catalog"],
+        grpc_listen=ports[1],
+        rpc_caller_keys=caller_keys("catalog"),
+        booking_target=ports[2],
+        rpc_key=rpc_key("catalog"),
     )
     booking_settings = booking.config.ServeSettings(
         database_url=databases["booking"],
@@ -100,7 +104,8 @@ async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> As
         grpc_listen=ports[2],
         catalog_target=ports[1],
         ticket_key=secrets.token_bytes(32),
-        notification_token=notification_token,
+        rpc_key=rpc_key("booking"),
+        rpc_caller_keys=caller_keys("booking"),
     )
     relay_settings = booking.config.RelaySettings(
         database_url=databases["booking"], amqp_url=amqp_url
@@ -109,7 +114,7 @@ async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> As
         database_url=databases["notification"],
         amqp_url=amqp_url,
         booking_target=ports[2],
-        booking_token=notification_token,
+        rpc_key=rpc_key("notification"),
         smtp_host="127.0.0.1",
         smtp_port=smtp.port,
         smtp_tls=Tls.NONE,
@@ -121,6 +126,7 @@ async def system(database: DatabaseFactory, amqp_url: str, redis_url: str) -> As
         identity_target=ports[0],
         catalog_target=ports[1],
         booking_target=ports[2],
+        rpc_key=rpc_key("gateway"),
         redis_url=redis_url,
         amqp_url=amqp_url,
         issuer=ISSUER,

@@ -3,10 +3,13 @@
 import json
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from goticket_local import programs, system
+from cryptography import x509
+from goticket_local import certificates, programs, system
+from goticket_local.certificates import ensure_certificates
 from goticket_local.local import LocalSystem, PortsBusy
 from goticket_local.manifest import broker_users, databases, load_services
 from goticket_local.quickstart import example_session
@@ -84,11 +87,11 @@ def test_a_secret_that_a_service_declares_later_is_added_to_the_stored_ones(tmp_
     file = tmp_path / "secrets.json"
     first = Secrets.stored_in(file)
     stored = json.loads(file.read_text())
-    del stored["services"]["booking.secrets.notification_token"]
+    del stored["services"]["booking.secrets.rpc_key"]
     file.write_text(json.dumps(stored))
     second = Secrets.stored_in(file)
     assert second.roles == first.roles
-    assert len(second.services["booking.secrets.notification_token"]) >= 32
+    assert len(second.services["booking.secrets.rpc_key"]) >= 32
     assert Secrets.stored_in(file) == second
 
 
@@ -114,8 +117,73 @@ def test_a_secret_is_given_only_to_the_processes_that_use_it() -> None:
     assert holders == {
         "identity.secrets.signing_key": {"identity serve"},
         "booking.secrets.ticket_key": {"booking serve"},
-        "booking.secrets.notification_token": {"booking serve", "notification worker"},
+        "gateway.secrets.rpc_key": {"gateway serve"},
+        "catalog.secrets.rpc_key": {"catalog serve"},
+        "booking.secrets.rpc_key": {"booking serve", "booking sweeper"},
+        "notification.secrets.rpc_key": {"notification worker"},
     }
+
+
+def test_certificates_are_made_once_and_renewed_on_demand_by_the_same_authority(
+    tmp_path: Path,
+) -> None:
+    def content() -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    ensure_certificates(tmp_path, ["booking", "gateway"])
+    first = content()
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+    ensure_certificates(tmp_path, ["booking", "gateway"])
+    assert content() == first
+    ensure_certificates(tmp_path, ["booking", "gateway", "waitlist"], renew=True)
+    renewed = content()
+    assert renewed.keys() - first.keys() == {"waitlist.pem", "waitlist.key"}
+    same = {name for name in first if renewed[name] == first[name]}
+    assert same == {"ca.pem", "ca.key"}
+    authority = x509.load_pem_x509_certificate(renewed["ca.pem"])
+    for name in ("booking", "gateway", "waitlist"):
+        certificate = x509.load_pem_x509_certificate(renewed[f"{name}.pem"])
+        certificate.verify_directly_issued_by(authority)
+
+
+def test_a_certificate_that_ends_soon_or_is_damaged_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "CERTIFICATE_DAYS", certificates.RENEWAL_DAYS - 1)
+    ensure_certificates(tmp_path, ["booking"])
+    first = (tmp_path / "booking.pem").read_bytes()
+    monkeypatch.undo()
+    ensure_certificates(tmp_path, ["booking"])
+    second = (tmp_path / "booking.pem").read_bytes()
+    assert second != first
+    (tmp_path / "booking.pem").write_text("damaged")
+    ensure_certificates(tmp_path, ["booking"])
+    x509.load_pem_x509_certificate((tmp_path / "booking.pem").read_bytes())
+
+
+@pytest.mark.parametrize("file", ["ca.pem", "ca.key"])
+def test_a_new_authority_signs_new_certificates(tmp_path: Path, file: str) -> None:
+    ensure_certificates(tmp_path, ["booking"])
+    (tmp_path / file).write_text("damaged")
+    ensure_certificates(tmp_path, ["booking"])
+    authority, certificate = (
+        x509.load_pem_x509_certificate((tmp_path / f"{name}.pem").read_bytes())
+        for name in ("ca", "booking")
+    )
+    certificate.verify_directly_issued_by(authority)
+
+
+def test_every_service_gets_its_own_certificate(tmp_path: Path) -> None:
+    processes = process_configs(replace(config(Secrets.generate()), certificates=tmp_path))
+    for process in processes:
+        service = process.command.split()[0]
+        given = process.settings
+        uses_rpc = bool(given.keys() & {"RPC_KEY", "GRPC_LISTEN"})
+        assert ("TLS_CERT_FILE" in given) == uses_rpc
+        if uses_rpc:
+            assert given["TLS_CERT_FILE"] == str(tmp_path / f"{service}.pem")
+            assert given["TLS_KEY_FILE"] == str(tmp_path / f"{service}.key")
+            assert given["TLS_CA_FILE"] == str(tmp_path / "ca.pem")
 
 
 def test_the_printed_session_has_no_placeholders() -> None:

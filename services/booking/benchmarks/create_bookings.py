@@ -32,7 +32,7 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket.common.v1.common_pb2 import Actor
 from goticket_platform.ids import new_id
 from goticket_platform.telemetry import configure_tracing
-from pydantic import SecretStr
+from goticket_testing.rpc_keys import caller_keys, rpc_key
 from redis.asyncio import Redis
 
 SECONDS = 2.0
@@ -184,7 +184,8 @@ async def main(dsn: str, redis_url: str, wanted: str) -> None:
         grpc_listen="127.0.0.1:0",
         catalog_target="127.0.0.1:1",
         ticket_key=bytes(32),
-        notification_token=SecretStr("benchmark" * 4),
+        rpc_key=rpc_key("booking"),
+        rpc_caller_keys=caller_keys("booking"),
     )
     signer = TicketSigner(bytes(32))
     async with (

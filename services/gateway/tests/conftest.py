@@ -16,6 +16,7 @@ from gateway.http.app import create_app
 from goticket.booking.v1 import booking_pb2
 from goticket.catalog.v1 import catalog_pb2
 from goticket.identity.v1 import identity_pb2
+from goticket_testing.rpc_keys import rpc_key
 from goticket_testing.scripted import ScriptedBackends
 from jwt.algorithms import OKPAlgorithm
 
@@ -173,6 +174,7 @@ def settings(backends: ScriptedBackends) -> GatewaySettings:
         identity_target=backends.target,
         catalog_target=backends.target,
         booking_target=backends.target,
+        rpc_key=rpc_key("gateway"),
         redis_url=DEAD_REDIS,
         amqp_url=DEAD_BROKER,
         issuer=ISSUER,

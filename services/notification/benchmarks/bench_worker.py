@@ -30,11 +30,11 @@ from goticket_platform.messaging.broker import open_channel
 from goticket_platform.messaging.cloudevents import PublishedMessage
 from goticket_platform.messaging.publisher import OutgoingMessage, Publisher
 from goticket_platform.migrations import migrate_up
+from goticket_testing.rpc_keys import rpc_key_setting
 
 from libs.platform.benchmarks.servers import Servers, private_servers
 
 WARM_UP_EMAILS = 50
-TOKEN = "the benchmark's token, which the stub ignores"  # noqa: S105 - no secret
 PUBLISH_SECONDS = 60.0
 
 SINK = """
@@ -165,7 +165,7 @@ async def measure(
         "NOTIFICATION_DATABASE_URL": dsn,
         "NOTIFICATION_AMQP_URL": amqp_url,
         "NOTIFICATION_BOOKING_TARGET": f"127.0.0.1:{booking_port}",
-        "NOTIFICATION_BOOKING_TOKEN": TOKEN,
+        "NOTIFICATION_RPC_KEY": rpc_key_setting("notification"),
         "NOTIFICATION_SMTP_HOST": "127.0.0.1",
         "NOTIFICATION_SMTP_PORT": str(port),
         "NOTIFICATION_SMTP_TLS": "none",

@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 local.reset()
             case "status":
                 sys.exit(_status(local))
+            case "certificates":
+                local.renew_certificates()
             case "logs":
                 _logs(local, arguments.name, follow=arguments.follow)
     except FAILURES as error:
@@ -62,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("down", help="stop everything; data stays")
     verbs.add_parser("reset", help="stop everything and delete its data")
     verbs.add_parser("status", help="list the processes")
+    verbs.add_parser("certificates", help="renew the certificates between services")
     logs = verbs.add_parser("logs", help="show the logs of the processes")
     logs.add_argument("name", nargs="?", default="", help='such as booking, or "booking relay"')
     logs.add_argument("-f", "--follow", action="store_true", help="keep printing new lines")

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from goticket_local import system
+from goticket_local.certificates import ensure_certificates
 from goticket_local.concurrency import run_concurrently
 from goticket_local.exclusive import exclusive
 from goticket_local.manifest import databases, load_services
@@ -116,10 +117,28 @@ class LocalSystem:
             redis_url=self.redis.url(),
             amqp_urls=service_urls(self.rabbitmq, VHOST, self.services, self.secrets.broker_users),
             secrets=self.secrets.services,
+            certificates=self.certificates,
         )
         return Stack(
             config, run_dir=self.run_dir, log_dir=self.log_dir, environment=given_settings()
         )
+
+    @property
+    def certificates(self) -> Path:
+        """The folder of the services' TLS certificates."""
+        return self.folder / "tls"
+
+    def renew_certificates(self) -> None:
+        """Make new certificates. Running processes use them within seconds.
+
+        Raises:
+            CheckoutBusy: another command of this checkout does not end.
+        """
+        with self.exclusive():
+            self._make_folders()
+            names = [service.name for service in self.services]
+            ensure_certificates(self.certificates, names, renew=True)
+        self.report(f"Renewed the certificates in {self.certificates}.")
 
     def processes(self) -> list[Process]:
         """Every process that has a pid file, running or not."""
@@ -164,6 +183,7 @@ class LocalSystem:
         _ = self.servers, self.stack
         run_concurrently(self._start_database, self.redis.start, self._start_broker)
         self.report("Starting GoTicket ...")
+        ensure_certificates(self.certificates, [service.name for service in self.services])
         self.stack.start()
         ensure_accounts(self.stack.base_url)
         self.supervisor.start()

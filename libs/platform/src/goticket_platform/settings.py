@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -32,10 +33,30 @@ def _keys(text: object) -> object:
     return tuple(_key(part.strip()) for part in text.split(",") if part.strip())
 
 
+def _caller_keys(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    keys: dict[str, object] = {}
+    for part in filter(None, map(str.strip, text.split(";"))):
+        # The first "=" ends the name; base64 may end with further ones.
+        name, separator, listed = part.partition("=")
+        caller, decoded = name.strip(), _keys(listed)
+        if not separator or not caller or not decoded:
+            raise ValueError('must be "service=key,older key;another service=key"')
+        if caller in keys:
+            raise ValueError(f"names {caller} twice")
+        keys[caller] = decoded
+    return keys
+
+
 Ed25519Key = Annotated[bytes, BeforeValidator(_key)]
 """A raw key, written as base64 in the environment."""
 Ed25519Keys = Annotated[tuple[bytes, ...], NoDecode, BeforeValidator(_keys)]
 """Raw keys, written as base64 joined by commas."""
+CallerKeys = Mapping[str, tuple[bytes, ...]]
+"""Raw Ed25519 public keys by service, newest first. Two keys allow a rotation."""
+CallerKeysSetting = Annotated[CallerKeys, NoDecode, BeforeValidator(_caller_keys)]
+"""Keys by service, written as "gateway=<key>,<older key>;catalog=<key>"."""
 
 
 class SettingsError(SystemExit):

@@ -70,7 +70,7 @@ async def served() -> AsyncIterator[tuple[Identity, rpc.IdentityServiceAsyncStub
     name = "goticket.identity.v1.IdentityService"
     async with (
         AsyncExitStack() as closing,
-        serve_grpc("127.0.0.1:0", table, register, [name], health) as port,
+        serve_grpc("127.0.0.1:0", table, register, [name], health, verifier=None) as port,
     ):
         channel = open_channel(f"127.0.0.1:{port}")
         closing.push_async_callback(channel.close, 5)  # after the drain of the server

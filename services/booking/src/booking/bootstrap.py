@@ -21,6 +21,7 @@ from goticket_platform.messaging.inbox import prune_inbox_periodically
 from goticket_platform.messaging.outbox import OutboxNotifier
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import INDEX_ONLY_SETTINGS, is_transient, open_pool
+from goticket_platform.rpc.assertions import AssertionSigner, AssertionVerifier
 from goticket_platform.rpc.client import open_channel
 from goticket_platform.rpc.server import serve_grpc
 from goticket_platform.telemetry import inject_context
@@ -60,6 +61,8 @@ BATCH_SIZE = Histogram(
     "Commands per transaction",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
 )
+SERVICE = "booking"
+"""Name of this service in calls to and from other services."""
 SOURCE = "/goticket/booking"
 """CloudEvents source of booking's messages."""
 
@@ -85,7 +88,7 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
     health = Health()
     async with (
         Redis.from_url(settings.redis_url) as redis,
-        open_channel(settings.catalog_target) as channel,
+        open_channel(settings.catalog_target, _rpc_signer(settings), settings.tls) as channel,
         open_bookings(settings.database_url, RedisAvailability(redis), settings.pool_size) as (
             bookings,
             pool,
@@ -110,17 +113,16 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
                 ticket_keys=signer.public_keys,
                 extend_holds_by=timedelta(seconds=settings.hold_extension_seconds),
             )
-            details = NotificationDataService(
-                queries=bookings,
-                buyers=bookings,
-                token=settings.notification_token.get_secret_value(),
-            )
+            details = NotificationDataService(queries=bookings, buyers=bookings)
             async with serve_grpc(
                 settings.grpc_listen,
                 ERRORS,
                 _registration(service, details),
                 [SERVICE_NAME, notification_data.SERVICE_NAME],
                 health,
+                verifier=AssertionVerifier(SERVICE, settings.rpc_caller_keys),
+                with_reflection=settings.grpc_reflection,
+                tls=settings.tls,
             ) as port:
                 health.ready = True
                 yield port
@@ -221,7 +223,7 @@ async def run_sweeper(settings: SweeperSettings, stop: Stop) -> None:
     health = Health()
     async with (
         Redis.from_url(settings.redis_url) as redis,
-        open_channel(settings.catalog_target) as channel,
+        open_channel(settings.catalog_target, _rpc_signer(settings), settings.tls) as channel,
         open_bookings(settings.database_url, RedisAvailability(redis)) as (bookings, pool),
         serve_ops(settings.metrics_listen, health),
     ):
@@ -229,6 +231,10 @@ async def run_sweeper(settings: SweeperSettings, stop: Stop) -> None:
         health.ready = True
         sweeper = Sweeper(bookings, bookings, CatalogClient(channel), now)
         await sweeper.run(stop)
+
+
+def _rpc_signer(settings: SweeperSettings) -> AssertionSigner:
+    return AssertionSigner(SERVICE, settings.rpc_key)
 
 
 def now() -> datetime:

@@ -1,11 +1,10 @@
 """Settings of booking's processes, from environment variables named BOOKING_…"""
 
 from goticket_contracts.topology import EVENT_LOG_DAYS
+from goticket_platform.rpc.settings import RpcClientSettings, RpcServerSettings
 from goticket_platform.settings import Ed25519Key, Ed25519Keys, ServiceSettings
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
-
-MIN_TOKEN_LENGTH = 32
 
 
 class DatabaseSettings(ServiceSettings):
@@ -37,21 +36,18 @@ class WorkerSettings(RelaySettings):
     the event log can deliver a message again."""
 
 
-class SweeperSettings(DatabaseSettings):
+class SweeperSettings(RpcClientSettings, DatabaseSettings):
     """Settings of the sweeper."""
 
     redis_url: str = Field(repr=False)
     catalog_target: str
 
 
-class ServeSettings(SweeperSettings):
+class ServeSettings(RpcServerSettings, SweeperSettings):
     """Settings of the server. Retired keys are public keys, newest first, joined by commas."""
 
-    grpc_listen: str
     ticket_key: Ed25519Key = Field(repr=False)
     retired_ticket_keys: Ed25519Keys = ()
-    notification_token: SecretStr = Field(min_length=MIN_TOKEN_LENGTH)
-    """Shared with the notification service, which alone may call NotificationDataService."""
     hold_seconds: int = Field(default=600, gt=0)
     """Seconds after which a hold expires."""
     hold_extension_seconds: int = Field(default=600, gt=0)

@@ -22,6 +22,7 @@ from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.dead_letters import list_dead_letters
 from goticket_platform.messaging.outbox import Outbox, OutboxMessage
 from goticket_testing.databases import DatabaseFactory
+from goticket_testing.rpc_keys import caller_keys_setting, rpc_key_setting
 
 if TYPE_CHECKING:
     from services.booking.tests.integration.conftest import BookingSystem
@@ -100,7 +101,8 @@ async def test_a_process_starts_without_other_services_and_ends_in_order(
         "BOOKING_AMQP_URL": "amqp://127.0.0.1:1/",
         "BOOKING_CATALOG_TARGET": "127.0.0.1:1",
         "BOOKING_GRPC_LISTEN": "127.0.0.1:0",
-        "BOOKING_NOTIFICATION_TOKEN": "t" * 32,
+        "BOOKING_RPC_KEY": rpc_key_setting("booking"),
+        "BOOKING_RPC_CALLER_KEYS": caller_keys_setting("booking"),
         "BOOKING_TICKET_KEY": base64.b64encode(bytes(32)).decode(),
     }
     process = await asyncio.create_subprocess_exec(
@@ -129,7 +131,8 @@ async def test_a_process_that_lacks_settings_names_them(monkeypatch: pytest.Monk
     assert code == 1
     assert "BOOKING_DATABASE_URL: is not set" in output
     assert "BOOKING_TICKET_KEY: is not set" in output
-    assert "BOOKING_NOTIFICATION_TOKEN: is not set" in output
+    assert "BOOKING_RPC_KEY: is not set" in output
+    assert "BOOKING_RPC_CALLER_KEYS: is not set" in output
 
 
 async def run(*arguments: str, **settings: str) -> tuple[int | None, str]:

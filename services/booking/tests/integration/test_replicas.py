@@ -18,9 +18,9 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket.booking.v1.booking_pb2_grpc import BookingServiceStub
 from goticket.common.v1.common_pb2 import Actor
 from goticket_platform.ids import new_id
-from goticket_platform.rpc.client import call, open_channel
+from goticket_platform.rpc.client import call
 from goticket_platform.rpc.errors import RemoteError
-from pydantic import SecretStr
+from goticket_testing.rpc_keys import caller_keys, open_service_channel, rpc_key
 
 if TYPE_CHECKING:
     from goticket.booking.v1.booking_pb2_grpc import BookingServiceAsyncStub as Booking
@@ -38,7 +38,8 @@ def settings_of(dsn: str, redis_url: str, **more: object) -> ServeSettings:
         grpc_listen="127.0.0.1:0",
         catalog_target="127.0.0.1:1",
         ticket_key=bytes(range(32)),
-        notification_token=SecretStr("t" * 32),
+        rpc_key=rpc_key("booking"),
+        rpc_caller_keys=caller_keys("booking"),
         **more,  # type: ignore[arg-type]  # a shorthand of the test
     )
 
@@ -52,7 +53,7 @@ async def replicas(
         for _ in range(2):
             settings = settings_of(dsn, redis_url, batching=request.param)
             port = await stack.enter_async_context(server(settings))
-            channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}"))
+            channel = await stack.enter_async_context(open_service_channel(f"127.0.0.1:{port}"))
             stubs.append(BookingServiceStub(channel))
         yield stubs
 
@@ -170,7 +171,7 @@ async def test_a_response_with_many_tickets_reaches_its_caller(
 ) -> None:
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(server(settings_of(dsn, redis_url)))
-        channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}"))
+        channel = await stack.enter_async_context(open_service_channel(f"127.0.0.1:{port}"))
         stub: Booking = BookingServiceStub(channel)
         event = await open_event(capacity=10_000)
         batch = pb.BatchCreateBookingsRequest(requests=[create(event, 10)] * 900)
@@ -199,7 +200,7 @@ async def test_a_full_queue_is_busy_at_once_while_reads_continue(
     settings = settings_of(dsn, redis_url, queue_per_event=5, batch_size=1)
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(server(settings))
-        channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}"))
+        channel = await stack.enter_async_context(open_service_channel(f"127.0.0.1:{port}"))
         stub: Booking = BookingServiceStub(channel)
         event = await open_event()
         made = (await call(stub.CreateBooking, create(event))).booking

@@ -27,7 +27,7 @@ from goticket_platform.ids import new_id
 from goticket_platform.rpc.client import call, open_channel
 from goticket_platform.rpc.errors import RemoteError, remote_error
 from goticket_testing.databases import Postgres
-from pydantic import SecretStr
+from goticket_testing.rpc_keys import caller_keys, open_service_channel, rpc_key, signer
 from redis.asyncio import Redis
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ STRANGER = Actor(user_id=str(UUID(int=2)), email="s@example.com", name="S", role
 ORGANIZER = Actor(user_id=str(UUID(int=3)), email="o@example.com", name="O", roles=["organizer"])
 ADMIN = Actor(user_id=str(UUID(int=4)), email="a@example.com", name="A", roles=["admin"])
 RETIRED = bytes(32)
-TOKEN = "shared-with-the-notification-service"
 
 Method = Callable[..., Awaitable[object]]
 
@@ -115,7 +114,8 @@ async def server_address(
         catalog_target=catalog_server[2],
         ticket_key=bytes(range(32)),
         retired_ticket_keys=(RETIRED,),
-        notification_token=SecretStr(TOKEN),
+        rpc_key=rpc_key("booking"),
+        rpc_caller_keys=caller_keys("booking"),
     )
     async with server(settings) as port:
         yield f"127.0.0.1:{port}"
@@ -123,7 +123,7 @@ async def server_address(
 
 @pytest.fixture
 async def booking(server_address: str) -> AsyncIterator["Booking"]:
-    async with open_channel(server_address) as channel:
+    async with open_service_channel(server_address) as channel:
         yield BookingServiceStub(channel)
 
 
@@ -454,24 +454,21 @@ async def test_a_capacity_shrinks_down_to_the_taken_tickets(
     await call(booking.ShrinkCapacity, unknown)
 
 
-def bearer(token: str) -> tuple[tuple[str, str], ...]:
-    return (("authorization", f"Bearer {token}"),)
-
-
-async def test_details_for_emails_need_the_token(
+async def test_details_for_emails_are_for_the_notification_service_only(
     server_address: str, booking: "Booking", catalog: TinyCatalog
 ) -> None:
     created = (await call(booking.CreateBooking, create(catalog.add(5)))).booking
     reference = data_pb.BookingReference(event_id=created.event_id, booking_id=created.id)
     request = data_pb.BatchGetBookingDetailsRequest(bookings=[reference])
-    async with grpc.aio.insecure_channel(server_address) as channel:
+    for caller in (None, signer("gateway"), signer("catalog"), signer("booking")):
+        async with open_channel(server_address, caller) as channel:
+            refused: Details = NotificationDataServiceStub(channel)
+            error = await refusal(refused.BatchGetBookingDetails, request)
+        unauthenticated = grpc.StatusCode.UNAUTHENTICATED
+        assert (error.status, error.code) == (unauthenticated, "call_refused")
+    async with open_channel(server_address, signer("notification")) as channel:
         details: Details = NotificationDataServiceStub(channel)
-        for metadata in ((), bearer("wrong" * 8), bearer(""), bearer(TOKEN) * 2):
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await details.BatchGetBookingDetails(request, metadata=metadata)
-            error = remote_error(caught.value)
-            assert (error.status, error.code) == (grpc.StatusCode.PERMISSION_DENIED, "forbidden")
-        response = await details.BatchGetBookingDetails(request, metadata=bearer(TOKEN))
+        response = await details.BatchGetBookingDetails(request)
     [found] = response.bookings
     assert found.booking == created
     assert found.event == created.tickets[0].event
@@ -493,15 +490,15 @@ async def test_details_for_emails_are_of_bookings_as_they_are_now(
     other_event = data_pb.BookingReference(event_id=events[1].id, booking_id=created[0].id)
     unknown = data_pb.BookingReference(event_id=events[0].id, booking_id=str(new_id()))
     invalid = data_pb.BookingReference(event_id="x", booking_id="y")
-    async with grpc.aio.insecure_channel(server_address) as channel:
+    async with open_service_channel(server_address) as channel:
         details: Details = NotificationDataServiceStub(channel)
         request = data_pb.BatchGetBookingDetailsRequest(
             bookings=[*references, references[1], other_event, unknown, invalid]
         )
-        response = await details.BatchGetBookingDetails(request, metadata=bearer(TOKEN))
+        response = await details.BatchGetBookingDetails(request)
         too_many = data_pb.BatchGetBookingDetailsRequest(bookings=[unknown] * 201)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await details.BatchGetBookingDetails(too_many, metadata=bearer(TOKEN))
+            await details.BatchGetBookingDetails(too_many)
     assert remote_error(caught.value).fields[0][0] == "bookings"
     found = {each.booking.id: each.booking for each in response.bookings}
     assert len(response.bookings) == 6
@@ -523,7 +520,7 @@ async def test_the_buyers_of_an_event_are_read_page_by_page(
     await call(booking.CancelBooking, cancel)
     confirmed = sorted(each.id for each in created if each is not created[1])
 
-    async with grpc.aio.insecure_channel(server_address) as channel:
+    async with open_service_channel(server_address) as channel:
         details: Details = NotificationDataServiceStub(channel)
 
         async def page(
@@ -532,7 +529,7 @@ async def test_the_buyers_of_an_event_are_read_page_by_page(
             request = data_pb.ListConfirmedBookingsRequest(
                 event_id=of, after_booking_id=after, limit=limit
             )
-            return await details.ListConfirmedBookings(request, metadata=bearer(TOKEN))
+            return await details.ListConfirmedBookings(request)
 
         first = await page("", 3)
         second = await page(first.bookings[-1].booking_id, 3)
@@ -542,9 +539,6 @@ async def test_the_buyers_of_an_event_are_read_page_by_page(
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await page(*arguments)
             assert remote_error(caught.value).code == "validation_failed"
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await details.ListConfirmedBookings(data_pb.ListConfirmedBookingsRequest())
-        assert remote_error(caught.value).code == "forbidden"
 
     assert [each.booking_id for each in (*first.bookings, *second.bookings)] == confirmed
     assert {each.user_id for each in first.bookings} == {created[0].user_id}
@@ -564,21 +558,18 @@ async def test_the_bookings_of_a_buyer_are_the_confirmed_ones_of_the_event(
     buyer = data_pb.BuyerReference(event_id=event.id, user_id=created[0].user_id)
     stranger = data_pb.BuyerReference(event_id=event.id, user_id=str(new_id()))
 
-    async with grpc.aio.insecure_channel(server_address) as channel:
+    async with open_service_channel(server_address) as channel:
         details: Details = NotificationDataServiceStub(channel)
         request = data_pb.BatchGetBuyerBookingsRequest(buyers=[buyer, stranger, buyer])
-        response = await details.BatchGetBuyerBookings(request, metadata=bearer(TOKEN))
+        response = await details.BatchGetBuyerBookings(request)
         too_many = data_pb.BatchGetBuyerBookingsRequest(buyers=[buyer] * 201)
         invalid = data_pb.BatchGetBuyerBookingsRequest(
             buyers=[data_pb.BuyerReference(event_id=event.id, user_id="x")]
         )
         for refused in (too_many, invalid):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await details.BatchGetBuyerBookings(refused, metadata=bearer(TOKEN))
+                await details.BatchGetBuyerBookings(refused)
             assert remote_error(caught.value).fields[0][0] == "buyers"
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await details.BatchGetBuyerBookings(request)
-        assert remote_error(caught.value).code == "forbidden"
 
     assert [each.booking for each in response.bookings] == [created[0], created[2]]
     assert {each.event.version for each in response.bookings} == {1}
@@ -603,7 +594,8 @@ def test_settings_take_keys_in_base64() -> None:
         redis_url="x",
         catalog_target="x",
         grpc_listen="x",
-        notification_token=SecretStr(TOKEN),
+        rpc_key=rpc_key("booking"),
+        rpc_caller_keys=caller_keys("booking"),
         ticket_key=text,  # type: ignore[arg-type]  # as the environment gives it
         retired_ticket_keys=f"{text}, {text}",  # type: ignore[arg-type]  # as above
     )

@@ -13,8 +13,10 @@ from goticket_platform.messaging import relay_process
 from goticket_platform.messaging.outbox import Outbox, OutboxNotifier
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import open_pool
+from goticket_platform.rpc.assertions import AssertionSigner, AssertionVerifier
 from goticket_platform.rpc.client import open_channel
 from goticket_platform.rpc.server import serve_grpc
+from goticket_platform.rpc.settings import RpcServerSettings
 
 from catalog.adapters.booking_inventory import BookingInventory
 from catalog.adapters.event_repository import SESSION_SETTINGS, PostgresEventRepository
@@ -27,6 +29,8 @@ from catalog.entrypoints.grpc_errors import ERRORS
 from catalog.entrypoints.moved_events import moved_event_line
 
 SCHEMA = "catalog"
+SERVICE = "catalog"
+"""Name of this service in calls to and from other services."""
 SOURCE = "/goticket/catalog"
 """CloudEvents source of the messages that the relay publishes."""
 
@@ -39,11 +43,12 @@ def now() -> datetime:
 async def run_server(settings: ServeSettings, stop: Stop) -> None:
     """Serve gRPC calls until `stop`, then finish the calls in flight."""
     health = Health()
+    signer = AssertionSigner(SERVICE, settings.rpc_key)
     async with (
         opened_pool(settings.database_url, health) as pool,
-        open_channel(settings.booking_target) as channel,
+        open_channel(settings.booking_target, signer, settings.tls) as channel,
         serve_ops(settings.metrics_listen, health),
-        serving(settings.grpc_listen, pool, BookingInventory(channel), health),
+        serving(settings, pool, BookingInventory(channel), health),
     ):
         await stop.wait()
 
@@ -72,9 +77,13 @@ async def moved_events(settings: CatalogSettings) -> list[str]:
 
 @asynccontextmanager
 async def serving(
-    listen: str, pool: asyncpg.Pool, inventory: Inventory, health: Health, clock: Clock = now
+    settings: RpcServerSettings,
+    pool: asyncpg.Pool,
+    inventory: Inventory,
+    health: Health,
+    clock: Clock = now,
 ) -> AsyncIterator[int]:
-    """Serve the catalog on `listen` ("host:port", port 0 for any); yield the port."""
+    """Serve the catalog; yield the port."""
     notifier = OutboxNotifier(pool, SCHEMA)
     events = PostgresEventRepository(pool, Outbox(SCHEMA), notifier)
     service = CatalogService(events, inventory, clock, new_id)
@@ -83,7 +92,16 @@ async def serving(
         add_CatalogServiceServicer_to_server(service, server)
 
     try:
-        async with serve_grpc(listen, ERRORS, register, [SERVICE_NAME], health) as port:
+        async with serve_grpc(
+            settings.grpc_listen,
+            ERRORS,
+            register,
+            [SERVICE_NAME],
+            health,
+            verifier=AssertionVerifier(SERVICE, settings.rpc_caller_keys),
+            with_reflection=settings.grpc_reflection,
+            tls=settings.tls,
+        ) as port:
             health.ready = True
             yield port
     finally:

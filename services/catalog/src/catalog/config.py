@@ -1,5 +1,6 @@
 """Settings of the catalog's processes."""
 
+from goticket_platform.rpc.settings import RpcClientSettings, RpcServerSettings
 from goticket_platform.settings import ServiceSettings
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -13,10 +14,9 @@ class CatalogSettings(ServiceSettings):
     database_url: str = Field(repr=False)
 
 
-class ServeSettings(CatalogSettings):
+class ServeSettings(RpcServerSettings, RpcClientSettings, CatalogSettings):
     """Further settings of `catalog serve`. Targets and listeners are "host:port"."""
 
-    grpc_listen: str
     booking_target: str
 
 

@@ -63,7 +63,9 @@ class FakeBookingService:
 async def inventory_of(booking: FakeBookingService) -> AsyncIterator[BookingInventory]:
     table = ErrorTable("booking.goticket", {DomainError: grpc.StatusCode.FAILED_PRECONDITION})
     async with (
-        serve_grpc("127.0.0.1:0", table, booking.register, [SERVICE], Health()) as port,
+        serve_grpc(
+            "127.0.0.1:0", table, booking.register, [SERVICE], Health(), verifier=None
+        ) as port,
         open_channel(f"127.0.0.1:{port}") as channel,
     ):
         yield BookingInventory(channel)

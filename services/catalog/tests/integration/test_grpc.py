@@ -19,8 +19,10 @@ from goticket.catalog.v1.catalog_pb2_grpc import CatalogServiceStub
 from goticket.common.v1.common_pb2 import Actor
 from goticket_kernel.errors import DomainError
 from goticket_platform.ops import Health
-from goticket_platform.rpc.client import call, open_channel
+from goticket_platform.rpc.client import call
 from goticket_platform.rpc.errors import RemoteError
+from goticket_platform.rpc.settings import RpcServerSettings
+from goticket_testing.rpc_keys import caller_keys, open_service_channel
 
 if TYPE_CHECKING:
     from goticket.catalog.v1.catalog_pb2_grpc import CatalogServiceAsyncStub as Catalog
@@ -53,9 +55,10 @@ def inventory() -> FakeInventory:
 
 @pytest.fixture
 async def catalog(pool: asyncpg.Pool, inventory: FakeInventory) -> AsyncIterator["Catalog"]:
+    settings = RpcServerSettings(grpc_listen="127.0.0.1:0", rpc_caller_keys=caller_keys("catalog"))
     async with (
-        bootstrap.serving("127.0.0.1:0", pool, inventory, Health(), lambda: NOW) as port,
-        open_channel(f"127.0.0.1:{port}") as channel,
+        bootstrap.serving(settings, pool, inventory, Health(), lambda: NOW) as port,
+        open_service_channel(f"127.0.0.1:{port}") as channel,
     ):
         yield CatalogServiceStub(channel)
 

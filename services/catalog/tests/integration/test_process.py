@@ -17,9 +17,10 @@ from goticket.catalog.v1.events_pb2 import EventPublished, EventState
 from goticket_contracts.event_types import EVENT_PUBLISHED
 from goticket_platform.ids import new_id
 from goticket_platform.messaging.outbox import Outbox, OutboxMessage
-from goticket_platform.rpc.client import call, open_channel
+from goticket_platform.rpc.client import call
 from goticket_platform.rpc.errors import RemoteError
 from goticket_testing.databases import DatabaseFactory
+from goticket_testing.rpc_keys import caller_keys_setting, open_service_channel, rpc_key_setting
 
 PROGRAM = "from catalog.entrypoints.cli import main; main()"
 TIMEOUT_SECONDS = 30
@@ -35,6 +36,12 @@ def make_message() -> OutboxMessage:
         payload=EventPublished(event=EventState(id=str(event_id), version=1)),
         occurred_at=datetime.now(UTC),
     )
+
+
+RPC_KEYS = {
+    "CATALOG_RPC_KEY": rpc_key_setting("catalog"),
+    "CATALOG_RPC_CALLER_KEYS": caller_keys_setting("catalog"),
+}
 
 
 @asynccontextmanager
@@ -78,10 +85,11 @@ async def test_serve_stops_at_sigterm_with_status_0(
         "CATALOG_DATABASE_URL": await database("catalog"),
         "CATALOG_GRPC_LISTEN": "127.0.0.1:0",
         "CATALOG_BOOKING_TARGET": "127.0.0.1:1",
+        **RPC_KEYS,
     }
     async with process("serve", settings=settings) as running:
         port = await logged_port(running, "grpc")
-        async with open_channel(f"127.0.0.1:{port}") as channel:
+        async with open_service_channel(f"127.0.0.1:{port}") as channel:
             listed = await call(CatalogServiceStub(channel).ListEvents, pb.ListEventsRequest())
         assert list(listed.events) == []
         running.send_signal(signal.SIGTERM)
@@ -94,10 +102,11 @@ async def test_serve_starts_without_its_database_and_responds_unavailable() -> N
         "CATALOG_DATABASE_URL": "postgresql://catalog@127.0.0.1:1/goticket",
         "CATALOG_GRPC_LISTEN": "127.0.0.1:0",
         "CATALOG_BOOKING_TARGET": "127.0.0.1:1",
+        **RPC_KEYS,
     }
     async with process("serve", settings=settings) as running:
         port = await logged_port(running, "grpc")
-        async with open_channel(f"127.0.0.1:{port}") as channel:
+        async with open_service_channel(f"127.0.0.1:{port}") as channel:
             with pytest.raises(RemoteError) as error:
                 await call(CatalogServiceStub(channel).ListEvents, pb.ListEventsRequest())
         assert error.value.code == "unavailable"
@@ -128,7 +137,12 @@ async def test_every_missing_setting_is_named(command: str) -> None:
     async with process(command, settings={}) as running:
         _, output = await running.communicate()
     missing = {
-        "serve": ["CATALOG_DATABASE_URL", "CATALOG_GRPC_LISTEN", "CATALOG_BOOKING_TARGET"],
+        "serve": [
+            "CATALOG_DATABASE_URL",
+            "CATALOG_GRPC_LISTEN",
+            "CATALOG_BOOKING_TARGET",
+            *RPC_KEYS,
+        ],
         "relay": ["CATALOG_DATABASE_URL", "CATALOG_AMQP_URL"],
     }
     assert running.returncode == 1

@@ -11,7 +11,9 @@ from goticket_contracts.redis_names import EVENT_CHANGED_CHANNEL, SOLD_OUT_CHANN
 from goticket_platform.caching import CacheBudget, SharedCache, open_cache_redis
 from goticket_platform.lifecycle import Stop
 from goticket_platform.ops import Health, serve_ops
+from goticket_platform.rpc.assertions import AssertionSigner
 from goticket_platform.rpc.client import open_channel
+from goticket_platform.rpc.tls import TlsFiles
 
 from gateway.booking_submission.batched_submitter import QUEUE_DEPTH, BatchedSubmitter
 from gateway.booking_submission.fast_path import BODIES_BYTES
@@ -60,10 +62,16 @@ CACHES_WITH_OWN_BOUND = (
 async def open_components(settings: GatewaySettings) -> AsyncIterator[Components]:
     """Open channels and Redis, which connect when first used; close them afterwards."""
     async with AsyncExitStack() as resources:
-        identity = IdentityClient(await _channel(resources, settings.identity_target))
-        catalog = CatalogClient(await _channel(resources, settings.catalog_target))
+        signer = AssertionSigner("gateway", settings.rpc_key)
+        identity = IdentityClient(
+            await _channel(resources, settings.identity_target, signer, settings.tls)
+        )
+        catalog = CatalogClient(
+            await _channel(resources, settings.catalog_target, signer, settings.tls)
+        )
         booking = BookingClient(
-            await _channel(resources, settings.booking_target), batch_reads=settings.batching
+            await _channel(resources, settings.booking_target, signer, settings.tls),
+            batch_reads=settings.batching,
         )
         submitter = _submitter(resources, settings, booking)
         access_log = AccessLogWriter()
@@ -144,8 +152,10 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def _channel(resources: AsyncExitStack, target: str) -> grpc.aio.Channel:
-    channel = open_channel(target)
+async def _channel(
+    resources: AsyncExitStack, target: str, signer: AssertionSigner, tls: TlsFiles | None
+) -> grpc.aio.Channel:
+    channel = open_channel(target, signer, tls)
     resources.push_async_callback(channel.close)
     return channel
 

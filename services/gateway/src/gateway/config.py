@@ -2,7 +2,8 @@
 
 import os
 
-from goticket_platform.settings import ServiceSettings, host_and_port
+from goticket_platform.rpc.settings import RpcClientSettings
+from goticket_platform.settings import host_and_port
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
@@ -12,7 +13,7 @@ KIBIBYTE = 1024
 MEBIBYTE = 1024 * KIBIBYTE
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(RpcClientSettings):
     """Settings of `gateway serve`; every variable starts with GATEWAY_."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")

@@ -14,6 +14,7 @@ from goticket_platform.messaging import relay_process
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import open_pool
 from goticket_platform.retry import RetryPolicy, retry
+from goticket_platform.rpc.assertions import AssertionVerifier
 from goticket_platform.rpc.server import serve_grpc
 from redis.asyncio import Redis
 
@@ -57,7 +58,16 @@ async def serving(settings: ServeSettings, stop: Stop) -> AsyncIterator[int]:
     try:
         async with (
             serve_ops(settings.metrics_listen, health),
-            serve_grpc(settings.grpc_listen, ERRORS, register, [SERVICE_NAME], health) as port,
+            serve_grpc(
+                settings.grpc_listen,
+                ERRORS,
+                register,
+                [SERVICE_NAME],
+                health,
+                verifier=AssertionVerifier("identity", settings.rpc_caller_keys),
+                with_reflection=settings.grpc_reflection,
+                tls=settings.tls,
+            ) as port,
         ):
             await _ensure_first_admin(settings, users, passwords, stop)
             health.ready = True

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Self
 
 from goticket_kernel.text import InvalidText
+from goticket_platform.rpc.settings import RpcServerSettings
 from goticket_platform.settings import Ed25519Key, Ed25519Keys, ServiceSettings
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -28,11 +29,10 @@ class RelaySettings(DatabaseSettings):
     amqp_url: str = Field(repr=False)
 
 
-class ServeSettings(DatabaseSettings):
+class ServeSettings(RpcServerSettings, DatabaseSettings):
     """Further settings of `identity serve`."""
 
     redis_url: str = Field(repr=False)
-    grpc_listen: str
     signing_key: Ed25519Key = Field(repr=False)
     retired_keys: Ed25519Keys = ()
     issuer: str = "https://goticket.example"

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from goticket.identity.v1 import identity_pb2, identity_pb2_grpc
 from goticket_platform.migrations import migrate_down, migrate_up, migration_status
-from goticket_platform.rpc.client import call, open_channel
+from goticket_platform.rpc.client import call
 from goticket_testing.databases import DatabaseFactory
+from goticket_testing.rpc_keys import caller_keys_setting, open_service_channel
 
 COMMAND = Path(sys.executable).with_name("identity")
 TIMEOUT_SECONDS = 30.0
@@ -47,6 +48,7 @@ def serve_environment(database_url: str, redis_url: str) -> dict[str, str]:
         IDENTITY_DATABASE_URL=database_url,
         IDENTITY_REDIS_URL=redis_url,
         IDENTITY_GRPC_LISTEN="127.0.0.1:0",
+        IDENTITY_RPC_CALLER_KEYS=caller_keys_setting("identity"),
         IDENTITY_SIGNING_KEY=base64.b64encode(bytes(32)).decode(),
         IDENTITY_ADMIN_EMAIL="admin@goticket.example",
         IDENTITY_ADMIN_PASSWORD="goticket-demo",
@@ -69,7 +71,7 @@ async def test_serve_logs_its_port_responds_and_stops_at_sigterm(
     async with asyncio.timeout(TIMEOUT_SECONDS), started("serve", env=env) as (process, log):
         lines = await read_until(log, "first admin ensured")
         (address,) = [entry["grpc"] for entry in map(json.loads, lines) if "grpc" in entry]
-        async with open_channel(address) as channel:
+        async with open_service_channel(address) as channel:
             stub = identity_pb2_grpc.IdentityServiceStub(channel)
             request = identity_pb2.LoginRequest(
                 email="admin@goticket.example", password="goticket-demo"

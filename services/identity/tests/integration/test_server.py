@@ -16,11 +16,12 @@ from goticket.common.v1 import common_pb2
 from goticket.identity.v1 import identity_pb2 as pb
 from goticket.identity.v1 import identity_pb2_grpc
 from goticket_platform.lifecycle import Stop
-from goticket_platform.rpc.client import call, open_channel
+from goticket_platform.rpc.client import call
 from goticket_platform.rpc.errors import RemoteError
 from goticket_testing.backend import RedisBackend
 from goticket_testing.databases import DatabaseFactory
 from goticket_testing.messaging import eventually
+from goticket_testing.rpc_keys import caller_keys, open_service_channel
 from identity.bootstrap import run_relay, serving
 from identity.config import RelaySettings, ServeSettings
 from pydantic import SecretStr
@@ -40,6 +41,8 @@ def settings(dsn: str, redis_url: str, **changes: Any) -> ServeSettings:
         database_url=dsn,
         redis_url=redis_url,
         grpc_listen="127.0.0.1:0",
+        grpc_reflection=False,
+        rpc_caller_keys=caller_keys("identity"),
         signing_key=bytes(range(32)),
         bcrypt_cost=4,
         admin_email=ADMIN_EMAIL,
@@ -52,7 +55,7 @@ def settings(dsn: str, redis_url: str, **changes: Any) -> ServeSettings:
 async def running(chosen: ServeSettings) -> AsyncIterator[Stub]:
     async with (
         serving(chosen, Stop()) as port,
-        open_channel(f"127.0.0.1:{port}") as channel,
+        open_service_channel(f"127.0.0.1:{port}") as channel,
     ):
         yield identity_pb2_grpc.IdentityServiceStub(channel)
 

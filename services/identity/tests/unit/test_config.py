@@ -4,12 +4,14 @@ import base64
 
 import pytest
 from goticket_platform.settings import SettingsError, load
+from goticket_testing.rpc_keys import caller_keys_setting
 from identity.config import RelaySettings, ServeSettings
 
 ENVIRONMENT = {
     "IDENTITY_DATABASE_URL": "postgresql://identity:secret-password@db/goticket",
     "IDENTITY_REDIS_URL": "redis://redis/0",
     "IDENTITY_GRPC_LISTEN": "127.0.0.1:0",
+    "IDENTITY_RPC_CALLER_KEYS": caller_keys_setting("identity"),
     "IDENTITY_SIGNING_KEY": base64.b64encode(bytes(32)).decode(),
 }
 

@@ -56,9 +56,8 @@ class BookingKey(NamedTuple):
 class BookingDetailsClient:
     """Reads bookings in batches: calls to `get` in one turn of the event loop share an RPC."""
 
-    def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel) -> None:
         self._batch_get = NotificationDataServiceStub(channel).BatchGetBookingDetails
-        self._authorization = ("authorization", f"Bearer {token}")
         # Nothing is cached: an e-mail shows the booking as it is when it is sent.
         self._loader: DataLoader[BookingKey, BookingDetails | Exception] = DataLoader(
             self._load, max_batch_size=MAX_BATCH_SIZE, cache=False
@@ -85,9 +84,7 @@ class BookingDetailsClient:
             ]
         )
         try:
-            response = await call(
-                self._batch_get, request, idempotent=True, metadata=[self._authorization]
-            )
+            response = await call(self._batch_get, request, idempotent=True)
         except RemoteError as error:
             if error.status in MESSAGE_FAULTS:
                 if len(request.bookings) == 1:

@@ -8,6 +8,7 @@ from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.consumer import Consumer, ReceivedMessage
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import INDEX_ONLY_SETTINGS, open_pool
+from goticket_platform.rpc.assertions import AssertionSigner
 from goticket_platform.rpc.client import open_channel
 
 from notification.accept_message import accept_message
@@ -44,9 +45,12 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
     profile = SenderProfile(sender_address(settings.sender), settings.public_url.rstrip("/"))
     mailer = SmtpMailer(smtp_account(settings), settings.smtp_connections)
     renderer = RenderPool(profile)
-    channel = open_channel(settings.booking_target)
-    token = settings.booking_token.get_secret_value()
-    bookings, buyers = BookingDetailsClient(channel, token), EventBuyersClient(channel, token)
+    channel = open_channel(
+        settings.booking_target,
+        AssertionSigner("notification", settings.rpc_key),
+        settings.tls,
+    )
+    bookings, buyers = BookingDetailsClient(channel), EventBuyersClient(channel)
     pool = await open_pool(
         settings.database_url, max_size=DATABASE_CONNECTIONS, settings=INDEX_ONLY_SETTINGS
     )

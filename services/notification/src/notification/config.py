@@ -7,6 +7,7 @@ from email.utils import getaddresses
 from typing import Annotated, Self
 
 from goticket_contracts.topology import EVENT_LOG_DAYS
+from goticket_platform.rpc.settings import RpcClientSettings
 from goticket_platform.settings import ServiceSettings
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -55,14 +56,11 @@ class BrokerSettings(ServiceSettings):
     amqp_url: str = Field(repr=False)
 
 
-class WorkerSettings(DatabaseSettings, BrokerSettings):
+class WorkerSettings(RpcClientSettings, DatabaseSettings, BrokerSettings):
     """Settings of the worker."""
 
     booking_target: str = Field(min_length=1)
     """Address "host:port" of booking's gRPC server."""
-
-    booking_token: SecretStr = Field(min_length=32)
-    """Token that booking's NotificationDataService requires."""
 
     smtp_host: str
     smtp_port: int = Field(ge=1, le=65535)

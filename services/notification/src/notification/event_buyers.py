@@ -34,11 +34,10 @@ class EventBuyer(NamedTuple):
 class EventBuyersClient:
     """Reads buyers page by page, and bookings in batches, as they are now."""
 
-    def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel) -> None:
         stub = NotificationDataServiceStub(channel)
         self._list = stub.ListConfirmedBookings
         self._batch_get = stub.BatchGetBuyerBookings
-        self._metadata = [("authorization", f"Bearer {token}")]
         self._loader: DataLoader[EventBuyer, list[BookingDetails] | Exception] = DataLoader(
             self._load, max_batch_size=MAX_BATCH_SIZE, cache=False
         )
@@ -58,7 +57,7 @@ class EventBuyersClient:
             limit=limit,
         )
         try:
-            response = await call(self._list, request, idempotent=True, metadata=self._metadata)
+            response = await call(self._list, request, idempotent=True)
         except RemoteError as error:
             raise BookingServiceUnavailable(f"{error.code}: {error.message}") from error
         if response.event_version < announcement.version:
@@ -89,9 +88,7 @@ class EventBuyersClient:
             ]
         )
         try:
-            response = await call(
-                self._batch_get, request, idempotent=True, metadata=self._metadata
-            )
+            response = await call(self._batch_get, request, idempotent=True)
         except RemoteError as error:
             if error.status in MESSAGE_FAULTS:
                 if len(request.buyers) == 1:

@@ -32,8 +32,11 @@ from goticket.booking.v1.notification_data_pb2_grpc import (
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.consumer import ReceivedMessage
 from goticket_platform.postgres import open_pool
-from goticket_platform.rpc.client import open_channel
+from goticket_platform.rpc.assertions import AssertionVerifier
+from goticket_platform.rpc.errors import ErrorTable
+from goticket_platform.rpc.server import CallInterceptor
 from goticket_testing.databases import DatabaseFactory
+from goticket_testing.rpc_keys import caller_keys, open_service_channel
 from notification.accept_message import accept_message
 from notification.announce_changes import continue_announcements
 from notification.booking_details import BookingDetailsClient
@@ -52,7 +55,6 @@ OK = "250 2.0.0 Ok"
 LOGIN = (b"goticket", b"correct horse")
 LEASE = timedelta(seconds=60)
 PROFILE = SenderProfile(Address("GoTicket", "tickets", "goticket.example"), "https://shop.example")
-TOKEN = "a token of notification's, 32 characters or more"
 
 
 class ScriptedSmtpServer:
@@ -189,7 +191,11 @@ class ScriptedBookingService(NotificationDataServiceServicer):
 
     async def start(self) -> None:
         """Listen, on the same port as before if there was one."""
-        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        verifier = AssertionVerifier("booking", caller_keys("booking"))
+        self._server = grpc.aio.server(
+            interceptors=[CallInterceptor(ErrorTable("booking.goticket", {}), verifier)],
+            options=[("grpc.so_reuseport", 0)],
+        )
         add_NotificationDataServiceServicer_to_server(self, self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self._server.start()
@@ -205,9 +211,6 @@ class ScriptedBookingService(NotificationDataServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> BatchGetBookingDetailsResponse:
         """Answer with the known bookings, or with the scripted failure."""
-        metadata = dict(context.invocation_metadata() or ())
-        if metadata.get("authorization") != f"Bearer {TOKEN}":
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "forbidden")
         self.batch_sizes.append(len(request.bookings))
         self.call_received.set()
         await self.may_answer.wait()
@@ -224,7 +227,7 @@ class ScriptedBookingService(NotificationDataServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> ListConfirmedBookingsResponse:
         """Answer with a page of the known bookings, or with the scripted failure."""
-        await self._authorize(context)
+        await self._fail_as_scripted(context)
         confirmed = [
             ConfirmedBooking(booking_id=each.booking.id, user_id=each.booking.user_id)
             for each in self._confirmed(request.event_id)
@@ -245,7 +248,7 @@ class ScriptedBookingService(NotificationDataServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> BatchGetBuyerBookingsResponse:
         """Answer with the known bookings, or with the scripted failure."""
-        await self._authorize(context)
+        await self._fail_as_scripted(context)
         if self.unreadable & {buyer.user_id for buyer in request.buyers}:
             await context.abort(grpc.StatusCode.INTERNAL, "scripted")
         return BatchGetBuyerBookingsResponse(
@@ -257,10 +260,7 @@ class ScriptedBookingService(NotificationDataServiceServicer):
             ]
         )
 
-    async def _authorize(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
-        metadata = dict(context.invocation_metadata() or ())
-        if metadata.get("authorization") != f"Bearer {TOKEN}":
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "forbidden")
+    async def _fail_as_scripted(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
         if self.failures:
             await context.abort(self.failures.popleft(), "scripted")
 
@@ -290,12 +290,6 @@ async def booking_service() -> AsyncIterator[ScriptedBookingService]:
     yield service
     service.may_answer.set()
     await service.stop()
-
-
-@pytest.fixture
-def booking_token() -> str:
-    """The token that the scripted booking service requires."""
-    return TOKEN
 
 
 @pytest.fixture
@@ -392,14 +386,13 @@ async def worker(
     pool: asyncpg.Pool,
     smtp: ScriptedSmtpServer,
     booking_service: ScriptedBookingService,
-    booking_token: str,
 ) -> AsyncIterator[Worker]:
     await smtp.start()
     mailer = SmtpMailer(SmtpAccount(smtp.host, smtp.port, Tls.NONE), connections=8)
     renderer = RenderPool(PROFILE)
-    async with open_channel(booking_service.target) as channel:
-        bookings = BookingDetailsClient(channel, booking_token)
-        buyers = EventBuyersClient(channel, booking_token)
+    async with open_service_channel(booking_service.target) as channel:
+        bookings = BookingDetailsClient(channel)
+        buyers = EventBuyersClient(channel)
         yield Worker(DeliveryQueue(pool, LEASE), bookings, buyers, renderer, mailer, pool)
     await mailer.close()
     await renderer.close()

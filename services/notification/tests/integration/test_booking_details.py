@@ -7,9 +7,11 @@ from uuid import UUID
 
 import pytest
 from goticket.booking.v1.notification_data_pb2 import BookingDetails
+from goticket_platform.rpc.assertions import AssertionSigner
 from goticket_platform.rpc.client import open_channel
 from goticket_platform.rpc.errors import RemoteError
 from goticket_platform.telemetry import tracer
+from goticket_testing.rpc_keys import open_service_channel, rpc_key
 from notification.booking_details import (
     MAX_BATCH_SIZE,
     BookingDetailsClient,
@@ -26,10 +28,10 @@ MakeDetails = Callable[..., BookingDetails]
 
 @pytest.fixture
 async def client(
-    booking_service: ScriptedBookingService, booking_token: str
+    booking_service: ScriptedBookingService,
 ) -> AsyncIterator[BookingDetailsClient]:
-    async with open_channel(booking_service.target) as channel:
-        yield BookingDetailsClient(channel, booking_token)
+    async with open_service_channel(booking_service.target) as channel:
+        yield BookingDetailsClient(channel)
 
 
 def key_of(details: BookingDetails) -> BookingKey:
@@ -114,12 +116,13 @@ async def test_a_cancelled_request_does_not_fail_the_others(
     assert await asyncio.gather(*tasks[1:]) == known[1:]
 
 
-async def test_a_wrong_token_is_an_outage_and_not_the_messages_fault(
+async def test_a_wrong_key_is_an_outage_and_not_the_messages_fault(
     booking_service: ScriptedBookingService, make_details: MakeDetails
 ) -> None:
-    async with open_channel(booking_service.target) as channel:
-        client = BookingDetailsClient(channel, "a wrong token")
-        with pytest.raises(BookingServiceUnavailable, match="permission_denied"):
+    wrong = AssertionSigner("notification", rpc_key("gateway"))
+    async with open_channel(booking_service.target, wrong) as channel:
+        client = BookingDetailsClient(channel)
+        with pytest.raises(BookingServiceUnavailable, match="call_refused"):
             await client.get(key_of(make_details()))
 
 

@@ -31,11 +31,11 @@ from goticket_platform.postgres import open_pool
 from goticket_platform.telemetry import inject_context, tracer
 from goticket_testing import messaging
 from goticket_testing.databases import DatabaseFactory
+from goticket_testing.rpc_keys import rpc_key, rpc_key_setting
 from notification.bootstrap import run_worker
 from notification.config import WorkerSettings
 from notification.smtp_client import Tls
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from pydantic import SecretStr
 
 # Defined in conftest.py; test folders are not packages to import from.
 ScriptedSmtpServer = Any
@@ -55,7 +55,6 @@ class Environment:
 
     smtp: ScriptedSmtpServer
     booking_service: ScriptedBookingService
-    booking_token: str
     make_payload: MakePayload
     amqp_url: str
     database_url: str
@@ -70,7 +69,7 @@ class Environment:
             "NOTIFICATION_DATABASE_URL": self.database_url,
             "NOTIFICATION_AMQP_URL": self.amqp_url,
             "NOTIFICATION_BOOKING_TARGET": self.booking_service.target,
-            "NOTIFICATION_BOOKING_TOKEN": self.booking_token,
+            "NOTIFICATION_RPC_KEY": rpc_key_setting("notification"),
             "NOTIFICATION_SMTP_HOST": self.smtp.host,
             "NOTIFICATION_SMTP_PORT": str(self.smtp.port),
             "NOTIFICATION_SMTP_TLS": "none",
@@ -134,7 +133,6 @@ class Environment:
 async def environment(
     smtp: ScriptedSmtpServer,
     booking_service: ScriptedBookingService,
-    booking_token: str,
     make_payload: MakePayload,
     amqp_url: str,
     database: DatabaseFactory,
@@ -142,9 +140,7 @@ async def environment(
     await smtp.start()
     database_url = await database("notification")
     pool = await open_pool(database_url)
-    environment = Environment(
-        smtp, booking_service, booking_token, make_payload, amqp_url, database_url, pool
-    )
+    environment = Environment(smtp, booking_service, make_payload, amqp_url, database_url, pool)
     yield environment
     for process in environment.processes:
         if process.returncode is None:
@@ -321,7 +317,7 @@ async def worker_in_this_process(environment: Environment) -> AsyncIterator[None
         database_url=environment.database_url,
         amqp_url=environment.amqp_url,
         booking_target=environment.booking_service.target,
-        booking_token=SecretStr(environment.booking_token),
+        rpc_key=rpc_key("notification"),
         smtp_host=environment.smtp.host,
         smtp_port=environment.smtp.port,
         smtp_tls=Tls.NONE,

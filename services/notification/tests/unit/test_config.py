@@ -2,6 +2,7 @@
 
 import pytest
 from goticket_platform.settings import SettingsError, load
+from goticket_testing.rpc_keys import rpc_key_setting
 from notification.config import WorkerSettings, sender_address
 from notification.smtp_client import Tls
 
@@ -9,7 +10,7 @@ COMPLETE = {
     "NOTIFICATION_DATABASE_URL": "postgresql://notification@db/goticket",
     "NOTIFICATION_AMQP_URL": "amqp://broker",
     "NOTIFICATION_BOOKING_TARGET": "booking:50051",
-    "NOTIFICATION_BOOKING_TOKEN": "0123456789abcdef0123456789abcdef",
+    "NOTIFICATION_RPC_KEY": rpc_key_setting("notification"),
     "NOTIFICATION_SMTP_HOST": "smtp.example",
     "NOTIFICATION_SMTP_PORT": "587",
     "NOTIFICATION_SENDER": "GoTicket <tickets@goticket.example>",
@@ -51,7 +52,7 @@ def test_every_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         ("NOTIFICATION_SENDER", "ädä@b.example"),
         ("NOTIFICATION_SENDER", "a@b.example\nBcc: eve@evil.example"),
         ("NOTIFICATION_BOOKING_TARGET", ""),
-        ("NOTIFICATION_BOOKING_TOKEN", "shorter than 32 characters"),
+        ("NOTIFICATION_RPC_KEY", "c2hvcnRlciB0aGFuIDMyIGJ5dGVz"),
         ("NOTIFICATION_ATTEMPT_SECONDS", "60"),
         ("NOTIFICATION_SMTP_PORT", "0"),
         ("NOTIFICATION_SMTP_TLS", "perhaps"),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from goticket_testing.rpc_keys import rpc_key_setting
 from goticket_testing.scripted import ScriptedBackends
 
 DEADLINE = 30.0
@@ -55,6 +56,7 @@ async def running(backends: ScriptedBackends, **settings: str) -> AsyncIterator[
         "GATEWAY_IDENTITY_TARGET": backends.target,
         "GATEWAY_CATALOG_TARGET": backends.target,
         "GATEWAY_BOOKING_TARGET": backends.target,
+        "GATEWAY_RPC_KEY": rpc_key_setting("gateway"),
         "GATEWAY_REDIS_URL": "redis://127.0.0.1:1/0",
         "GATEWAY_AMQP_URL": "amqp://guest:guest@127.0.0.1:1/",
         "GATEWAY_ISSUER": "https://goticket.test",

@@ -205,7 +205,7 @@ def stack(
 ) -> Iterator[RunningStack]:
     """The whole system, started once. A test that stops a part of it calls `heal` at its end."""
     running_stack = RunningStack(
-        session_folder / "stack", postgres_server, redis_server, rabbitmq_server
+        session_folder / "stack", postgres_server, redis_server, rabbitmq_server, with_tls=True
     )
     try:
         running_stack.set_up()

@@ -64,7 +64,9 @@ class ScriptedBackends:
         """Serve on `listen`; `target` is set to the address."""
         self.health.ready = True
         table = _ScriptedErrorTable(domain="scripted.goticket", statuses={})
-        async with serve_grpc(listen, table, self._register, [], self.health) as port:
+        async with serve_grpc(
+            listen, table, self._register, [], self.health, verifier=None
+        ) as port:
             self.target = f"127.0.0.1:{port}"
             yield self
 

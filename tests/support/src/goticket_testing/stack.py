@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from goticket_local.certificates import ensure_certificates
 from goticket_local.stack.accounts import ensure_accounts
 from goticket_local.stack.broker import bootstrap_broker, service_urls
 from goticket_local.stack.config import StackConfig
 from goticket_local.stack.ports import Ports
 from goticket_local.stack.secrets import Secrets
 from goticket_local.stack.stack import Stack
+from goticket_platform.rpc.tls import TlsFiles
 
 from goticket_testing.backend import RabbitBackend, RedisBackend
 from goticket_testing.databases import ROLES, SERVICES, Postgres
@@ -30,20 +32,29 @@ class RunningStack(Stack):
         redis: RedisBackend,
         rabbitmq: RabbitBackend,
         secrets: Secrets | None = None,
+        *,
+        with_tls: bool = False,
     ) -> None:
-        """`secrets` are those of another copy of the system on the same servers."""
+        """`secrets` are those of another copy of the system on the same servers.
+
+        `with_tls` connects the services by mutual TLS, as `make up` does.
+        """
         self.postgres = postgres
         self.redis = redis
         self.rabbitmq = rabbitmq
         secrets = secrets or Secrets.generate()
         self._broker_passwords = secrets.broker_users
+        self.certificates = folder / "tls" if with_tls else None
         config = StackConfig(
             ports=Ports.free(),
             database_urls={service: postgres.dsn(service, DATABASE) for service in ROLES},
             redis_url=redis.url(),
             amqp_urls=service_urls(rabbitmq, VHOST, SERVICES, secrets.broker_users),
             secrets=secrets.services,
+            certificates=self.certificates,
         )
+        if self.certificates:
+            ensure_certificates(self.certificates, [service.name for service in SERVICES])
         super().__init__(config, run_dir=folder / "run", log_dir=folder / "logs")
 
     @property
@@ -59,6 +70,13 @@ class RunningStack(Stack):
     def environment(self, name: str) -> dict[str, str]:
         """The settings of one process, such as "identity serve"."""
         return self.process_configs[name].environment
+
+    def tls_files(self, service: str) -> TlsFiles | None:
+        """The certificate of a service; None in a system without TLS."""
+        folder = self.certificates
+        if folder is None:
+            return None
+        return TlsFiles(folder / f"{service}.pem", folder / f"{service}.key", folder / "ca.pem")
 
     def database_url(self, service: str) -> str:
         """The database's URL for a service's role."""

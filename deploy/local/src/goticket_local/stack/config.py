@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from goticket_contracts.rpc_callers import callers_of
+from goticket_platform.rpc.keys import public_key
 
 from goticket_local.manifest import ProcessManifest, Service, load_services
 from goticket_local.stack.accounts import ADMIN, PASSWORD
@@ -26,6 +30,8 @@ class StackConfig:
     secrets: Mapping[str, str]
     admin_email: str = ADMIN
     admin_password: str = PASSWORD
+    certificates: Path | None = None
+    """The folder of `goticket_local.certificates`; without, services connect without TLS."""
 
     def values(self, service: Service, services: tuple[Service, ...]) -> dict[str, str]:
         """The value of each name in braces of a service's templates."""
@@ -36,6 +42,7 @@ class StackConfig:
             "admin.email": self.admin_email,
             "admin.password": self.admin_password,
             **self.secrets,
+            **self._tls_files(service.name),
         }
         if service.name in self.amqp_urls:
             values["rabbitmq"] = self.amqp_urls[service.name]
@@ -46,7 +53,22 @@ class StackConfig:
                 for purpose in process.ports:
                     port = self.ports[process.port_name(purpose)]
                     values[f"{each.name}.{process.name}.{purpose}"] = f"{HOST}:{port}"
+            values[f"{each.name}.rpc_caller_keys"] = self.caller_keys(each.name)
         return values
+
+    def _tls_files(self, service: str) -> dict[str, str]:
+        files = {"cert": f"{service}.pem", "key": f"{service}.key", "ca": "ca.pem"}
+        folder = self.certificates
+        return {
+            f"tls.{kind}_file": str(folder / name) if folder else "" for kind, name in files.items()
+        }
+
+    def caller_keys(self, service: str) -> str:
+        """The public keys of the services that may call this one, as its setting has them."""
+        return ";".join(
+            f"{caller}={public_key(self.secrets[f'{caller}.secrets.rpc_key'])}"
+            for caller in sorted(callers_of(service))
+        )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Passwords and keys of one installation: generated once, stored in a file of mode 0600."""
 
-import base64
 import json
 import os
 import secrets
@@ -9,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from goticket_platform.rpc.keys import new_seed
+
 from goticket_local.manifest import Service, broker_users, databases, load_services
 
 
@@ -16,12 +17,8 @@ def _password() -> str:
     return secrets.token_hex(16)
 
 
-def _ed25519_seed() -> str:
-    return base64.b64encode(secrets.token_bytes(32)).decode()
-
-
 GENERATORS: Mapping[str, Callable[[], str]] = {
-    "ed25519_seed": _ed25519_seed,
+    "ed25519_seed": new_seed,
     "token": lambda: secrets.token_hex(32),
 }
 """The generator of each kind of secret."""

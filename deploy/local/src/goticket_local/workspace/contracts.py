@@ -11,7 +11,7 @@ PACKAGE_FOLDERS = ("libs/*", "services/*", "deploy/local", "tests/support")
 # The layers of the other packages, from the top: a module may import those of later lines.
 LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
     "goticket_kernel": ("permissions", "actor", "errors | text | time_zones"),
-    "goticket_contracts": ("permissions", "topology", "event_types | redis_names"),
+    "goticket_contracts": ("permissions", "topology", "event_types | redis_names | rpc_callers"),
     "goticket_platform": (
         "(cli)",
         "messaging",
@@ -42,7 +42,7 @@ LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
         "mailbox | reaper",
         "servers",
         "system",
-        "process | programs | ports | manifest | concurrency | exclusive",
+        "certificates | process | programs | ports | manifest | concurrency | exclusive",
     ),
     "goticket_testing": (
         "plugin",
@@ -51,7 +51,7 @@ LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
         "gateway_process",
         "batching | clients | event_log | messaging | raw_http | scripted | spans",
         "containers | native",
-        "databases",
+        "databases | rpc_keys",
         "backend | spread",
     ),
 }

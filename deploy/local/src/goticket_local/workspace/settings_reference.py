@@ -37,7 +37,6 @@ CONVENTIONS = {
     "ticket_key": "Ed25519 seed in base64 that signs ticket codes.",
     "signing_key": "Ed25519 seed in base64 that signs access tokens.",
     "retired_(ticket_)?keys": "Public keys in base64, newest first, joined by commas.",
-    "notification_token": "Token that callers of NotificationDataService must present.",
     "smtp_(host|port)": "Host and port of the SMTP server.",
     "smtp_tls": "starttls, tls or none.",
     "smtp_(username|password)": "Login at the SMTP server; both or neither.",

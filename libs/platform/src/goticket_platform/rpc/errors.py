@@ -15,6 +15,9 @@ DETAILS_KEY = "grpc-status-details-bin"
 UNAVAILABLE = "unavailable"
 DEADLINE_EXCEEDED = "deadline_exceeded"
 INTERNAL = "internal"
+CALL_REFUSED = "call_refused"
+"""Code of a call whose assertion is missing or not valid: a wrong configuration or an attack."""
+MALFORMED = "malformed"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -20,14 +21,23 @@ from prometheus_client import Counter, Histogram
 from goticket_platform.logs import get_logger
 from goticket_platform.ops import Health
 from goticket_platform.postgres import is_transient
+from goticket_platform.rpc.assertions import (
+    METADATA_KEY,
+    AssertionRefused,
+    AssertionVerifier,
+    require_no_actor_unless_vouched,
+)
 from goticket_platform.rpc.errors import (
+    CALL_REFUSED,
     DEADLINE_EXCEEDED,
     DETAILS_KEY,
     INTERNAL,
+    MALFORMED,
     UNAVAILABLE,
     ErrorTable,
     rich_status,
 )
+from goticket_platform.rpc.tls import CertificateReloader, TlsFiles, server_credentials
 from goticket_platform.telemetry import extracted_context, tracer
 
 DEFAULT_DEADLINE_SECONDS = 10.0
@@ -52,6 +62,16 @@ GRPC_HANDLING_SECONDS = Histogram(
 logger = get_logger(__name__)
 
 
+_HEALTH = "/grpc.health.v1."
+"""Health checks need no assertion: the orchestrator has no key."""
+_STREAMS = (_HEALTH, "/grpc.reflection.")
+"""Services that may have streams."""
+
+
+class MalformedRequest(Exception):
+    """The bytes of a request are not a message of its method."""
+
+
 class _Violation(Protocol):
     field: str
     message: str
@@ -64,8 +84,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     asyncio chain costs every call some tens of microseconds.
     """
 
-    def __init__(self, table: ErrorTable) -> None:
+    def __init__(self, table: ErrorTable, verifier: AssertionVerifier | None) -> None:
         self._table = table
+        self._verifier = verifier
 
     async def intercept_service(
         self,
@@ -74,24 +95,34 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         ],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Wrap the handler of a unary call; leave streams (health, reflection) unchanged."""
+        """Wrap the handler of a unary call; leave streams of health and reflection unchanged.
+
+        An assertion is about one request, so no other stream is served.
+        """
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
-            return handler
+        if handler is None:
+            return None
+        if handler.unary_unary is None:
+            return handler if handler_call_details.method.startswith(_STREAMS) else None
         metadata = {
             key: value
             for key, value in handler_call_details.invocation_metadata
             if isinstance(value, str)
         }
-        behavior = self._wrap(handler.unary_unary, handler_call_details.method, metadata)
+        # The handler gets the bytes of the request: the assertion is about them, and a call
+        # without a valid one costs no parsing.
         return grpc.unary_unary_rpc_method_handler(
-            behavior,
-            request_deserializer=handler.request_deserializer,
+            self._wrap(handler, handler_call_details.method, metadata),
+            request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
 
-    def _wrap(self, behavior: Any, method: str, metadata: dict[str, str]) -> Any:
-        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    def _wrap(
+        self, handler: grpc.RpcMethodHandler[Any, Any], method: str, metadata: dict[str, str]
+    ) -> Any:
+        behavior: Any = handler.unary_unary
+
+        async def handle(body: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             started = time.perf_counter()
             status = grpc.StatusCode.CANCELLED  # when no other status is set: the caller cancelled
             structlog.contextvars.clear_contextvars()
@@ -106,6 +137,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 deadline = asyncio.timeout(_seconds_remaining(context))
                 try:
                     async with deadline:
+                        request = self._admit(handler, method, metadata, body)
                         response = await behavior(request, context)
                     status = grpc.StatusCode.OK
                 except grpc.aio.AbortError:
@@ -127,10 +159,41 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return handle
 
+    def _admit(
+        self,
+        handler: grpc.RpcMethodHandler[Any, Any],
+        method: str,
+        metadata: dict[str, str],
+        body: bytes,
+    ) -> Any:
+        """Return the request of a call that its caller may make.
+
+        Raises:
+            AssertionRefused: the call assertion is missing or not valid for this call.
+            MalformedRequest: the bytes are not a message of the method.
+        """
+        caller = None
+        if self._verifier is not None and not method.startswith(_HEALTH):
+            caller = self._verifier.verify(metadata.get(METADATA_KEY), method, body)
+        try:
+            request: Any = handler.request_deserializer(body)  # type: ignore[misc]  # never None in generated code
+        except DecodeError as error:
+            raise MalformedRequest from error
+        if caller is not None:
+            require_no_actor_unless_vouched(request, caller)
+        return request
+
     def _error_status(
         self, error: Exception, method: str, deadline_exceeded: bool
     ) -> tuple[grpc.StatusCode, Any]:
         domain = self._table.domain
+        if isinstance(error, AssertionRefused):
+            logger.warning("call refused", method=method, reason=error.reason)
+            refused = grpc.StatusCode.UNAUTHENTICATED
+            return refused, rich_status(domain, refused, CALL_REFUSED, "The caller is not known.")
+        if isinstance(error, MalformedRequest):
+            invalid = grpc.StatusCode.INVALID_ARGUMENT
+            return invalid, rich_status(domain, invalid, MALFORMED, "The message is malformed.")
         if status := self._table.status_of(error):
             violations: Sequence[_Violation] = getattr(error, "fields", ())
             return status, rich_status(
@@ -172,17 +235,24 @@ async def serve_grpc(
     register: Callable[[grpc.aio.Server], None],
     service_names: Sequence[str],
     health: Health,
+    *,
+    verifier: AssertionVerifier | None,
+    with_reflection: bool = False,
+    tls: TlsFiles | None = None,
 ) -> AsyncIterator[int]:
     """Serve the services that `register` adds; yield the port.
 
-    `listen` is "host:port", with port 0 for any. On exit the health service reports
-    NOT_SERVING, new calls are rejected, and calls in flight have DRAIN_SECONDS to finish.
+    `listen` is "host:port", with port 0 for any. `verifier` checks who makes each call; only
+    tests serve without one. With `tls`, clients need a certificate of its authorities. On exit
+    the health service reports NOT_SERVING, new calls are rejected, and calls in flight have
+    DRAIN_SECONDS to finish.
 
     Raises:
         RuntimeError: the port cannot be bound.
+        InvalidCertificates: the files of `tls` are not valid.
     """
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(table)],
+        interceptors=[CallInterceptor(table, verifier)],
         options=[
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -195,10 +265,15 @@ async def serve_grpc(
     names = ["", *service_names]
     health_service = grpc_health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
-    reflection.enable_server_reflection(
-        [*service_names, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME], server
+    if with_reflection:
+        reflection.enable_server_reflection(
+            [*service_names, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME], server
+        )
+    port = (
+        server.add_insecure_port(listen)
+        if tls is None
+        else server.add_secure_port(listen, server_credentials(CertificateReloader(tls)))
     )
-    port = server.add_insecure_port(listen)
     await server.start()
     health_updates = asyncio.create_task(_update_health(health, health_service, names))
     logger.info("listening", grpc=f"{listen.rpartition(':')[0]}:{port}")

@@ -1,16 +1,15 @@
 """NotificationDataService over gRPC: personal data and ticket codes, for e-mails only."""
 
-import hmac
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import grpc
 from goticket.booking.v1 import notification_data_pb2 as pb
 from goticket.booking.v1.notification_data_pb2_grpc import NotificationDataServiceServicer
-from goticket_kernel.errors import FieldError, Forbidden
+from goticket_kernel.errors import FieldError
 from goticket_platform.ids import parse_id
 
 from booking.application.ports import (
@@ -37,11 +36,10 @@ _FIRST_ID = UUID(int=0)
 
 @dataclass(frozen=True)
 class NotificationDataService(NotificationDataServiceServicer):
-    """Serves calls that carry the token which booking and notification share."""
+    """Serves notification. The server refuses the calls of every other service."""
 
     queries: BookingDetailsQueries
     buyers: EventBuyerQueries
-    token: str = field(repr=False)
 
     async def BatchGetBookingDetails(  # noqa: N802 - named by the proto
         self,
@@ -51,10 +49,8 @@ class NotificationDataService(NotificationDataServiceServicer):
         """Read bookings with buyer, tickets, codes and event.
 
         Raises:
-            Forbidden: the token is missing or wrong.
             InvalidBooking: more than MAX_BOOKINGS bookings.
         """
-        self._authorize(context)
         if len(request.bookings) > MAX_BOOKINGS:
             problem = FieldError("bookings", f"Must have at most {MAX_BOOKINGS} entries.")
             raise InvalidBooking(fields=[problem])
@@ -71,10 +67,8 @@ class NotificationDataService(NotificationDataServiceServicer):
         """Read ids of the confirmed bookings for an event.
 
         Raises:
-            Forbidden: the token is missing or wrong.
             InvalidBooking: an id or the limit is not valid.
         """
-        self._authorize(context)
         page = await list_confirmed_bookings(
             _parse("event_id", request.event_id),
             _parse("after_booking_id", request.after_booking_id or str(_FIRST_ID)),
@@ -97,10 +91,8 @@ class NotificationDataService(NotificationDataServiceServicer):
         """Read all confirmed bookings of buyers for events.
 
         Raises:
-            Forbidden: the token is missing or wrong.
             InvalidBooking: more than MAX_BOOKINGS buyers, or an id that is not valid.
         """
-        self._authorize(context)
         if len(request.buyers) > MAX_BOOKINGS:
             problem = FieldError("buyers", f"Must have at most {MAX_BOOKINGS} entries.")
             raise InvalidBooking(fields=[problem])
@@ -112,17 +104,6 @@ class NotificationDataService(NotificationDataServiceServicer):
         response = pb.BatchGetBuyerBookingsResponse()
         _write_details(found, response.bookings)
         return response
-
-    def _authorize(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
-        expected = f"Bearer {self.token}".encode()
-        tokens = [
-            value.encode() if isinstance(value, str) else value
-            for key, value in context.invocation_metadata() or ()
-            if key == "authorization"
-        ]
-        # Compared in constant time, so that response times do not reveal the token.
-        if len(tokens) != 1 or not hmac.compare_digest(tokens[0], expected):
-            raise Forbidden
 
 
 def _write_details(

@@ -14,7 +14,7 @@ import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from goticket_platform.logs import get_logger
-from goticket_platform.rpc.errors import RemoteError
+from goticket_platform.rpc.errors import CALL_REFUSED, RemoteError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -253,6 +253,10 @@ def from_remote(error: RemoteError) -> Problem:
     """
     errors = tuple(FieldProblem(name, message) for name, message in error.fields)
     kind = KINDS.get(error.code)
+    if error.code == CALL_REFUSED:
+        # The service does not accept the gateway's own key. The client did nothing wrong.
+        logger.error("a service refused the gateway's call")
+        return Problem("internal")
     if kind is None:
         code = FALLBACKS.get(error.status, "internal")
         if error.code != error.status.name.lower():

@@ -8,7 +8,9 @@ import httpx
 import pytest
 from gateway.http.problems import FALLBACKS, KINDS, field_name, from_remote
 from goticket.catalog.v1 import catalog_pb2 as pb
-from goticket_platform.rpc.errors import RemoteError
+from goticket_platform.rpc.assertions import METADATA_KEY, AssertionVerifier
+from goticket_platform.rpc.errors import CALL_REFUSED, RemoteError
+from goticket_testing.rpc_keys import caller_keys
 from goticket_testing.scripted import ScriptedBackends, ScriptedError
 
 Bearer = Callable[..., dict[str, str]]
@@ -212,6 +214,28 @@ def test_extensions_of_the_contract_are_passed_on_and_no_others() -> None:
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNIMPLEMENTED])
 def test_any_other_failure_is_internal(status: grpc.StatusCode) -> None:
     assert from_remote(RemoteError(status, status.name.lower(), "x")).code == "internal"
+
+
+async def test_a_refused_call_is_not_the_clients_fault(
+    client: httpx.AsyncClient, backends: ScriptedBackends
+) -> None:
+    refused = ScriptedError(grpc.StatusCode.UNAUTHENTICATED, CALL_REFUSED)
+    backends.answers["ListEvents"] = refused
+    answer = await client.get(EVENTS)
+    assert (answer.status_code, answer.json()["error"]) == (500, "internal")
+    assert "WWW-Authenticate" not in answer.headers
+
+
+async def test_every_call_carries_an_assertion_of_the_gateway(
+    client: httpx.AsyncClient, backends: ScriptedBackends
+) -> None:
+    backends.answers["ListEvents"] = pb.ListEventsResponse()
+    assert (await client.get(EVENTS)).status_code == 200
+    verifier = AssertionVerifier("catalog", caller_keys("catalog"))
+    body = backends.request_of("ListEvents").SerializeToString()
+    sent = backends.metadata["ListEvents"][METADATA_KEY]
+    method = "/goticket.catalog.v1.CatalogService/ListEvents"
+    assert verifier.verify(sent, method, body) == "gateway"
 
 
 async def test_internal_errors_of_a_backend_are_not_exposed(

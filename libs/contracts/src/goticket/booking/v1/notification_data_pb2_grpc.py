@@ -26,9 +26,8 @@ if _version_not_supported:
 
 
 class NotificationDataServiceStub:
-    """Only the notification service may call this. A call needs the metadata
-    "authorization: Bearer <token>" with the token that both services are configured with;
-    any other call fails with PERMISSION_DENIED and the reason "forbidden".
+    """Only the notification service may call this; its calls need no actor. As everywhere, a call
+    whose assertion does not prove its caller fails with UNAUTHENTICATED and "call_refused".
     """
 
     def __init__(self, channel):
@@ -55,9 +54,8 @@ class NotificationDataServiceStub:
 
 
 class NotificationDataServiceServicer:
-    """Only the notification service may call this. A call needs the metadata
-    "authorization: Bearer <token>" with the token that both services are configured with;
-    any other call fails with PERMISSION_DENIED and the reason "forbidden".
+    """Only the notification service may call this; its calls need no actor. As everywhere, a call
+    whose assertion does not prove its caller fails with UNAUTHENTICATED and "call_refused".
     """
 
     def BatchGetBookingDetails(self, request, context):
@@ -108,9 +106,8 @@ def add_NotificationDataServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class NotificationDataService:
-    """Only the notification service may call this. A call needs the metadata
-    "authorization: Bearer <token>" with the token that both services are configured with;
-    any other call fails with PERMISSION_DENIED and the reason "forbidden".
+    """Only the notification service may call this; its calls need no actor. As everywhere, a call
+    whose assertion does not prove its caller fails with UNAUTHENTICATED and "call_refused".
     """
 
     @staticmethod

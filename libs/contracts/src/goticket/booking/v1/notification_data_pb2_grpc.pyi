@@ -27,9 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class NotificationDataServiceStub:
-    """Only the notification service may call this. A call needs the metadata
-    "authorization: Bearer <token>" with the token that both services are configured with;
-    any other call fails with PERMISSION_DENIED and the reason "forbidden".
+    """Only the notification service may call this; its calls need no actor. As everywhere, a call
+    whose assertion does not prove its caller fails with UNAUTHENTICATED and "call_refused".
     """
 
     @_typing.overload
@@ -45,9 +44,8 @@ class NotificationDataServiceStub:
 
 @_typing.type_check_only
 class NotificationDataServiceAsyncStub(NotificationDataServiceStub):
-    """Only the notification service may call this. A call needs the metadata
-    "authorization: Bearer <token>" with the token that both services are configured with;
-    any other call fails with PERMISSION_DENIED and the reason "forbidden".
+    """Only the notification service may call this; its calls need no actor. As everywhere, a call
+    whose assertion does not prove its caller fails with UNAUTHENTICATED and "call_refused".
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -59,9 +57,8 @@ class NotificationDataServiceAsyncStub(NotificationDataServiceStub):
     """Returns all confirmed bookings of buyers for events, with buyer, tickets, codes and event."""
 
 class NotificationDataServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Only the notification service may call this. A call needs the metadata
-    "authorization: Bearer <token>" with the token that both services are configured with;
-    any other call fails with PERMISSION_DENIED and the reason "forbidden".
+    """Only the notification service may call this; its calls need no actor. As everywhere, a call
+    whose assertion does not prove its caller fails with UNAUTHENTICATED and "call_refused".
     """
 
     @_abc_1.abstractmethod
