@@ -1,0 +1,77 @@
+"""Token buckets in Redis, shared by all gateways: one script call for many requests."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+from goticket_platform.caching import CircuitBreaker
+from goticket_platform.logs import get_logger
+from prometheus_client import Counter
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from gateway.rate_limits.buckets import MICROSECONDS, Charge, Decision, RateLimiter, whole_seconds
+
+KEY_PREFIX = "rate-limit:"
+
+UNAVAILABLE = Counter(
+    "goticket_gateway_rate_limits_local", "Decisions made without Redis, by this process alone"
+)
+
+_SCRIPT = files(__package__).joinpath("redis_limiter.lua").read_text()
+
+logger = get_logger(__name__)
+
+
+class RedisLimiter:
+    """Decides in Redis; `fallback` decides while Redis does not answer.
+
+    So nothing is unlimited without Redis, and nobody is shut out.
+    """
+
+    def __init__(
+        self, client: Redis, fallback: RateLimiter, breaker: CircuitBreaker | None = None
+    ) -> None:
+        self._script = client.register_script(_SCRIPT)
+        self._fallback = fallback
+        self._breaker = breaker or CircuitBreaker()
+
+    async def admit(self, requests: Sequence[Sequence[Charge]]) -> list[Decision]:
+        """See `RateLimiter`."""
+        if not requests:
+            return []
+        if not self._breaker.is_open:
+            try:
+                return await self._admit(requests)
+            except (RedisError, OSError, TimeoutError) as error:
+                self._breaker.record_failure()
+                logger.warning("rate limits are local for a moment", error=type(error).__name__)
+        UNAVAILABLE.inc(len(requests))
+        return await self._fallback.admit(requests)
+
+    async def _admit(self, requests: Sequence[Sequence[Charge]]) -> list[Decision]:
+        indexes: dict[str, int] = {}
+        arguments: list[int] = [len(requests)]
+        for charges in requests:
+            arguments.append(len(charges))
+            for charge in charges:
+                limit = charge.limit
+                index = indexes.setdefault(charge.key, len(indexes) + 1)
+                block = limit.block_seconds * MICROSECONDS
+                arguments += (index, limit.emission, limit.capacity, charge.cost, block)
+        keys = [KEY_PREFIX + key for key in indexes]
+        answers: list[int] = await self._script(keys=keys, args=arguments)
+        return [
+            _decision(charges, *answers[4 * number : 4 * number + 4])
+            for number, charges in enumerate(requests)
+        ]
+
+
+def _decision(
+    charges: Sequence[Charge], decisive: int, allowed: int, until_full: int, wait: int
+) -> Decision:
+    limit = charges[decisive - 1].limit
+    reset = whole_seconds(until_full)
+    if not allowed:
+        return Decision(False, limit, 0, reset, retry_after=max(1, whole_seconds(wait)))
+    remaining = max(0, (limit.capacity - until_full) // limit.emission)
+    return Decision(True, limit, remaining, reset)
