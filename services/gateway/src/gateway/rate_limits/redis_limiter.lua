@@ -1,10 +1,11 @@
 -- Decides about requests, each with charges on token buckets; see buckets.py.
 -- KEYS: the buckets of all charges, each once. A value is the time when the bucket is full, or
 -- the end of a block, negative.
--- ARGV: the number of requests, then for each the number of its charges and five numbers a
--- charge: index in KEYS, emission, capacity, cost, block. Times are in microseconds.
--- Returns four numbers a request: index of the charge that decides, whether it is allowed (1),
--- the time until its bucket is full, the time to wait if it is refused.
+-- ARGV[1]: JSON, as one text because clients encode a long list of numbers slowly. Its `limits`
+-- are [emission, capacity, block], in microseconds. Its `requests` are lists of three numbers
+-- a charge: index in KEYS, index in `limits`, cost.
+-- Returns JSON, four numbers a request: index of the charge that decides, whether the request
+-- is allowed (1), the time until that bucket is full, the time to wait if it is refused.
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local full_at = {}
@@ -13,21 +14,19 @@ for index, value in ipairs(redis.call('MGET', unpack(KEYS))) do
 end
 local changed = {}
 local answer = {}
-local position = 2
-for _ = 1, tonumber(ARGV[1]) do
-    local count = tonumber(ARGV[position])
-    position = position + 1
+local batch = cjson.decode(ARGV[1])
+for _, request in ipairs(batch.requests) do
     local charges = {}
     local refused, longest = nil, 0
-    for number = 1, count do
+    for number = 1, #request / 3 do
+        local limit = batch.limits[request[3 * number - 1]]
         local charge = {
-            index = tonumber(ARGV[position]),
-            emission = tonumber(ARGV[position + 1]),
-            capacity = tonumber(ARGV[position + 2]),
-            cost = tonumber(ARGV[position + 3]),
-            block = tonumber(ARGV[position + 4]),
+            index = request[3 * number - 2],
+            emission = limit[1],
+            capacity = limit[2],
+            block = limit[3],
+            cost = request[3 * number],
         }
-        position = position + 5
         charges[number] = charge
         local stored = full_at[charge.index]
         charge.blocked = stored < 0 and -stored > now
@@ -66,8 +65,8 @@ for _ = 1, tonumber(ARGV[1]) do
     end
     answer[#answer + 1] = decisive
     answer[#answer + 1] = refused and 0 or 1
-    answer[#answer + 1] = charges[decisive].level - now
-    answer[#answer + 1] = longest
+    answer[#answer + 1] = math.floor(charges[decisive].level - now)
+    answer[#answer + 1] = math.floor(longest)
 end
 for index in pairs(changed) do
     local left = math.ceil((math.abs(full_at[index]) - now) / 1000)
@@ -77,4 +76,4 @@ for index in pairs(changed) do
         redis.call('DEL', KEYS[index])
     end
 end
-return answer
+return cjson.encode(answer)

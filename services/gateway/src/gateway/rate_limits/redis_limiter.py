@@ -3,13 +3,21 @@
 from collections.abc import Sequence
 from importlib.resources import files
 
+import orjson
 from goticket_platform.caching import CircuitBreaker
 from goticket_platform.logs import get_logger
 from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from gateway.rate_limits.buckets import MICROSECONDS, Charge, Decision, RateLimiter, whole_seconds
+from gateway.rate_limits.buckets import (
+    MICROSECONDS,
+    Charge,
+    Decision,
+    Limit,
+    RateLimiter,
+    whole_seconds,
+)
 
 KEY_PREFIX = "rate-limit:"
 
@@ -49,17 +57,25 @@ class RedisLimiter:
         return await self._fallback.admit(requests)
 
     async def _admit(self, requests: Sequence[Sequence[Charge]]) -> list[Decision]:
-        indexes: dict[str, int] = {}
-        arguments: list[int] = [len(requests)]
-        for charges in requests:
-            arguments.append(len(charges))
-            for charge in charges:
-                limit = charge.limit
-                index = indexes.setdefault(charge.key, len(indexes) + 1)
-                block = limit.block_seconds * MICROSECONDS
-                arguments += (index, limit.emission, limit.capacity, charge.cost, block)
-        keys = [KEY_PREFIX + key for key in indexes]
-        answers: list[int] = await self._script(keys=keys, args=arguments)
+        keys: dict[str, int] = {}
+        limits: dict[Limit, int] = {}
+        batch = [
+            [
+                number
+                for charge in charges
+                for number in (
+                    keys.setdefault(KEY_PREFIX + charge.key, len(keys) + 1),
+                    limits.setdefault(charge.limit, len(limits) + 1),
+                    charge.cost,
+                )
+            ]
+            for charges in requests
+        ]
+        numbers = [
+            (limit.emission, limit.capacity, limit.block_seconds * MICROSECONDS) for limit in limits
+        ]
+        argument = orjson.dumps({"limits": numbers, "requests": batch})
+        answers: list[int] = orjson.loads(await self._script(keys=list(keys), args=[argument]))
         return [
             _decision(charges, *answers[4 * number : 4 * number + 4])
             for number, charges in enumerate(requests)
