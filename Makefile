@@ -3,8 +3,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
+# Another interpreter has an environment of its own: make test PYTHON=python3.13
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
 # Tests mostly wait, so there is one worker more than the two cores of the reference machine.
 WORKERS ?= 3
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml)) \
@@ -17,14 +19,18 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: .venv/.installed ## Create .venv with every pinned dependency and package
+setup: $(VENV)/.installed ## Create .venv with every pinned dependency and package (PYTHON=python3.13: another)
 
-.venv/.installed: requirements.lock requirements-bootstrap.lock pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
-	@$(BIN)/uv pip sync --quiet --require-hashes requirements.lock
-	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
-	@touch $@
+# Two at once: the second waits for the first, and then finds everything installed.
+$(VENV)/.installed: requirements.lock requirements-bootstrap.lock pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES))
+	@exec 9>$(VENV).lock; ! command -v flock >/dev/null || flock 9; \
+	test ! -e $@ || test -n "$$(find $^ -newer $@)" || exit 0; \
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock; \
+	export VIRTUAL_ENV=$(CURDIR)/$(VENV); \
+	$(BIN)/uv pip sync --quiet --require-hashes requirements.lock; \
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES)); \
+	touch $@
 
 .PHONY: lock
 lock: ## Renew requirements.lock to the newest releases

@@ -4,6 +4,9 @@
 --        -d goticket -f service.sql
 -- The role owns its schema and can use no other service's schema.
 -- Running it again changes only the password.
+-- Two of these scripts may run at once; the statements below would conflict. The lock ends with the
+-- session.
+SELECT pg_advisory_lock(hashtext('goticket.bootstrap'));
 SELECT format('CREATE ROLE %I LOGIN', :'role')
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role')
 \gexec

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from goticket_local.manifest import SERVERS, ProcessManifest, Service, databases, load_services
+from goticket_local.manifest import (
+    SERVERS,
+    ProcessManifest,
+    Service,
+    broker_users,
+    databases,
+    load_services,
+)
 from goticket_local.servers.base import minimal_environment
 from goticket_local.stack.config import StackConfig, process_configs
 from goticket_local.stack.ports import Ports
@@ -97,7 +104,7 @@ def test_the_local_stack_provides_every_required_setting() -> None:
         ports=Ports.default(SERVICES),
         database_urls={name: f"postgresql://{name}" for name in databases(SERVICES)},
         redis_url="redis://redis",
-        amqp_url="amqp://rabbitmq",
+        amqp_urls={name: f"amqp://{name}" for name in broker_users(SERVICES)},
         secrets=Secrets.generate(SERVICES).services,
     )
     environments = {each.command: each.environment for each in process_configs(config, SERVICES)}

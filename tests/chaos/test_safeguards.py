@@ -8,7 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from goticket_testing.chaos.disabled_safeguards import deleting_new_rows, replaced, without_check
+from goticket_testing.chaos.disabled_safeguards import (
+    deleting_new_rows,
+    forgetting_deliveries,
+    replaced,
+    without_check,
+)
 from goticket_testing.chaos.invariant_monitor import monitor_inventory
 from goticket_testing.chaos.load_generator import EventOnSale
 from goticket_testing.chaos.plan import EVENT_LOG, Fault, FaultKind
@@ -56,7 +61,7 @@ async def test_without_deliveries_repeated_emails_are_reported(
     chaos_stack: ChaosStack,
 ) -> None:
     trial = await start_trial(chaos_stack, [10_000])
-    async with deleting_new_rows(chaos_stack, notification__deliveries="message_id"):
+    async with forgetting_deliveries(chaos_stack):
         await trial.load.run(LOAD_SECONDS)
         await trial.injector.inject(Fault(0, EVENT_LOG, FaultKind.REDELIVER, 0))
         await trial.wait_for("was sent twice without a fault")

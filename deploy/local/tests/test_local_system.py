@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from goticket_local import programs, system
 from goticket_local.local import LocalSystem, PortsBusy
-from goticket_local.manifest import databases, load_services
+from goticket_local.manifest import broker_users, databases, load_services
 from goticket_local.quickstart import example_session
 from goticket_local.stack.config import StackConfig, process_configs
 from goticket_local.stack.ports import Ports
@@ -22,7 +22,7 @@ def config(secrets: Secrets) -> StackConfig:
         ports=Ports.default(),
         database_urls={name: f"postgresql://{name}@db/goticket" for name in databases(SERVICES)},
         redis_url="redis://cache",
-        amqp_url="amqp://broker",
+        amqp_urls={name: f"amqp://{name}@broker" for name in broker_users(SERVICES)},
         secrets=secrets.services,
     )
 

@@ -22,6 +22,7 @@ SCRIPTS = Path(sys.executable).parent
 START = f"""
 import json, sys
 from pathlib import Path
+from goticket_local.manifest import broker_users, load_services
 from goticket_local.stack.config import StackConfig
 from goticket_local.stack.ports import Ports
 from goticket_local.stack.secrets import Secrets
@@ -31,7 +32,7 @@ config = StackConfig(
     ports=Ports.free(),
     database_urls=json.loads(sys.argv[2]),
     redis_url="redis://127.0.0.1:1",
-    amqp_url="amqp://127.0.0.1:1",
+    amqp_urls=dict.fromkeys(broker_users(load_services()), "amqp://127.0.0.1:1"),
     secrets=Secrets.generate().services,
 )
 stack = Stack(config, run_dir=folder / "run", log_dir=folder / "logs")

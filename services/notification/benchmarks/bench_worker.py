@@ -71,7 +71,9 @@ class Result:
 
 def outgoing() -> OutgoingMessage:
     """Return the message of one confirmed booking, as a relay sends it."""
-    state = events_pb2.BookingState(id=str(new_id()), event_id=str(new_id()), version=1)
+    state = events_pb2.BookingState(
+        id=str(new_id()), event_id=str(new_id()), user_id=str(new_id()), version=1
+    )
     message = PublishedMessage(
         id=new_id(),
         type=BOOKING_CONFIRMED,

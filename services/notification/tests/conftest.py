@@ -97,6 +97,7 @@ def make_details() -> DetailsFactory:
         booking = pb.Booking(
             id=str(uuid.uuid4()),
             event_id=event.id,
+            user_id=str(uuid.uuid4()),
             buyer_email=email,
             buyer_name=name,
             status=pb.BOOKING_STATUS_CONFIRMED,
@@ -171,6 +172,7 @@ def payload_about(message_type: str, about: BookingDetails) -> Message:
             )
             for item in booking.items
         ],
+        user_id=booking.user_id,
         total=booking.total,
         currency=booking.currency,
         ticket_ids=[ticket.id for ticket in booking.tickets],

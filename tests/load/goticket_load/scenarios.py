@@ -8,10 +8,12 @@ import httpx
 
 from goticket_load import baselines
 from goticket_load.bench import Bench, Target
+from goticket_load.email_fairness import email_fairness
 from goticket_load.goals import PGBENCH
 from goticket_load.overload import overload
 from goticket_load.reads import BARE_FASTAPI, bare_fastapi, reads, reads_during_sale
 from goticket_load.stored_bookings import stored_bookings
+from goticket_load.ticket_pdfs import ticket_pdfs
 from goticket_load.unary import single_client, unary
 from goticket_load.wrk import Load
 
@@ -170,8 +172,10 @@ SCENARIOS = (
     Scenario("holds-and-reads", "Holds, expiries and reads", holds_and_reads, 45, 14),
     Scenario("reads", "Reads, compared with bare FastAPI", reads, 150, 36),
     Scenario("reads-during-sale", "A sale with readers", reads_during_sale, 25, 9),
+    Scenario("ticket-pdfs", "A sale with readers of PDFs", ticket_pdfs, 65, 25),
     Scenario("overload", "Overload", overload, 110, 35),
     Scenario("replica", "A second replica", replica, 36, 10),
     Scenario("stored-bookings", "Two million bookings stored", stored_bookings, 130, 18),
     Scenario("relay-and-email", "Relay and notification", relay_and_email, 60, 15),
+    Scenario("email-fairness", "E-mails while one account books", email_fairness, 40, 40),
 )

@@ -17,12 +17,13 @@ from goticket_local.ports import free_port, free_ports
 from goticket_local.servers import PostgresServer, RabbitPorts, RabbitServer, RedisServer
 from goticket_local.servers.base import minimal_environment
 from goticket_local.servers.postgres import ACCOUNT, can_access
+from goticket_local.stack.broker import bootstrap_broker, service_urls
 from goticket_local.stack.config import HOST, StackConfig
 from goticket_local.stack.ports import Ports
 from goticket_local.stack.secrets import Secrets
 from goticket_local.stack.stack import Stack
 from goticket_testing.clients import ApiUserFactory
-from goticket_testing.databases import ROLES, Postgres
+from goticket_testing.databases import ROLES, SERVICES, Postgres
 
 Settings = Mapping[str, str]
 NO_SETTINGS: Settings = MappingProxyType({})
@@ -46,13 +47,14 @@ class SystemUnderTest(Stack):
         self.databases = [DATABASE]
         """Databases with bookings."""
         self._roles = Postgres(postgres)
-        secret_values = Secrets.generate().services
+        secret_values = Secrets.generate()
+        self._broker_passwords = secret_values.broker_users
         config = StackConfig(
             ports=Ports.free(),
             database_urls={role: self._roles.dsn(role, DATABASE) for role in ROLES},
             redis_url=redis.url(),
-            amqp_url=rabbitmq.amqp_url(VHOST),
-            secrets=secret_values,
+            amqp_urls=service_urls(rabbitmq, VHOST, SERVICES, secret_values.broker_users),
+            secrets=secret_values.services,
         )
         # GATEWAY_WORKERS=2 make bench passes a setting to the gateway.
         super().__init__(
@@ -71,7 +73,7 @@ class SystemUnderTest(Stack):
     def set_up(self) -> None:
         """Create the databases, migrate, and start everything except `ASYNC_PROCESSES`."""
         self._roles.create_database(DATABASE)
-        self.rabbitmq.add_vhost(VHOST)
+        bootstrap_broker(self.rabbitmq, VHOST, SERVICES, self._broker_passwords)
         self.migrate()
         self.start(*(name for name in self.process_configs if name not in ASYNC_PROCESSES))
 

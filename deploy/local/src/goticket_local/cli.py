@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from goticket_local.exclusive import CheckoutBusy
 from goticket_local.local import LocalSystem, PortsBusy
 from goticket_local.manifest import CHECKOUT, ManifestError
 from goticket_local.process import StartFailed
@@ -15,6 +16,7 @@ from goticket_local.stack.accounts import UnexpectedResponse
 from goticket_local.system import CannotInstall
 
 FAILURES = (
+    CheckoutBusy,
     PortsBusy,
     CannotInstall,
     ManifestError,

@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import psutil  # type: ignore[import-untyped]  # its stubs are a package of thei
 
 from goticket_local import system
 from goticket_local.concurrency import run_concurrently
+from goticket_local.exclusive import exclusive
 from goticket_local.manifest import databases, load_services
 from goticket_local.ports import describe_process, is_busy, listener
 from goticket_local.process import Process
@@ -19,12 +21,14 @@ from goticket_local.servers import PostgresServer, RabbitPorts, RabbitServer, Re
 from goticket_local.servers.base import Server, minimal_environment
 from goticket_local.stack.accounts import ensure_accounts
 from goticket_local.stack.bootstrap import bootstrap_script
+from goticket_local.stack.broker import bootstrap_broker, service_urls
 from goticket_local.stack.config import StackConfig
 from goticket_local.stack.ports import Ports, variable
 from goticket_local.stack.secrets import Secrets
 from goticket_local.stack.stack import Stack
 
 DATABASE = "goticket"
+VHOST = "goticket"
 
 Report = Callable[[str], None]
 """Takes a line of progress for the user."""
@@ -110,7 +114,7 @@ class LocalSystem:
                 for service, database in databases(self.services).items()
             },
             redis_url=self.redis.url(),
-            amqp_url=self.rabbitmq.amqp_url(),
+            amqp_urls=service_urls(self.rabbitmq, VHOST, self.services, self.secrets.broker_users),
             secrets=self.secrets.services,
         )
         return Stack(
@@ -139,14 +143,26 @@ class LocalSystem:
             PortsBusy: another program holds a port.
             CannotInstall: a system package is missing.
             StartFailed: a server or process did not become ready.
+            CheckoutBusy: another command of this checkout does not end.
         """
+        with self.exclusive():
+            self._up()
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Let one command at a time start or stop the processes of this checkout."""
+        return exclusive(self.checkout / ".local.lock", self.report)
+
+    def _up(self) -> None:
         began = time.monotonic()
         self._make_folders()
         self.check_ports()
         self.ports.save(self.folder / "ports.json")
         system.ensure_packages()
         self.report("Starting PostgreSQL, Redis and RabbitMQ ...")
-        run_concurrently(self._start_database, self.redis.start, self.rabbitmq.start)
+        # Built before the threads start: since Python 3.12 a cached_property takes no lock, and two
+        # threads would generate different secrets.
+        _ = self.servers, self.stack
+        run_concurrently(self._start_database, self.redis.start, self._start_broker)
         self.report("Starting GoTicket ...")
         self.stack.start()
         ensure_accounts(self.stack.base_url)
@@ -154,7 +170,11 @@ class LocalSystem:
         self.report(f"Ready after {time.monotonic() - began:.0f} s.")
 
     def down(self) -> None:
-        """Stop every process that was started from this checkout."""
+        """Stop every process that was started from this checkout. Raises `CheckoutBusy`."""
+        with self.exclusive():
+            self._down()
+
+    def _down(self) -> None:
         if not any(process.alive for process in self.processes()):
             self.report("Nothing runs.")
         else:
@@ -167,12 +187,13 @@ class LocalSystem:
         (self.folder / "ports.json").unlink(missing_ok=True)
 
     def reset(self) -> None:
-        """Stop everything and delete all data."""
-        self.down()
-        if self.folder.exists():
-            for server in self.servers:
-                server.remove()
-            shutil.rmtree(self.folder)
+        """Stop everything and delete all data. Raises `CheckoutBusy`."""
+        with self.exclusive():
+            self._down()
+            if self.folder.exists():
+                for server in self.servers:
+                    server.remove()
+                shutil.rmtree(self.folder)
         self.report("All local data is deleted.")
 
     def check_ports(self) -> None:
@@ -200,6 +221,10 @@ class LocalSystem:
         self.postgres.create_database(DATABASE)
         self.postgres.run_sql(DATABASE, bootstrap_script(self.services, self.secrets.roles))
         self.stack.migrate()
+
+    def _start_broker(self) -> None:
+        self.rabbitmq.start()
+        bootstrap_broker(self.rabbitmq, VHOST, self.services, self.secrets.broker_users)
 
 
 def given_settings() -> dict[str, str]:

@@ -123,6 +123,15 @@ def databases(services: tuple[Service, ...]) -> dict[str, Database]:
     return {each.name: each.database for each in services if each.database}
 
 
+def broker_users(services: tuple[Service, ...]) -> tuple[str, ...]:
+    """The services that have a RabbitMQ user: those with a process that needs RabbitMQ."""
+    return tuple(
+        service.name
+        for service in services
+        if any("rabbitmq" in process.needs for process in service.processes.values())
+    )
+
+
 def _service(folder: Path, content: dict[str, Any]) -> Service:
     settings = {name: Setting(name, **keys) for name, keys in content["settings"].items()}
     database = content.get("database")

@@ -9,6 +9,10 @@ EXCHANGE: Final = "goticket.events"
 EVENT_LOG: Final = "goticket.events.log"
 """Stream that keeps every message for a limited time. It can be read from any offset."""
 
+EVENT_LOG_DAYS: Final = 7
+"""Retention of the event log. A message can be delivered again for this long by reading the log,
+so consumers remember handled messages for longer."""
+
 CATALOG_EVENTS: Final = "goticket.catalog.event.*.v1"
 """Binding pattern of all messages about events."""
 
@@ -23,12 +27,23 @@ RETRY_SECONDS: Final = (1.0, 5.0, 30.0, 120.0, 600.0)
 class QueueSpec:
     """The queue of one consumer: its bindings and its retry delays (seconds).
 
-    Each queue has one retry queue per delay and one dead-letter queue.
+    Each queue has one retry queue per delay, one dead-letter queue, and a direct exchange that
+    moves messages between these. The name begins with the service that owns them.
     """
 
     name: str
     bindings: tuple[str, ...]
     retry_seconds: tuple[float, ...] = RETRY_SECONDS
+
+    @property
+    def owner(self) -> str:
+        """The service whose user may read the queue."""
+        return self.name.partition(".")[0]
+
+    @property
+    def exchange(self) -> str:
+        """Name of the direct exchange. Its routing keys are the names of the queues."""
+        return f"{self.name}.direct"
 
     @property
     def dead_letters(self) -> str:
@@ -70,5 +85,5 @@ TOPOLOGY: Final = Topology(
     event_log=EVENT_LOG,
     queues=(BOOKING_CATALOG_EVENTS, NOTIFICATION_BOOKING_EVENTS),
 )
-"""The topology of the whole system. Relays and consumers declare all of it, so that a queue gets
-messages that were published before its consumer started for the first time."""
+"""The topology of the whole system. All of it exists before the first message is published, so
+that a queue gets messages that were published before its consumer started for the first time."""

@@ -28,7 +28,10 @@ def qr_modules(code: str) -> list[bytes]:
 
 
 def qr_svg(code: str) -> bytes:
-    """Return the symbol as an SVG drawing, quiet zone included."""
+    """Return the symbol as an SVG drawing that scales, on a light ground with the quiet zone.
+
+    Both colours are set, since the page around the drawing may be dark.
+    """
     rows = qr_modules(code)
     modules = len(rows) + 2 * QUIET_MODULES
     pixels = modules * _PIXELS_PER_MODULE
@@ -41,7 +44,7 @@ def qr_svg(code: str) -> bytes:
         '<?xml version="1.0" encoding="utf-8"?>\n'
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{pixels}" height="{pixels}"'
         f' viewBox="0 0 {modules} {modules}" shape-rendering="crispEdges">'
-        f'<path fill="#fff" d="M0 0h{modules}v{modules}H0z"/><path d="{path}"/></svg>\n'
+        f'<path fill="#fff" d="M0 0h{modules}v{modules}H0z"/><path fill="#000" d="{path}"/></svg>\n'
     ).encode()
 
 

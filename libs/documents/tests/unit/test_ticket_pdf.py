@@ -1,21 +1,57 @@
 """The PDF ticket, read by a scanner and a PDF reader."""
-# ruff: noqa: RUF001 - the en dashes are meant
+# ruff: noqa: RUF001 - text of every script is meant
 
 import io
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pypdf
 import pypdfium2
 import pytest
 import zxingcpp
 from goticket_documents.fonts import PLACEHOLDER
 from goticket_documents.money import Money
 from goticket_documents.ticket_model import PrintableTicket
-from goticket_documents.ticket_pdf import PAGE, render_ticket
+from goticket_documents.ticket_pdf import PAGE, missing_characters, render_ticket
 from PIL import Image, ImageChops
 
+SCRIPTS = {
+    "arabic": "حفلة فيروز",
+    "arabic with latin": "حفلة فيروز (Live) 2027 في بعلبك",
+    "armenian": "Համերգ Երևանում",
+    "bengali": "রবীন্দ্র সঙ্গীত সন্ধ্যা",
+    "cyrillic": "Лебединое озеро Ђорђе",
+    "devanagari": "पंडित रविशंकर की क्षत्रिय संध्या",
+    "emoji": "Rock 🤘 👨\u200d👩\u200d👧 ❤️ 🇩🇪 👍🏽",
+    "ethiopic": "የሙዚቃ ምሽት",
+    "georgian": "ღამის კონცერტი",
+    "greek": "Ελληνική βραδιά",
+    "gujarati": "ગરબા રાત્રિ",
+    "gurmukhi": "ਸੰਗੀਤ ਸਮਾਗਮ",
+    "han": "张伟 張惠妹 𠮷野家",
+    "hangul": "김민수 서울 올림픽공원",
+    "hebrew": "שלום עליכם, תל אביב",
+    "kana": "カラオケ ひらがな ﾊﾝｶｸ",
+    "kannada": "ಸಂಗೀತ ಸಂಜೆ",
+    "khmer": "ការប្រគុំតន្ត្រី",
+    "lao": "ຄອນເສີດ ວຽງຈັນ",
+    "latin": "Zażółć gęślą jaźń Đêm nhạc Trịnh Công Sơn",
+    "malayalam": "സംഗീത സന്ധ്യ",
+    "mathematical letters": "𝓐𝓭𝓪 𝕷𝖔𝖛𝖊",
+    "mixed": "2027周杰伦 Łódź שלום ไทย 😀",
+    "myanmar": "ဂီတညနေခင်း",
+    "oriya": "ସଙ୍ଗୀତ ସନ୍ଧ୍ୟା",
+    "persian": "کنسرت همایون شجریان می\u200cشود",
+    "sinhala": "සංගීත සන්ධ්‍යාව",
+    "tamil": "தமிழ் இசை நிகழ்ச்சி",
+    "telugu": "సంగీత సాయంత్రం",
+    "thai": "ชุมชนเพื่อชีวิต กรุงเทพฯ",
+    "tibetan": "རོལ་མོའི་དགོང་མོ",
+    "urdu": "غزل کی ایک شام",
+}
 CREATED_AT = datetime(2027, 1, 1, tzinfo=UTC)
 QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 START = datetime(2027, 6, 12, 17, 30, tzinfo=UTC)
@@ -57,6 +93,26 @@ def text_of(content: bytes) -> str:
         return " ".join(text.split())
     finally:
         document.close()
+
+
+def fonts_of(content: bytes) -> list[Any]:
+    """Return the fonts of the page that are no core fonts."""
+    page: Any = pypdf.PdfReader(io.BytesIO(content)).pages[0]
+    fonts = [font.get_object() for font in page["/Resources"]["/Font"].values()]
+    return [font for font in fonts if font["/Subtype"] == "/Type0"]
+
+
+def readable(content: bytes) -> str:
+    """Return the text of shaped lines, which readers prefer to glyphs (ISO 32000-2, 14.9.4)."""
+    found = re.findall(r"/ActualText<FEFF([0-9a-f]*)>", content_stream(content))
+    return "".join(bytes.fromhex(each).decode("utf-16-be") for each in found)
+
+
+def content_stream(content: bytes) -> str:
+    """Return the operators of the page."""
+    found = pypdf.PdfReader(io.BytesIO(content)).pages[0].get_contents()
+    assert found is not None
+    return found.get_data().decode("latin-1")
 
 
 def codes_in(image: Image.Image) -> list[str]:
@@ -154,10 +210,57 @@ def test_scripts_beyond_latin_1_are_printed_as_they_are(name: str) -> None:
     assert len(codes_in(picture_of(content))) == 1
 
 
-def test_characters_without_a_glyph_become_placeholders() -> None:
-    text = text_of(printed(event_name="Rock 🤘 in 東京", holder="👨\u200d👩\u200d👧"))
+def test_characters_without_a_glyph_become_placeholders_and_are_counted() -> None:
+    ticket = replace(TICKET, event_name="Rock \U00012000 in \U00013000\U00013001", holder="Ann")
+
+    text = text_of(render_ticket(ticket, CREATED_AT))
 
     assert f"Rock {PLACEHOLDER} in {PLACEHOLDER * 2}" in text
+    assert missing_characters(ticket) == 3
+    assert missing_characters(TICKET) == 0
+
+
+@pytest.mark.parametrize("name", SCRIPTS.values(), ids=SCRIPTS.keys())
+def test_every_script_is_printed_with_glyphs_and_read_back(name: str) -> None:
+    ticket = replace(TICKET, event_name=name, holder=name, place=name, ticket_type=name)
+
+    content = render_ticket(ticket, CREATED_AT)
+
+    assert missing_characters(ticket) == 0
+    assert PLACEHOLDER not in text_of(content)
+    assert "<0000>" not in content_stream(content), "a code of .notdef"
+    assert "".join(readable(content).split()).count("".join(name.split())) == 4
+    assert len(codes_in(picture_of(content))) == 1
+
+
+def test_every_font_of_a_ticket_is_embedded_and_maps_to_text() -> None:
+    fonts = fonts_of(printed(event_name="حفلة 张伟", holder="Łódź"))
+
+    assert len(fonts) >= 3
+    for font in fonts:
+        (descendant,) = font["/DescendantFonts"]
+        file = {"/CIDFontType0": "/FontFile3", "/CIDFontType2": "/FontFile2"}
+        assert descendant["/FontDescriptor"][file[descendant["/Subtype"]]].get_data()
+        assert b"beginbfchar" in font["/ToUnicode"].get_data()
+
+
+def test_text_from_right_to_left_is_aligned_to_the_right_of_its_column() -> None:
+    edges = {
+        name: ImageChops.difference(
+            picture_of(printed(event_name="")), picture_of(printed(event_name=name))
+        ).getbbox()
+        for name in ("Łódź", "حفلة")
+    }
+
+    assert edges["Łódź"] is not None
+    assert edges["حفلة"] is not None
+    assert edges["Łódź"][0] < 110
+    assert edges["حفلة"][2] > 700
+
+
+def test_a_ticket_in_another_script_stays_small() -> None:
+    for name in SCRIPTS.values():
+        assert len(printed(event_name=name, holder=name)) < 50_000
 
 
 def test_right_to_left_text_is_drawn_in_reading_order() -> None:

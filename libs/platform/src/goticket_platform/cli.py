@@ -5,7 +5,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
 from goticket_contracts.topology import TOPOLOGY, QueueSpec, Topology
@@ -30,6 +30,7 @@ from goticket_platform.telemetry import configure_tracing
 FAILED = 1
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,18 @@ class DeadLetters:
 
 
 @dataclass(frozen=True)
+class Replayable:
+    """A command with the actions `list` and `replay` for work that failed finally.
+
+    `list` returns up to a number of entries, oldest first. `replay` repeats up to a number (None:
+    all) and returns how many.
+    """
+
+    list: Callable[[int], Awaitable[Sequence[Mapping[str, object]]]]
+    replay: Callable[[int | None], Awaitable[int]]
+
+
+@dataclass(frozen=True)
 class CommandLine:
     """The commands of one service. Its name is also the program's name and names its logs."""
 
@@ -64,6 +77,7 @@ class CommandLine:
     processes: Mapping[str, Process[Any]]
     migrations: Migrations | None = None
     dead_letters: DeadLetters | None = None
+    replayables: Mapping[str, Replayable] = field(default_factory=dict)
 
 
 def execute(line: CommandLine, argv: Sequence[str] | None = None) -> None:
@@ -83,6 +97,9 @@ def execute(line: CommandLine, argv: Sequence[str] | None = None) -> None:
             action, limit = arguments.action, arguments.limit
             amqp_url = line.dead_letters.amqp_url()
             sys.exit(dead_letters_command(action, limit, amqp_url, line.dead_letters.queue))
+        case name if name in line.replayables:
+            replayable = line.replayables[name]
+            sys.exit(replayable_command(arguments.action, arguments.limit, replayable))
         case name:
             _run_process(line.service, line.processes[name])
 
@@ -117,14 +134,31 @@ def dead_letters_command(
     `list` prints one JSON object per line, LIST_LIMIT at most when `limit` is None. `replay`
     sends all dead letters again when `limit` is None.
     """
+
+    async def list_entries(limit: int) -> Sequence[Mapping[str, object]]:
+        found = await list_dead_letters(amqp_url, queue, limit, topology=topology)
+        return [asdict(dead_letter) for dead_letter in found]
+
+    async def replay(limit: int | None) -> int:
+        return await replay_dead_letters(amqp_url, queue, limit, topology=topology)
+
+    return replayable_command(action, limit, Replayable(list_entries, replay))
+
+
+def replayable_command(action: str, limit: int | None, replayable: Replayable) -> int:
+    """Run `list` or `replay`, print JSON lines or the number, and return the exit code."""
     if action == "list":
         shown = LIST_LIMIT if limit is None else limit
-        found = asyncio.run(list_dead_letters(amqp_url, queue, shown, topology=topology))
-        sys.stdout.writelines(f"{json.dumps(asdict(dead_letter))}\n" for dead_letter in found)
+        found = asyncio.run(_awaited(replayable.list(shown)))
+        sys.stdout.writelines(f"{json.dumps(entry, default=str)}\n" for entry in found)
     else:
-        replayed = asyncio.run(replay_dead_letters(amqp_url, queue, limit, topology=topology))
+        replayed = asyncio.run(_awaited(replayable.replay(limit)))
         sys.stdout.write(f"replayed {replayed}\n")
     return 0
+
+
+async def _awaited(result: Awaitable[ResultT]) -> ResultT:
+    return await result
 
 
 def _migrate(action: str, steps: int, dsn: str, package: str) -> list[str]:
@@ -164,10 +198,10 @@ def _parser(line: CommandLine) -> argparse.ArgumentParser:
         down = actions.add_parser("down", usage=usage)
         down.add_argument("steps", nargs="?", type=_count, default=1)
         actions.add_parser("status", usage=usage)
-    if line.dead_letters:
-        dead_letters = commands.add_parser("dead-letters", usage=usage, allow_abbrev=False)
-        dead_letters.add_argument("action", choices=["list", "replay"])
-        dead_letters.add_argument("--limit", type=_count)
+    for name in _replayable_names(line):
+        replayable = commands.add_parser(name, usage=usage, allow_abbrev=False)
+        replayable.add_argument("action", choices=["list", "replay"])
+        replayable.add_argument("--limit", type=_count)
     return parser
 
 
@@ -175,9 +209,13 @@ def _usage(line: CommandLine) -> str:
     commands = [*line.processes]
     if line.migrations:
         commands += ["migrate up", "migrate down [STEPS]", "migrate status"]
-    if line.dead_letters:
-        commands += ["dead-letters list [--limit N]", "dead-letters replay [--limit N]"]
+    for name in _replayable_names(line):
+        commands += [f"{name} list [--limit N]", f"{name} replay [--limit N]"]
     return f"{line.service} {' | '.join(commands)}"
+
+
+def _replayable_names(line: CommandLine) -> list[str]:
+    return [*(["dead-letters"] if line.dead_letters else []), *line.replayables]
 
 
 def _count(text: str) -> int:

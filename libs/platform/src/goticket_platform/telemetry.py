@@ -1,6 +1,6 @@
 """OpenTelemetry traces whose context passes through HTTP, gRPC, the outbox and queues."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
@@ -11,10 +11,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 tracer = trace.get_tracer("goticket")
 _id_generator = RandomIdGenerator()
+_trace_context = TraceContextTextMapPropagator()
 _records_new_traces = True
 """False when no trace that starts in this process is recorded."""
 
@@ -22,9 +24,10 @@ _records_new_traces = True
 def configure_tracing(service: str, otlp_endpoint: str | None, sample_ratio: float) -> None:
     """Install the process's tracer provider.
 
-    `sample_ratio` (0 to 1) applies to traces that start in this process; a trace from a caller
-    keeps the caller's decision. Without an endpoint no trace is sampled: traces are only ids
-    that are passed on and logged. A span that is not recorded costs 12 µs instead of 30 µs.
+    `sample_ratio` (0 to 1) applies to traces that start in this process; a trace of another
+    service keeps that service's decision. Without an endpoint no trace is sampled: traces are
+    only ids that are passed on and logged. A span that is not recorded costs 12 µs instead of
+    30 µs.
     """
     global _records_new_traces  # noqa: PLW0603 - the provider that it describes is global too
     ratio = sample_ratio if otlp_endpoint else 0.0
@@ -60,17 +63,28 @@ def extracted_context(headers: Mapping[str, str]) -> Context:
     return propagate.extract(headers)
 
 
-def server_span(name: str, caller: Context | None) -> Span:
-    """Start the span of a request; `caller` is the trace context of its headers.
+def edge_span(name: str, traceparent: bytes | None) -> Span:
+    """Start the span of a request from outside: the first span of a new trace.
+
+    `traceparent` is the caller's (W3C Trace Context), which becomes a link. A caller outside
+    must decide neither whether the trace is recorded nor what services pass on, so its
+    `tracestate` and `baggage` are not read (section 6 of the same recommendation).
 
     The span does not become the current one, and the caller of this function must end it. A
     span that will not be recorded only provides ids for logs and calls. It is made without the
     sampler, which would decide the same at ten times the cost.
     """
-    if caller is None and not _records_new_traces:
+    if not _records_new_traces:
         return NonRecordingSpan(
             SpanContext(
                 _id_generator.generate_trace_id(), _id_generator.generate_span_id(), is_remote=False
             )
         )
-    return tracer.start_span(name, caller, SpanKind.SERVER)
+    links = _links_to(traceparent) if traceparent is not None else ()
+    return tracer.start_span(name, Context(), SpanKind.SERVER, links=links)
+
+
+def _links_to(traceparent: bytes) -> Sequence[Link]:
+    carrier = {"traceparent": traceparent.decode("latin-1")}
+    caller = trace.get_current_span(_trace_context.extract(carrier, Context())).get_span_context()
+    return (Link(caller),) if caller.is_valid else ()

@@ -10,6 +10,8 @@ from pathlib import Path
 import asyncpg
 import httpx
 from aio_pika import connect
+from aio_pika.exceptions import ChannelNotFoundEntity
+from goticket_contracts.event_types import EVENT_UPDATED
 from goticket_local.ports import free_port
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.broker import NotConnected
@@ -22,6 +24,7 @@ from goticket_platform.postgres import open_pool
 from goticket_testing.backend import RabbitBackend
 from goticket_testing.databases import Postgres
 from goticket_testing.messaging import (
+    QUEUE,
     Received,
     append,
     eventually,
@@ -159,6 +162,44 @@ async def test_an_unroutable_message_is_delayed_and_other_aggregates_continue(
         await eventually(lambda: received.versions(aggregate) == [1, 2])
 
 
+async def test_a_message_that_the_user_may_not_publish_does_not_block_the_others(
+    pool: asyncpg.Pool, amqp_url: str, rabbitmq_server: RabbitBackend
+) -> None:
+    """The broker closes the channel, and with it every other message in flight."""
+    vhost, user, received = amqp_url.rpartition("/")[2], "restricted", Received()
+    await asyncio.to_thread(add_restricted_user, rabbitmq_server, vhost, user)
+    refused, blocked = uuid.uuid4(), uuid.uuid4()
+    relay = make_relay(pool, rabbitmq_server.amqp_url(vhost, (user, user)))
+    async with running(make_consumer(amqp_url, received).run):
+        await eventually(lambda: queue_exists(amqp_url))
+        await append(pool, *(make_message() for _ in range(3)))
+        await append(pool, make_message(refused, 1, EVENT_UPDATED), make_message(refused, 2))
+        await append(pool, *(make_message(blocked, version) for version in range(1, 4)))
+        await append(pool, *(make_message() for _ in range(60)))
+        async with running(relay.run):
+            await eventually(lambda: len(received.ids) == 66)
+            await eventually(lambda: has_attempts(pool, 2))
+            await append(pool, make_message())
+            await eventually(lambda: len(received.ids) == 67)
+    assert received.versions(blocked) == [1, 2, 3]
+    assert received.versions(refused) == []
+    assert await pending(pool) == 2
+    await asyncio.to_thread(rabbitmq_server.api, "DELETE", f"/api/users/{user}")
+
+
+async def test_invalid_trace_headers_do_not_block_a_message(
+    pool: asyncpg.Pool, amqp_url: str
+) -> None:
+    received = Received()
+    await append(pool, *(make_message() for _ in range(3)))
+    await pool.execute(
+        """UPDATE booking.outbox SET headers =
+           (ARRAY['null', '[1]', '{"traceparent": 1}'])[1 + id % 3]::json"""
+    )
+    async with running(make_relay(pool, amqp_url).run, make_consumer(amqp_url, received).run):
+        await eventually(lambda: len(received.ids) == 3)
+
+
 async def test_a_message_too_large_for_the_broker_is_not_sent(
     pool: asyncpg.Pool, amqp_url: str
 ) -> None:
@@ -217,6 +258,25 @@ def test_the_amqp_message_is_persistent_and_has_the_message_id() -> None:
     assert amqp_message.delivery_mode == 2
     assert amqp_message.content_type == "application/json"
     assert amqp_message.headers["traceparent"] == "t"
+
+
+def add_restricted_user(broker: RabbitBackend, vhost: str, user: str) -> None:
+    """Add a user that may publish only messages of booking to the test's exchange."""
+    broker.api("PUT", f"/api/users/{user}", {"password": user, "tags": ""})
+    write = {"configure": "^$", "write": r"^test\.exchange$", "read": "^$"}
+    broker.api("PUT", f"/api/permissions/{vhost}/{user}", write)
+    topics = {"exchange": "test.exchange", "write": r"^goticket\.booking\.", "read": "^$"}
+    broker.api("PUT", f"/api/topic-permissions/{vhost}/{user}", topics)
+
+
+async def queue_exists(amqp_url: str) -> bool:
+    async with await connect(amqp_url) as connection:
+        channel = await connection.channel()
+        try:
+            await channel.declare_queue(QUEUE.name, passive=True)
+        except ChannelNotFoundEntity:
+            return False
+    return True
 
 
 async def is_ready(relay: Relay) -> bool:

@@ -1,12 +1,15 @@
 """The declared topology against a real broker."""
 
 import asyncio
+import json
+from datetime import timedelta
 
 import pytest
 from aio_pika import Message, connect
-from goticket_contracts.topology import TOPOLOGY, QueueSpec, Topology
-from goticket_platform.messaging.broker import open_channel
+from goticket_contracts.topology import EVENT_LOG_DAYS, TOPOLOGY, QueueSpec, Topology
+from goticket_platform.messaging.broker import open_channel, set_up_topology
 from goticket_platform.messaging.topology import TopologyMismatch
+from goticket_testing.backend import RabbitBackend
 from goticket_testing.messaging import QUEUE, SMALL
 
 
@@ -14,6 +17,25 @@ async def test_declaring_the_topology_is_idempotent(amqp_url: str) -> None:
     for _ in range(2):
         async with open_channel(amqp_url, TOPOLOGY, name="test"):
             pass
+
+
+async def test_the_event_log_has_limits_of_age_and_size(
+    amqp_url: str, rabbitmq_server: RabbitBackend
+) -> None:
+    await set_up_topology(amqp_url, TOPOLOGY)
+    vhost = amqp_url.rpartition("/")[2]
+    text = await asyncio.to_thread(
+        rabbitmq_server.api, "GET", f"/api/queues/{vhost}/{TOPOLOGY.event_log}"
+    )
+    arguments = json.loads(text)["arguments"]
+    assert arguments["x-queue-type"] == "stream"
+    assert arguments["x-max-age"] == f"{EVENT_LOG_DAYS}D"
+    assert arguments["x-max-length-bytes"] == 10_000_000_000
+
+
+def test_every_retry_is_shorter_than_the_retention_of_handled_messages() -> None:
+    for spec in TOPOLOGY.queues:
+        assert sum(spec.retry_seconds) < timedelta(days=EVENT_LOG_DAYS).total_seconds()
 
 
 async def test_clients_can_declare_concurrently(amqp_url: str) -> None:

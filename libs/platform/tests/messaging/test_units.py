@@ -60,8 +60,8 @@ def test_an_outage_leaves_a_retry_for_a_later_failure_of_another_kind() -> None:
     assert decide_retry(QUEUE, attempt, RuntimeError("greylisted")).final is False
 
 
-def test_a_handler_timeout_is_not_an_outage() -> None:
-    assert decide_retry(QUEUE, 4, HandlerTimeout("no end after 60 s")).final is True
+def test_a_handler_timeout_uses_up_no_attempts() -> None:
+    assert decide_retry(QUEUE, 4, HandlerTimeout("no end after 60 s")).final is False
 
 
 def test_a_queue_without_retries_dead_letters_at_once() -> None:

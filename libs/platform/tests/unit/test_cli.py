@@ -2,7 +2,14 @@
 
 import pytest
 from goticket_contracts.topology import QueueSpec
-from goticket_platform.cli import CommandLine, DeadLetters, Migrations, Process, execute
+from goticket_platform.cli import (
+    CommandLine,
+    DeadLetters,
+    Migrations,
+    Process,
+    Replayable,
+    execute,
+)
 from goticket_platform.lifecycle import Stop
 from goticket_platform.settings import ServiceSettings, SettingsError, load
 
@@ -27,11 +34,22 @@ def unreachable() -> str:
     raise Unreachable
 
 
+async def list_things(limit: int) -> list[dict[str, object]]:
+    """List up to three things."""
+    return [{"id": number} for number in range(min(limit, 3))]
+
+
+async def replay_things(limit: int | None) -> int:
+    """Replay all three or fewer."""
+    return 3 if limit is None else limit
+
+
 COMMANDS = CommandLine(
     "example",
     processes={"serve": Process(ExampleSettings, run_server)},
     migrations=Migrations("example.migrations", lambda: load(ExampleSettings).database_url),
     dead_letters=DeadLetters(QueueSpec("example", ()), unreachable),
+    replayables={"refused-things": Replayable(list_things, replay_things)},
 )
 
 
@@ -64,6 +82,7 @@ def test_the_usage_lists_every_command(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err.splitlines()[0] == (
         "usage: example serve | migrate up | migrate down [STEPS] | migrate status"
         " | dead-letters list [--limit N] | dead-letters replay [--limit N]"
+        " | refused-things list [--limit N] | refused-things replay [--limit N]"
     )
 
 
@@ -79,3 +98,20 @@ def test_a_service_without_tables_has_no_migrate_command() -> None:
     with pytest.raises(SystemExit) as end:
         execute(line, ["migrate", "up"])
     assert end.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "output"),
+    [
+        (["list", "--limit", "2"], '{"id": 0}\n{"id": 1}\n'),
+        (["replay", "--limit", "2"], "replayed 2\n"),
+        (["replay"], "replayed 3\n"),
+    ],
+)
+def test_failed_work_is_listed_and_replayed(
+    argv: list[str], output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        execute(COMMANDS, ["refused-things", *argv])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == output

@@ -1,5 +1,6 @@
 """Settings of booking's processes, from environment variables named BOOKING_…"""
 
+from goticket_contracts.topology import EVENT_LOG_DAYS
 from goticket_platform.settings import Ed25519Key, Ed25519Keys, ServiceSettings
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -31,8 +32,9 @@ class WorkerSettings(RelaySettings):
     """Settings of the consumer of the catalog's messages."""
 
     redis_url: str = Field(repr=False)
-    inbox_days: int = Field(default=30, ge=1)
-    """Days that a message id is kept; longer than dead letters wait for a replay."""
+    inbox_days: int = Field(default=30, gt=EVENT_LOG_DAYS)
+    """Days that a message id is kept; longer than dead letters wait for a replay, and longer than
+    the event log can deliver a message again."""
 
 
 class SweeperSettings(DatabaseSettings):

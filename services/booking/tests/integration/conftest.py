@@ -13,6 +13,7 @@ from booking.adapters.ticket_codes import TicketSigner
 from booking.application.booking_context import BookingContext, BookingResult, CreatedBooking
 from booking.application.commands.apply_event import apply_event
 from booking.application.commands.create_bookings import create_bookings_of_event
+from booking.application.commands.expire_holds import expire_holds
 from booking.bootstrap import booking_context
 from booking.domain.booking import Booking
 from booking.domain.booking_creation import CommandLine, CreateBookingCommand
@@ -125,6 +126,19 @@ class BookingSystem:
         [result] = await self.create(event, command)
         assert isinstance(result, CreatedBooking), result
         return result.booking
+
+    async def expire_holds(
+        self,
+        event: CatalogEvent,
+        *,
+        bookings: PostgresBookings | None = None,
+        now: Callable[[], datetime] | None = None,
+    ) -> int:
+        """Expire the due holds of an event; return how many."""
+        store, clock = bookings or self.bookings, now or self.clock
+        due = await store.due_holds(clock())
+        ids = [hold.booking_id for hold in due if hold.event_id == event.event.id]
+        return await expire_holds(event.event.id, ids, bookings=store, now=clock)
 
     async def counts(self, event: CatalogEvent) -> list[tuple[int, int]]:
         """Held and sold of each ticket type, in order."""

@@ -10,7 +10,6 @@ import pytest
 from booking.application.booking_context import CreatedBooking
 from booking.application.commands.cancel_booking import cancel_booking
 from booking.application.commands.confirm_booking import confirm_booking
-from booking.application.commands.expire_holds import expire_holds
 from booking.application.ports import BookingOfEvent
 from booking.domain.booking import Booking, BookingStatus, TicketStatus
 from booking.domain.booking_creation import CreateBookingCommand
@@ -170,7 +169,7 @@ async def test_concurrent_confirmation_cancellation_and_expiry_change_a_hold_onc
         for number, hold in enumerate(held)
     ]
     actions += [
-        at_once(expire_holds(event.event.id, bookings=replicas[number % 3], now=lambda: after))
+        at_once(system.expire_holds(event, bookings=replicas[number % 3], now=lambda: after))
         for number in range(6)
     ]
     results = await asyncio.gather(*actions)
@@ -202,7 +201,7 @@ async def test_several_sweepers_release_the_inventory_of_each_hold_once(
         for _ in range(4)
     ]
     sweepers = [replace(one, maintenance=one.bookings) for one in sweepers]  # type: ignore[arg-type]  # one object, both ports
-    while await system.bookings.events_with_due_holds(system.clock()):
+    while await system.bookings.due_holds(system.clock()):
         await asyncio.gather(*(one.sweep(Stop()) for one in sweepers))
     for event in events:
         assert await system.counts(event) == [(0, 5)]
@@ -242,7 +241,7 @@ async def test_queued_changes_of_one_hold_are_applied_once(
             while await waiting(system) < len(changes):
                 await asyncio.sleep(0.01)
         # The sweeper skips a locked booking.
-        assert await expire_holds(event.event.id, bookings=bookings, now=lambda: end) == 0
+        assert await system.expire_holds(event, bookings=bookings, now=lambda: end) == 0
     results = await asyncio.gather(*changes, return_exceptions=True)
     rejected = [result for result in results if not isinstance(result, BookingOfEvent)]
     assert all(isinstance(rejection, BookingClosed) for rejection in rejected), rejected
@@ -295,7 +294,7 @@ async def test_creation_confirmation_cancellation_and_expiry_never_deadlock(
             [result] = await system.create(event, request)
             if not isinstance(result, CreatedBooking):
                 assert isinstance(result, DomainError)
-                await expire_holds(event.event.id, bookings=system.bookings, now=system.clock)
+                await system.expire_holds(event)
                 continue
             if result.booking.status is BookingStatus.HELD and number % 4:
                 await confirm(system, result.booking, user(number))

@@ -11,7 +11,6 @@ import pytest
 from booking.application.booking_context import BookingResult, CreatedBooking
 from booking.application.commands.cancel_booking import cancel_booking
 from booking.application.commands.confirm_booking import confirm_booking
-from booking.application.commands.expire_holds import expire_holds
 from booking.application.commands.extend_hold import extend_hold
 from booking.domain.booking import Booking, BookingStatus
 from booking.domain.booking_creation import CreateBookingCommand
@@ -91,7 +90,7 @@ async def test_cancelled_and_expired_tickets_no_longer_count(
         "max_per_buyer_exceeded",
     ]
     system.clock.advance(timedelta(minutes=10))
-    assert await expire_holds(event.event.id, bookings=system.bookings, now=system.clock) == 1
+    assert await system.expire_holds(event) == 1
     assert outcomes(await system.create(event, command(1), command(1))) == [
         "confirmed",
         "max_per_buyer_exceeded",
@@ -185,7 +184,7 @@ async def test_a_hold_is_extended_once(
     with pytest.raises(HoldAlreadyExtended):
         await extend(command().buyer)
     system.clock.time = hold.expires_at + timedelta(minutes=1)
-    assert await expire_holds(event.event.id, bookings=system.bookings, now=system.clock) == 0
+    assert await system.expire_holds(event) == 0
     confirmed = await confirm_booking(
         hold.id,
         command().buyer,
@@ -217,6 +216,6 @@ async def test_only_an_open_hold_can_be_extended(
     system.clock.advance(timedelta(minutes=10))
     with pytest.raises(HoldExpired):
         await extend()
-    await expire_holds(event.event.id, bookings=system.bookings, now=system.clock)
+    await system.expire_holds(event)
     with pytest.raises(HoldExpired):
         await extend()

@@ -114,10 +114,10 @@ async def test_the_worker_prunes_old_inbox_messages_only(
            FROM unnest($3::int[]) AS days""",
         CONSUMER,
         datetime.now(UTC),
-        [6, 8, 400],
+        [6, 9, 400],
     )
     settings = WorkerSettings(
-        database_url=system.dsn, amqp_url=amqp_url, redis_url=redis_url, inbox_days=7
+        database_url=system.dsn, amqp_url=amqp_url, redis_url=redis_url, inbox_days=8
     )
 
     async def one_remains() -> bool:

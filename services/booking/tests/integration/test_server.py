@@ -259,6 +259,31 @@ async def test_pages_contain_each_item_once(booking: "Booking", catalog: TinyCat
     assert len({ticket.id for ticket in (*tickets.tickets, *rest.tickets)}) == 5
 
 
+async def test_the_last_page_has_no_cursor_even_if_it_is_full(
+    booking: "Booking", catalog: TinyCatalog
+) -> None:
+    event = catalog.add(50)
+    for _ in range(4):
+        await call(booking.CreateBooking, create(event))
+
+    async def cursors(limit: int) -> list[bool]:
+        own = await call(booking.ListBookings, pb.ListBookingsRequest(actor=BUYER, limit=limit))
+        request = pb.ListBookingsRequest(actor=ORGANIZER, event_id=event.id, limit=limit)
+        sold = await call(booking.ListBookings, request)
+        wanted = pb.ListTicketsRequest(actor=BUYER, limit=limit)
+        tickets = await call(booking.ListTickets, wanted)
+        batch = pb.BatchListTicketsRequest(requests=[wanted])
+        [batched] = (await call(booking.BatchListTickets, batch)).results
+        pages = (own, sold, tickets, batched.page)
+        items = (own.bookings, sold.bookings, tickets.tickets, batched.page.tickets)
+        assert [len(each) for each in items] == [min(limit, 4)] * 4
+        return [bool(page.next_cursor) for page in pages]
+
+    assert await cursors(limit=3) == [True] * 4
+    assert await cursors(limit=4) == [False] * 4
+    assert await cursors(limit=5) == [False] * 4
+
+
 async def test_errors_have_status_code_and_fields(booking: "Booking", catalog: TinyCatalog) -> None:
     one, two = catalog.add(1), catalog.add(5, 5)
     other_type = two.ticket_types[0].id

@@ -127,7 +127,9 @@ class InventoryMachine(RuleBasedStateMachine):
         index = data.draw(st.integers(0, len(self.bookings) - 1))
         booking = self.bookings[index]
         try:
-            confirmed = booking.confirm(self.now, issue)
+            confirmed = (
+                booking.confirm(self.now, issue) if booking.require_confirmable(self.now) else None
+            )
         except HoldExpired:
             past_end = booking.expires_at is not None and booking.expires_at <= self.now
             assert past_end or booking.status is BookingStatus.EXPIRED

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from uuid import UUID, uuid4
 
 import pytest
-from booking.application.commands.provision_event import ProvisionEvent
+from booking.application.commands.provision_event import MAX_EVENTS_PER_CALL, ProvisionEvent
 from booking.application.in_flight_keys import InFlightKeys
 from booking.application.ports import BookingOfEvent, Transaction
 from booking.domain.errors import CatalogUnavailable
@@ -17,11 +17,13 @@ class SlowCatalog:
     """Responds when the test allows it; has no event."""
 
     def __init__(self) -> None:
+        self.calls = 0
         self.requested: list[UUID] = []
         self.response = asyncio.Event()
         self.down = False
 
     async def get_events(self, event_ids: Collection[UUID]) -> list[CatalogEvent]:
+        self.calls += 1
         self.requested += event_ids
         await self.response.wait()
         if self.down:
@@ -69,6 +71,16 @@ async def test_all_requests_get_the_error_and_the_next_one_calls_again() -> None
             await task
     catalog.down = False
     assert await provision(event_id) is False
+
+
+async def test_unknown_events_of_a_batch_are_fetched_in_one_call() -> None:
+    catalog, ids = SlowCatalog(), [uuid4() for _ in range(MAX_EVENTS_PER_CALL)]
+    catalog.response.set()
+    provision = ProvisionEvent(catalog, UnusedBookings())
+    assert await provision.all(ids) == dict.fromkeys(ids, False)
+    assert catalog.calls == 1
+    await provision.all([*ids, uuid4()])
+    assert catalog.calls == 3
 
 
 def test_a_key_is_in_flight_elsewhere_only_while_another_batch_has_it() -> None:

@@ -182,10 +182,12 @@ class MemoryBookings:
         self._store.changes += changes
         self._store.inventory = inventory
 
-    async def claim_due_holds(self, event_id: UUID, now: datetime, limit: int) -> list[Booking]:
+    async def claim_due_holds(
+        self, event_id: UUID, booking_ids: Sequence[UUID], now: datetime
+    ) -> list[Booking]:
         raise NotImplementedError
 
-    async def claim_open(self, event_id: UUID, after: UUID, limit: int) -> list[Booking]:
+    async def claim_open(self, event_id: UUID, booking_ids: Sequence[UUID]) -> list[Booking]:
         raise NotImplementedError
 
 

@@ -17,7 +17,7 @@ from goticket_platform.rpc.client import open_channel
 from goticket_platform.rpc.server import serve_grpc
 
 from catalog.adapters.booking_inventory import BookingInventory
-from catalog.adapters.event_repository import PostgresEventRepository
+from catalog.adapters.event_repository import SESSION_SETTINGS, PostgresEventRepository
 from catalog.application.ports import Clock, Inventory
 from catalog.config import RelaySettings, ServeSettings
 from catalog.entrypoints.grpc import SERVICE_NAME, CatalogService
@@ -80,7 +80,7 @@ async def serving(
 @asynccontextmanager
 async def opened_pool(dsn: str, health: Health) -> AsyncIterator[asyncpg.Pool]:
     """Open a pool, add its check to `health`, and close the pool at the end."""
-    pool = await open_pool(dsn)
+    pool = await open_pool(dsn, settings=SESSION_SETTINGS)
     health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
     try:
         yield pool

@@ -167,6 +167,50 @@ def test_currencies_are_alphabetic_codes_without_metals_and_test_codes() -> None
     assert all(len(code) == 3 and code.isalpha() and code.isupper() for code in KNOWN_CURRENCIES)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\u200b",
+        "\u3164",
+        "\u2800",
+        "\u0301",
+        "\u200e",
+        "\u202eevil",
+        "\ue000",
+        "\ud800",
+        "\x00",
+    ],
+)
+def test_an_unreadable_name_is_refused(text: str) -> None:
+    """The rule itself has its tests in libs/kernel."""
+    assert invalid_fields(replace(VALID, name=text)) == ["name"]
+    drafts = (replace(VIP, name=text), VIP)
+    assert invalid_fields(replace(VALID, ticket_types=drafts)) == ["ticket_types[0].name"]
+
+
+@pytest.mark.parametrize("text", ["\u3164", "\u0301", "\u202eevil", "\ue000", "\ud800", "\x00"])
+def test_an_optional_text_has_no_unseen_characters(text: str) -> None:
+    assert invalid_fields(replace(VALID, description=text)) == ["description"]
+    assert invalid_fields(replace(VALID, location=text)) == ["location"]
+
+
+def test_ticket_types_of_one_event_do_not_look_the_same() -> None:
+    for other in ("vip", "\uff36\uff29\uff30", "VIP\u200e", " VIP "):
+        drafts = (VIP, replace(VIP, name=other))
+        assert invalid_fields(replace(VALID, ticket_types=drafts)) == ["ticket_types[1].name"]
+
+
+def test_texts_are_stored_in_one_form() -> None:
+    command = replace(
+        VALID, name=" Zoe\u0308\u00a0 Live", location="Gda\u0144sk\u200b", description="a \r\nb"
+    )
+    details = create(command, ORGANIZER, NOW, uuid4).event.details
+    assert details.name == "Zo\u00eb Live"
+    assert details.location == "Gda\u0144sk"
+    assert details.description == "a\nb"
+
+
 @settings(deadline=None)
 @given(name=st.text(), description=st.text(), location=st.text())
 def test_accepted_text_can_be_stored_and_encoded(

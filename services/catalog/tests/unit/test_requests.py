@@ -1,5 +1,6 @@
 """Parsing of protobuf requests, and the field names of errors."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -55,7 +56,7 @@ def test_a_ticket_type_id_that_is_no_uuid_is_left_to_the_domain() -> None:
 
 def test_an_organizer_id_that_is_no_uuid_is_an_invalid_query() -> None:
     with pytest.raises(InvalidQuery) as error:
-        parse_page_request(pb.ListEventsRequest(organizer_id="junk"))
+        parse_page_request(pb.ListEventsRequest(organizer_id="junk"), datetime.now(UTC))
     assert [invalid.field for invalid in error.value.fields] == ["organizer_id"]
 
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from catalog.application.batch_get_events import batch_get_events
 from catalog.application.cancel_event import cancel_event
-from catalog.application.change_event import MAX_ATTEMPTS, ChangeEventCommand
+from catalog.application.change_event import ChangeEventCommand
 from catalog.application.create_event import create_event
 from catalog.application.get_event import get_event
 from catalog.application.list_events import list_events
@@ -29,9 +29,11 @@ from catalog.domain.list_events import (
     EventFilter,
     EventPageRequest,
     EventSort,
+    select_by_end,
     validate_page_request,
 )
 from catalog.domain.update_event import EventPatch
+from catalog.entrypoints.grpc import CONFLICT_RETRY, retry_conflicts
 from goticket_kernel.actor import ANONYMOUS, Actor
 from goticket_kernel.errors import DomainError
 
@@ -46,6 +48,8 @@ VALID = CreateEventCommand(
     price=25000,
     capacity=1000,
 )
+
+ATTEMPTS = CONFLICT_RETRY.max_attempts or 0
 
 
 class InMemoryEventRepository:
@@ -115,13 +119,17 @@ class Catalog:
         return event
 
     async def update(self, event: Event, patch: EventPatch, version: int | None = None) -> Event:
-        return await update_event(
-            ChangeEventCommand(event.id, ORGANIZER, version),
-            patch,
-            events=self.events,
-            inventory=self.inventory,
-            clock=self.clock,
-            new_id=uuid4,
+        command = ChangeEventCommand(event.id, ORGANIZER, version)
+        return await retry_conflicts(
+            command,
+            lambda: update_event(
+                command,
+                patch,
+                events=self.events,
+                inventory=self.inventory,
+                clock=self.clock,
+                new_id=uuid4,
+            ),
         )
 
 
@@ -166,14 +174,14 @@ async def test_a_change_without_expected_version_is_retried_after_a_concurrent_c
     catalog: Catalog,
 ) -> None:
     event = await catalog.create()
-    catalog.events.concurrent_changes = MAX_ATTEMPTS - 1
+    catalog.events.concurrent_changes = ATTEMPTS - 1
     after = await catalog.update(event, EventPatch(name="New name"))
-    assert (after.details.name, after.version) == ("New name", MAX_ATTEMPTS + 1)
+    assert (after.details.name, after.version) == ("New name", ATTEMPTS + 1)
 
 
 async def test_a_change_fails_after_too_many_concurrent_changes(catalog: Catalog) -> None:
     event = await catalog.create()
-    catalog.events.concurrent_changes = MAX_ATTEMPTS
+    catalog.events.concurrent_changes = ATTEMPTS
     with pytest.raises(EventBusy):
         await catalog.update(event, EventPatch(name="New name"))
 
@@ -276,15 +284,35 @@ async def test_a_list_of_cancelled_events_leaves_out_cancelled_drafts(
     assert restricted == [True, True, False, False]
 
 
-def test_a_list_is_sorted_by_relevance_only_when_there_is_a_query() -> None:
-    assert validate_page_request(EventFilter(query=" x "), None, 20, "").sort is EventSort.RELEVANCE
-    assert (
-        validate_page_request(EventFilter(query=" "), None, 20, "").sort is EventSort.STARTS_AT_ASC
-    )
-    chosen = validate_page_request(EventFilter(query="x"), EventSort.CREATED_AT_DESC, 20, "")
+@pytest.mark.parametrize("query", ["", " ", "\u200b", "x", "\u5468\u6770"])
+def test_a_list_without_a_query_or_with_a_short_one_is_sorted_by_time(query: str) -> None:
+    filter_ = EventFilter(query=query)
+    assert validate_page_request(filter_, None, 20, "").sort is EventSort.STARTS_AT_ASC
+    ended = replace(filter_, ended_at=NOW)
+    assert validate_page_request(ended, None, 20, "").sort is EventSort.STARTS_AT_DESC
+
+
+def test_a_list_with_a_query_is_sorted_by_relevance_unless_another_order_is_named() -> None:
+    filter_ = EventFilter(query=" xyz ")
+    assert validate_page_request(filter_, None, 20, "").sort is EventSort.RELEVANCE
+    chosen = validate_page_request(filter_, EventSort.CREATED_AT_DESC, 20, "")
     assert chosen.sort is EventSort.CREATED_AT_DESC
     with pytest.raises(InvalidQuery):
         validate_page_request(EventFilter(), EventSort.RELEVANCE, 20, "")
+
+
+def test_a_list_of_published_events_leaves_out_ended_ones_unless_it_names_a_time() -> None:
+    published = EventFilter()
+    named = EventFilter(starts_from=NOW)
+    assert select_by_end(published, ended=False, now=NOW).ends_after == NOW
+    assert select_by_end(named, ended=False, now=NOW) == named
+    assert select_by_end(published, ended=True, now=NOW).ended_at == NOW
+    assert select_by_end(named, ended=True, now=NOW).ended_at == NOW
+    for status in (EventStatus.DRAFT, EventStatus.CANCELLED):
+        other = EventFilter(status=status)
+        assert select_by_end(other, ended=False, now=NOW) == other
+        with pytest.raises(InvalidQuery):
+            select_by_end(other, ended=True, now=NOW)
 
 
 @pytest.mark.parametrize("limit", [-1, 0, 101])

@@ -8,12 +8,13 @@ from typing import Any
 
 import grpc
 from goticket_contracts.redis_names import EVENT_CHANGED_CHANNEL, SOLD_OUT_CHANNEL
-from goticket_platform.caching import SharedCache, open_cache_redis
+from goticket_platform.caching import CacheBudget, SharedCache, open_cache_redis
 from goticket_platform.lifecycle import Stop
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.rpc.client import open_channel
 
 from gateway.booking_submission.batched_submitter import QUEUE_DEPTH, BatchedSubmitter
+from gateway.booking_submission.fast_path import BODIES_BYTES
 from gateway.booking_submission.pipeline import BookingPipeline
 from gateway.booking_submission.sold_out_cache import SoldOutCache
 from gateway.booking_submission.submitter import BookingSubmitter
@@ -30,14 +31,29 @@ from gateway.components import Components
 from gateway.config import GatewaySettings
 from gateway.http.access_log_writer import AccessLogWriter
 from gateway.http.app import create_app
+from gateway.http.cors import ORIGINS_BYTES
+from gateway.http.problems import MEMBERS_BYTES
 from gateway.http.server import bind, serve
 from gateway.rest.events.public_reads import PublicReads
+from gateway.rest.events.query import QUERIES_BYTES
+from gateway.rest.read_fast_path import PATHS_BYTES
+from gateway.rest.tickets.reads import DRAWINGS_BYTES
+from gateway.rest.tickets.ticket_pdf import TicketPrinter, open_pool
 from gateway.security.authentication import TokenVerifier
 from gateway.security.key_ring import KeyRing
 
 REDIS_SECONDS = 0.05
 """Time limit of Redis; booking answers faster than a stalled cache."""
 REDIS_CONNECTIONS = 64
+CACHES_WITH_OWN_BOUND = (
+    BODIES_BYTES,
+    DRAWINGS_BYTES,
+    MEMBERS_BYTES,
+    ORIGINS_BYTES,
+    PATHS_BYTES,
+    QUERIES_BYTES,
+)
+"""Caches that are functions or modules, with the memory of their largest content."""
 
 
 @asynccontextmanager
@@ -46,7 +62,9 @@ async def open_components(settings: GatewaySettings) -> AsyncIterator[Components
     async with AsyncExitStack() as resources:
         identity = IdentityClient(await _channel(resources, settings.identity_target))
         catalog = CatalogClient(await _channel(resources, settings.catalog_target))
-        booking = BookingClient(await _channel(resources, settings.booking_target))
+        booking = BookingClient(
+            await _channel(resources, settings.booking_target), batch_reads=settings.batching
+        )
         submitter = _submitter(resources, settings, booking)
         access_log = AccessLogWriter()
         resources.callback(access_log.close)
@@ -55,20 +73,36 @@ async def open_components(settings: GatewaySettings) -> AsyncIterator[Components
         )
         resources.push_async_callback(client.aclose)
         shared = SharedCache(client)
-        sold_out = SoldOutCache(time.monotonic)
-        events = EventCache(catalog, shared)
-        availability = AvailabilityReader(shared, booking.availability)
+        budget = _cache_budget(resources, settings)
+        sold_out = SoldOutCache(budget)
+        events = EventCache(catalog, shared, budget)
+        availability = AvailabilityReader(shared, booking.availability, budget)
         _invalidate_caches(resources, settings, sold_out, events, availability)
+        printing = open_pool()
+        resources.push_async_callback(printing.close)
         keys = KeyRing(identity.jwks_json, time.monotonic)
         yield Components(
             backends=Backends(identity=identity, catalog=catalog, booking=booking),
-            booking_pipeline=BookingPipeline(submitter, sold_out),
-            public_reads=PublicReads(events, availability),
+            booking_pipeline=BookingPipeline(submitter, sold_out, events),
+            public_reads=PublicReads(events, availability, budget),
             keys=keys,
-            verifier=TokenVerifier(keys, issuer=settings.issuer, audience=settings.audience),
+            verifier=TokenVerifier(
+                keys, budget, issuer=settings.issuer, audience=settings.audience
+            ),
             health=Health(),
             access_log=access_log,
+            ticket_printer=TicketPrinter(printing, budget),
         )
+
+
+def _cache_budget(resources: AsyncExitStack, settings: GatewaySettings) -> CacheBudget:
+    """Return the budget of all caches, less the memory of those with a bound of their own."""
+    budget = CacheBudget(settings.cache_bytes)
+    for size in CACHES_WITH_OWN_BOUND:
+        budget.reserve(size)
+    budget.export_metrics()
+    _run(resources, budget.remove_expired_regularly())
+    return budget
 
 
 def _submitter(

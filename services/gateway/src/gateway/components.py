@@ -8,6 +8,7 @@ from gateway.booking_submission.pipeline import BookingPipeline
 from gateway.clients import Backends
 from gateway.http.access_log_writer import AccessLogWriter
 from gateway.rest.events.public_reads import PublicReads
+from gateway.rest.tickets.ticket_pdf import TicketPrinter
 from gateway.security.authentication import TokenVerifier
 from gateway.security.key_ring import KeyRing
 
@@ -23,3 +24,4 @@ class Components:
     verifier: TokenVerifier
     health: Health
     access_log: AccessLogWriter
+    ticket_printer: TicketPrinter

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 from gateway.http.middleware import MAX_IN_FLIGHT
 
 KIBIBYTE = 1024
+MEBIBYTE = 1024 * KIBIBYTE
 
 
 class GatewaySettings(ServiceSettings):
@@ -36,11 +37,15 @@ class GatewaySettings(ServiceSettings):
     max_in_flight: int = Field(default=MAX_IN_FLIGHT, ge=1)
     """Requests that each process handles at once; more are rejected as "busy". Bookings, which
     have a bound of their own, and probes do not count."""
+    cache_bytes: int = Field(default=64 * MEBIBYTE, ge=32 * MEBIBYTE)
+    """Memory of all caches of each process together. The least recently used entries make
+    room for new ones."""
     workers: int = Field(default=0, ge=0, le=64)
     """Processes behind the port; 0 for one per core. With several, the ports after that of
     `metrics_listen` have to be free: worker n has its operations port n further."""
     batching: bool = True
-    """Send concurrent bookings in one call to booking; false sends each in its own call."""
+    """Send concurrent bookings, and concurrent reads of a kind, in one call to booking; false
+    sends each in its own call."""
     public_metrics: bool = False
     """Serve /metrics on the public port too. In production it has a port of its own."""
     reuse_port: bool = False

@@ -11,10 +11,14 @@ from gateway.cache.availability_reader import KEY_PREFIX, AvailabilityReader
 from gateway.cache.cache_invalidation import KeyTracking, subscribe
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_contracts.redis_names import SOLD_OUT_CHANNEL, availability_key
-from goticket_platform.caching import SharedCache
+from goticket_platform.caching import CacheBudget, SharedCache
 from redis.asyncio import Redis
 
 DEADLINE = 20.0
+
+
+def _budget() -> CacheBudget:
+    return CacheBudget(1 << 20, lambda: 0.0)
 
 
 @asynccontextmanager
@@ -35,7 +39,7 @@ async def subscribed(url: str, cache: SoldOutCache, received: list[str]) -> Asyn
 
 
 async def test_a_message_updates_the_sold_out_cache_of_every_gateway(redis_url: str) -> None:
-    caches = [SoldOutCache(lambda: 0.0), SoldOutCache(lambda: 0.0)]
+    caches = [SoldOutCache(_budget()), SoldOutCache(_budget())]
     received: list[str] = []
     async with (
         Redis.from_url(redis_url) as booking,
@@ -55,7 +59,7 @@ async def test_a_message_updates_the_sold_out_cache_of_every_gateway(redis_url: 
 
 
 async def test_a_lost_connection_is_restored(redis_url: str) -> None:
-    cache, received = SoldOutCache(lambda: 0.0), list[str]()
+    cache, received = SoldOutCache(_budget()), list[str]()
     async with Redis.from_url(redis_url) as booking, subscribed(redis_url, cache, received):
         message = {"eventId": "e", "ticketTypeId": "t", "available": 0, "version": 1}
         await booking.client_kill_filter(_type="pubsub")
@@ -70,7 +74,7 @@ class Tracked:
     """An availability reader with a stopped clock, and the state of its key tracking."""
 
     def __init__(self, client: Redis) -> None:
-        self.reader = AvailabilityReader(SharedCache(client), self._no_booking, lambda: 0.0)
+        self.reader = AvailabilityReader(SharedCache(client), self._no_booking, _budget())
         self.active: list[bool] = []
 
     async def _no_booking(self, _event_ids: Sequence[str]) -> Sequence[pb.EventAvailability]:

@@ -1,20 +1,19 @@
 """Slow and idle clients time out, and clients that make progress do not."""
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import pytest
-from gateway.http import protocol, server
+from gateway.http import protocol, server, write_buffer
 from gateway.http.server import bind, serve
 from goticket_platform.lifecycle import Stop
 from goticket_platform.ops import Health
 from goticket_testing.messaging import eventually
+from goticket_testing.raw_http import DEADLINE, RawClient
 from starlette.types import Receive, Scope, Send
 
-DEADLINE = 60.0
 until = partial(eventually, seconds=DEADLINE)
 BIG = b"x" * 8_000_000
 
@@ -23,6 +22,7 @@ class Small:
     """Answers with the request's body; on "/slow" after its release, on "/big" with much."""
 
     def __init__(self) -> None:
+        self.messages = 0
         self.inside = 0
         self.begun = 0
         self.released = asyncio.Event()
@@ -34,6 +34,7 @@ class Small:
             body = b""
             while (message := await receive())["type"] == "http.request":
                 body += message["body"]
+                self.messages += 1
                 if not message.get("more_body"):
                     break
             else:
@@ -50,35 +51,7 @@ class Small:
             self.inside -= 1
 
 
-class Client:
-    """One connection without an HTTP client."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def send(self, text: str) -> None:
-        self.writer.write(text.replace("\n", "\r\n").encode())
-        await self.writer.drain()
-
-    async def answer(self) -> tuple[int, bytes]:
-        """The status and the body of the next answer."""
-        async with asyncio.timeout(DEADLINE):
-            head = await self.reader.readuntil(b"\r\n\r\n")
-            length = int(head.lower().split(b"content-length:")[1].split()[0])
-            return int(head.split()[1]), await self.reader.readexactly(length)
-
-    async def read(self, size: int) -> None:
-        """Read `size` bytes."""
-        async with asyncio.timeout(DEADLINE):
-            await self.reader.readexactly(size)
-
-    async def is_closed(self) -> bool:
-        """Wait until there is nothing more to read, because the connection is closed."""
-        async with asyncio.timeout(DEADLINE):
-            with contextlib.suppress(ConnectionResetError):
-                return await self.reader.read() == b""
-            return True
+Clients = Callable[[], asyncio.Task[RawClient]]
 
 
 @pytest.fixture
@@ -89,8 +62,8 @@ async def small() -> Small:
 @pytest.fixture
 async def port(small: Small, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     monkeypatch.setattr(protocol, "REQUEST_SECONDS", 0.3)
-    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.3)
-    monkeypatch.setattr(protocol, "FLUSH_SECONDS", 0.3)
+    monkeypatch.setattr(write_buffer, "UNREAD_SECONDS", 0.3)
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.3)
     monkeypatch.setattr(server, "KEEP_ALIVE_SECONDS", 2)
     bound = bind("127.0.0.1:0", share=False)
     health, stop = Health(), Stop()
@@ -102,16 +75,16 @@ async def port(small: Small, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[i
 
 
 @pytest.fixture
-async def clients(port: int) -> AsyncIterator[Callable[[], asyncio.Task[Client]]]:
+async def clients(port: int) -> AsyncIterator[Clients]:
     """Opens connections with small kernel buffers."""
-    opened: list[Client] = []
+    opened: list[RawClient] = []
 
-    async def connect() -> Client:
+    async def connect() -> RawClient:
         mine = socket.socket()
         mine.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         mine.setblocking(False)
         await asyncio.get_running_loop().sock_connect(mine, ("127.0.0.1", port))
-        opened.append(Client(*await asyncio.open_connection(sock=mine, limit=4_096)))
+        opened.append(RawClient(*await asyncio.open_connection(sock=mine, limit=4_096)))
         return opened[-1]
 
     yield lambda: asyncio.create_task(connect())
@@ -119,14 +92,11 @@ async def clients(port: int) -> AsyncIterator[Callable[[], asyncio.Task[Client]]
         client.writer.close()
 
 
-Clients = Callable[[], asyncio.Task[Client]]
-
-
 async def test_an_incomplete_body_times_out(clients: Clients, small: Small) -> None:
     client = await clients()
     await client.send("POST / HTTP/1.1\nhost: g\ncontent-length: 9\n\nhalf")
     await until(lambda: small.inside == 1)
-    assert await client.answer() == (408, b"")
+    await client.problem(408, "request_timeout")
     assert await client.is_closed()
     await until(lambda: small.inside == 0)
 
@@ -134,7 +104,7 @@ async def test_an_incomplete_body_times_out(clients: Clients, small: Small) -> N
 async def test_an_incomplete_head_times_out(clients: Clients, small: Small) -> None:
     client = await clients()
     await client.send("GET / HTTP/1.1\nho")
-    assert await client.answer() == (408, b"")
+    await client.problem(408, "request_timeout")
     assert await client.is_closed()
     assert small.begun == 0
 
@@ -142,7 +112,7 @@ async def test_an_incomplete_head_times_out(clients: Clients, small: Small) -> N
 async def test_a_head_without_end_is_rejected(clients: Clients, small: Small) -> None:
     client = await clients()
     await client.send("GET / HTTP/1.1\n" + "x-much: " + "x" * 400_000)
-    assert await client.answer() == (431, b"")
+    await client.problem(431, "headers_too_large")
     assert await client.is_closed()
     assert small.begun == 0
 
@@ -159,7 +129,7 @@ async def test_a_response_that_the_client_does_not_read_times_out(
 async def test_an_unread_response_times_out_despite_an_incomplete_request_behind_it(
     clients: Clients, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "UNREAD_SECONDS", DEADLINE)
+    monkeypatch.setattr(write_buffer, "UNREAD_SECONDS", DEADLINE)
     client = await clients()
     await client.send("GET /big HTTP/1.1\nhost: g\n\n")
     await client.read(len(BIG) - 100_000)  # the rest is in the kernel's buffers
@@ -203,7 +173,7 @@ async def test_a_pipelined_requests_deadline_starts_after_the_request_before_it(
 async def test_a_slow_reader_gets_the_whole_response(
     clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 1.0)
+    monkeypatch.setattr(write_buffer, "UNREAD_SECONDS", 1.0)
     client = await clients()
     await client.send("GET /big HTTP/1.1\nhost: g\n\n")
     await client.reader.readuntil(b"\r\n\r\n")
@@ -226,3 +196,42 @@ async def test_an_empty_line_after_a_response_keeps_no_connection_open(clients: 
     assert await client.answer() == (200, b"")
     await client.send("\n")
     assert await client.is_closed()
+
+
+async def test_the_body_of_a_slow_client_is_one_message(clients: Clients, small: Small) -> None:
+    client = await clients()
+    await client.send("POST / HTTP/1.1\nhost: g\ncontent-length: 50\n\n")
+    for _ in range(50):
+        await client.send("x")
+        await asyncio.sleep(0.001)
+    assert await client.answer() == (200, b"x" * 50)
+    assert small.messages == 1
+
+
+@pytest.mark.parametrize("framing", ["content-length: 1000000", "transfer-encoding: chunked"])
+async def test_a_large_body_arrives_in_pieces_and_in_order(
+    clients: Clients, small: Small, framing: str
+) -> None:
+    body = b"".join(b"%09d\n" % number for number in range(100_000))
+    client = await clients()
+    await client.send(f"POST / HTTP/1.1\nhost: g\n{framing}\n\n")
+    sent = body if "length" in framing else b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    await client.send_bytes(sent)
+    assert await client.answer() == (200, body)
+    assert 1 < small.messages < 32
+
+
+async def test_pipelined_requests_are_answered_one_after_the_other(
+    clients: Clients, small: Small
+) -> None:
+    client = await clients()
+    posts = [f"POST /{n} HTTP/1.1\nhost: g\ncontent-length: 4\n\n{n:04}" for n in range(100)]
+    await client.send("GET /slow HTTP/1.1\nhost: g\n\n" + "".join(posts))
+    await until(lambda: small.inside == 1)
+    await client.send("GET / HTTP/1.1\nhost: g\n\n")
+    assert small.begun == 1
+    small.released.set()
+    assert await client.answer() == (200, b"")
+    for number in range(100):
+        assert await client.answer() == (200, b"%04d" % number)
+    assert await client.answer() == (200, b"")

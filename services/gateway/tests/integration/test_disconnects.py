@@ -21,6 +21,7 @@ from gateway.http.app import Gateway, create_app
 from gateway.http.disconnect import is_disconnected
 from gateway.http.server import address, bind, serve
 from goticket.booking.v1 import booking_pb2 as pb
+from goticket_platform.caching import CacheBudget
 from goticket_platform.lifecycle import Stop
 from goticket_testing.messaging import eventually
 from goticket_testing.scripted import ScriptedBackends
@@ -83,7 +84,8 @@ async def open_server(settings: GatewaySettings) -> AsyncIterator[Server]:
         submitter = BatchedSubmitter(
             booking.create, booking.create_many, deadline=DEADLINE, clock=lambda: server.now
         )
-        pipeline = BookingPipeline(submitter, SoldOutCache(time.monotonic))
+        sold_out = SoldOutCache(CacheBudget(1 << 20))
+        pipeline = BookingPipeline(submitter, sold_out, parts.public_reads.events)
         app = create_app(
             replace(parts, booking_pipeline=pipeline),
             max_body_bytes=settings.max_body_bytes,

@@ -12,7 +12,7 @@ from gateway.clients.catalog import CatalogClient
 from gateway.http.request_context import RequestContext
 from goticket.catalog.v1 import catalog_pb2 as pb
 from goticket_contracts.redis_names import EVENT_LISTS_GENERATION_KEY, event_list_key
-from goticket_platform.caching import SharedCache
+from goticket_platform.caching import CacheBudget, SharedCache
 from goticket_platform.ids import new_id
 from opentelemetry.trace import INVALID_SPAN
 from redis.asyncio import Redis
@@ -58,7 +58,10 @@ async def gateways(redis_url: str, catalog: Catalog) -> AsyncIterator[list[Event
             for _ in range(3)
         ]
         client = cast("CatalogClient", catalog)
-        yield [EventCache(client, SharedCache(shared), lambda: 0.0) for shared in clients]
+        yield [
+            EventCache(client, SharedCache(shared), CacheBudget(1 << 20, lambda: 0.0))
+            for shared in clients
+        ]
 
 
 @pytest.fixture

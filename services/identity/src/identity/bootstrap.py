@@ -13,11 +13,12 @@ from goticket_platform.logs import get_logger
 from goticket_platform.messaging import relay_process
 from goticket_platform.ops import Health, serve_ops
 from goticket_platform.postgres import open_pool
+from goticket_platform.retry import RetryPolicy, retry
 from goticket_platform.rpc.server import serve_grpc
 from redis.asyncio import Redis
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
 from identity.adapters.access_token_issuer import Ed25519AccessTokenIssuer
+from identity.adapters.email_addresses import parse_email_address
 from identity.adapters.password_hasher import BcryptPasswordHasher
 from identity.adapters.session_store import RedisSessionStore, connect
 from identity.adapters.user_repository import SCHEMA, PostgresUserRepository
@@ -32,8 +33,8 @@ SOURCE = "/goticket/identity"
 """CloudEvents source of the messages that the relay publishes."""
 DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 """Errors of a database that is unreachable, starting, or not migrated yet."""
-RETRY_SECONDS = 1.0
-"""Delay between attempts to create the first admin."""
+RETRY = RetryPolicy(first_wait=1.0, longest_wait=1.0)
+"""Waits between attempts to create the first admin."""
 
 logger = get_logger(__name__)
 
@@ -83,6 +84,7 @@ def _servicer(
             lifetime=timedelta(seconds=settings.access_token_seconds),
             new_id=new_id,
         ),
+        parse_email=parse_email_address,
         clock=_now,
         new_id=new_id,
     )
@@ -113,35 +115,31 @@ async def _ensure_first_admin(
     if not settings.admin_email or not settings.admin_password:
         return
 
-    async def wait(seconds: float) -> None:
-        await stop.wait(seconds)
+    email, password = settings.admin_email, settings.admin_password.get_secret_value()
 
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type(DATABASE_ERRORS),
-        wait=wait_fixed(RETRY_SECONDS),
-        stop=lambda _attempt: stop.is_set(),
-        sleep=wait,
-        before_sleep=_log_retry,
-        reraise=True,
-    )
+    async def create() -> User | None:
+        try:
+            return await create_first_admin(
+                email,
+                password,
+                users=users,
+                passwords=passwords,
+                parse_email=parse_email_address,
+                clock=_now,
+                new_id=new_id,
+            )
+        except DATABASE_ERRORS as error:
+            logger.warning("first admin not created, retrying", error=type(error).__name__)
+            raise
+
+    def is_retryable(error: BaseException) -> bool:
+        return isinstance(error, DATABASE_ERRORS) and not stop.is_set()
+
     try:
-        created: User | None = await retrying(
-            create_first_admin,
-            settings.admin_email,
-            settings.admin_password.get_secret_value(),
-            users=users,
-            passwords=passwords,
-            clock=_now,
-            new_id=new_id,
-        )
+        created = await retry(create, RETRY, is_retryable)
     except DATABASE_ERRORS:
         return  # The process is stopping.
     logger.info("first admin ensured", created=created is not None)
-
-
-def _log_retry(attempt: RetryCallState) -> None:
-    error = attempt.outcome.exception() if attempt.outcome else None
-    logger.warning("first admin not created, retrying", error=type(error).__name__)
 
 
 def _now() -> datetime:

@@ -1,12 +1,15 @@
 """Settings of identity's processes, from environment variables named IDENTITY_…"""
 
+from collections.abc import Callable
 from typing import Self
 
+from goticket_kernel.text import InvalidText
 from goticket_platform.settings import Ed25519Key, Ed25519Keys, ServiceSettings
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from identity.domain.validation import validate_email, validate_password
+from identity.adapters.email_addresses import parse_email_address
+from identity.domain.validation import prepare_new_password
 
 MIN_BCRYPT_COST = 12
 
@@ -52,13 +55,19 @@ class ServeSettings(DatabaseSettings):
         if bool(self.admin_email) != bool(self.admin_password):
             raise ValueError("ADMIN_EMAIL and ADMIN_PASSWORD must be set together")
         if self.admin_email and self.admin_password:
+            password = self.admin_password.get_secret_value()
             errors = [
-                *(f"ADMIN_EMAIL {text}" for text in validate_email(self.admin_email)),
-                *(
-                    f"ADMIN_PASSWORD {text}"
-                    for text in validate_password(self.admin_password.get_secret_value())
-                ),
+                *_errors("ADMIN_EMAIL", parse_email_address, self.admin_email),
+                *_errors("ADMIN_PASSWORD", prepare_new_password, password),
             ]
             if errors:
                 raise ValueError("; ".join(errors))
         return self
+
+
+def _errors(setting: str, prepare: Callable[[str], str], text: str) -> list[str]:
+    try:
+        prepare(text)
+    except InvalidText as error:
+        return [f"{setting} {error}"]
+    return []

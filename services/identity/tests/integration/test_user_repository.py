@@ -13,6 +13,7 @@ from goticket_kernel.actor import Actor
 from goticket_kernel.errors import Forbidden
 from goticket_platform.postgres import open_pool
 from goticket_testing.databases import DatabaseFactory
+from identity.adapters.email_addresses import parse_email_address
 from identity.adapters.password_hasher import BcryptPasswordHasher
 from identity.adapters.user_repository import QUERIES, PostgresUserRepository
 from identity.application.create_first_admin import create_first_admin
@@ -57,14 +58,16 @@ def clock() -> datetime:
 
 async def add(users: PostgresUserRepository, *roles: Role) -> User:
     user_id = uuid4()
-    registered = register_user(
+    registration = register_user(
         user_id=user_id,
         email=f"{user_id}@goticket.example",
         password="difference engine",
         name="Ada 🎸",
         now=NOW,
+        parse_email=parse_email_address,
         roles=roles,
     )
+    registered = registration.registered
     async with users.transaction() as transaction:
         assert await transaction.add(registered.user, "hash")
         await transaction.record(registered)
@@ -108,6 +111,7 @@ async def test_one_of_many_concurrent_registrations_of_an_address_succeeds(
             f"Ada {number}",
             users=users,
             passwords=FakePasswordHasher(),
+            parse_email=parse_email_address,
             clock=clock,
             new_id=uuid4,
         )
@@ -136,6 +140,7 @@ async def test_replicas_that_start_at_the_same_time_create_one_first_admin(
             "difference engine",
             users=users,
             passwords=FakePasswordHasher(),
+            parse_email=parse_email_address,
             clock=clock,
             new_id=uuid4,
         )
@@ -201,7 +206,15 @@ async def test_an_index_serves_every_query(
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("email", ""), ("name", "x" * 201), ("roles", ["user", "root"])]
+    ("column", "value"),
+    [
+        ("email", ""),
+        ("email", "Ada@goticket.example"),
+        ("email", "ann@b\u00fccher.example"),
+        ("name", ""),
+        ("name", "x" * 801),
+        ("roles", ["user", "root"]),
+    ],
 )
 async def test_the_table_rejects_values_that_the_domain_rejects(
     users: PostgresUserRepository, pool: asyncpg.Pool, column: str, value: object

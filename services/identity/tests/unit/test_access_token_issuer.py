@@ -2,12 +2,14 @@
 
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from goticket_kernel.text import PERSON_NAME
 from identity.adapters.access_token_issuer import Ed25519AccessTokenIssuer, key_id
 from identity.domain.user import Role, User
 
@@ -44,6 +46,24 @@ def verify(token: str, jwks_json: str) -> dict[str, object]:
         options={"require": ["exp", "iat", "sub", "jti"]},
     )
     return claims
+
+
+MAX_TOKEN_CHARACTERS = 4096
+"""The gateway refuses longer tokens."""
+
+
+@pytest.mark.parametrize("name", ["\U0001f3b8" * 200, "\u0142\u0316" * 200, "\u5468" * 200])
+def test_the_longest_name_and_address_make_a_token_that_gateways_accept(name: str) -> None:
+    tokens = access_tokens()
+    longest = replace(
+        USER,
+        name=PERSON_NAME.prepare(name),
+        email="a" * 64 + "@" + ".".join(["b" * 61] * 2 + ["c" * 57, "example"]),
+        roles=frozenset(Role),
+    )
+    token = tokens.issue(longest, datetime.now(UTC))
+    assert len(token) < MAX_TOKEN_CHARACTERS
+    assert verify(token, tokens.jwks_json)["name"] == longest.name
 
 
 def test_a_token_verifies_against_the_published_keys() -> None:

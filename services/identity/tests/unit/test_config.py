@@ -63,7 +63,7 @@ def test_invalid_admin_settings_are_rejected_by_name(
 ) -> None:
     environment.setenv("IDENTITY_ADMIN_EMAIL", "nobody")
     environment.setenv("IDENTITY_ADMIN_PASSWORD", "shorty")
-    with pytest.raises(SettingsError, match=r"ADMIN_EMAIL must be .*ADMIN_PASSWORD must be"):
+    with pytest.raises(SettingsError, match=r"ADMIN_EMAIL is not .*ADMIN_PASSWORD must have"):
         load(ServeSettings)
 
 

@@ -1,8 +1,11 @@
 """Password hashing with bcrypt at the lowest cost, which takes milliseconds."""
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import Iterator
 
+import bcrypt
 import pytest
 from identity.adapters.password_hasher import QUEUE_PER_CORE, BcryptPasswordHasher
 from identity.domain.errors import Busy
@@ -27,14 +30,21 @@ async def test_a_missing_hash_never_matches(passwords: BcryptPasswordHasher) -> 
     assert not await passwords.matches("difference engine", None)
 
 
-async def test_a_password_over_72_bytes_does_not_match_its_first_72_bytes(
-    passwords: BcryptPasswordHasher,
-) -> None:
+async def test_every_byte_of_a_password_counts(passwords: BcryptPasswordHasher) -> None:
     stored = await passwords.hash("x" * 72)
     assert await passwords.matches("x" * 72, stored)
-    assert not await passwords.matches("x" * 73, stored)
-    assert not await passwords.matches("🎸" * 1000, stored)
-    assert not await passwords.matches("", stored)
+    for other in ("x" * 73, "x" * 71, "\U0001f3b8" * 1000, ""):
+        assert not await passwords.matches(other, stored)
+    long = await passwords.hash("\U0001f3b8" * 128)
+    assert await passwords.matches("\U0001f3b8" * 128, long)
+    assert not await passwords.matches("\U0001f3b8" * 127 + "x", long)
+
+
+async def test_a_hash_is_no_hash_of_the_password_itself(passwords: BcryptPasswordHasher) -> None:
+    stored = (await passwords.hash("difference engine")).encode()
+    assert not bcrypt.checkpw(b"difference engine", stored)
+    digest = base64.b64encode(hashlib.sha384(b"difference engine").digest())
+    assert not bcrypt.checkpw(digest, stored)
 
 
 async def test_a_full_queue_rejects_passwords_until_it_is_shorter(

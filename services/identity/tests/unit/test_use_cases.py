@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from goticket_kernel.actor import ANONYMOUS, Actor
 from goticket_kernel.errors import Forbidden
+from identity.adapters.email_addresses import parse_email_address
 from identity.application.create_first_admin import create_first_admin
 from identity.application.find_user import find_user
 from identity.application.get_user import get_user
@@ -79,9 +80,11 @@ class FakePasswordHasher:
     """The hash of a password is the password backwards."""
 
     def __init__(self) -> None:
+        self.hashed = 0
         self.checked: list[str | None] = []
 
     async def hash(self, password: str) -> str:
+        self.hashed += 1
         return password[::-1]
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
@@ -150,13 +153,14 @@ class Identity:
     def clock(self) -> datetime:
         return NOW
 
-    async def register(self, email: str = EMAIL) -> User:
+    async def register(self, email: str = EMAIL, password: str = PASSWORD) -> User:
         return await register(
             email,
-            PASSWORD,
+            password,
             "Ada",
             users=self.users,
             passwords=self.passwords,
+            parse_email=parse_email_address,
             clock=self.clock,
             new_id=uuid4,
         )
@@ -169,8 +173,12 @@ class Identity:
             passwords=self.passwords,
             sessions=self.sessions,
             access_tokens=self.access_tokens,
+            parse_email=parse_email_address,
             clock=self.clock,
         )
+
+    async def find(self, actor: Actor, email: str) -> User:
+        return await find_user(actor, email, users=self.users, parse_email=parse_email_address)
 
     async def refresh(self, token: str) -> Tokens:
         return await refresh(
@@ -187,6 +195,7 @@ class Identity:
             password,
             users=self.users,
             passwords=self.passwords,
+            parse_email=parse_email_address,
             clock=self.clock,
             new_id=uuid4,
         )
@@ -216,6 +225,15 @@ async def test_an_address_in_another_case_is_the_same_address(identity: Identity
     assert len(identity.users.stored) == len(identity.users.events) == 1
 
 
+async def test_a_registration_that_is_refused_hashes_no_password(identity: Identity) -> None:
+    await identity.register()
+    with pytest.raises(EmailTaken):
+        await identity.register(EMAIL.upper())
+    with pytest.raises(InvalidAccount):
+        await identity.register("no address")
+    assert identity.passwords.hashed == 1
+
+
 async def test_login_gives_an_access_token_and_a_session(identity: Identity) -> None:
     await identity.register()
     tokens = await identity.login(EMAIL.upper())
@@ -235,6 +253,57 @@ async def test_an_unknown_address_takes_a_check_and_has_the_same_error_as_a_wron
         await identity.login(email)
     assert str(unknown.value) == str(wrong.value)
     assert identity.passwords.checked == [PASSWORD[::-1], None]
+
+
+FORMS = ["Ann@B\u00dcCHER.example", "ann@xn--bcher-kva.example", " ann@bu\u0308cher.example "]
+
+
+async def test_an_internationalized_address_is_one_account_in_every_form(
+    identity: Identity,
+) -> None:
+    """RFC 5890, 2.3.2.4: domains are compared by their A-labels."""
+    user = await identity.register(FORMS[0])
+    assert user.email == "ann@xn--bcher-kva.example"
+    admin = await identity.admin()
+    for form in FORMS:
+        with pytest.raises(EmailTaken):
+            await identity.register(form)
+        assert (await identity.login(form)).refresh_token
+        assert await identity.find(admin, form) == user
+
+
+@pytest.mark.parametrize(
+    ("typed_first", "typed_later"),
+    [
+        ("caf\u00e9 cr\u00e8me", "cafe\u0301 cre\u0300me"),
+        ("cafe\u0301 cre\u0300me", "caf\u00e9 cr\u00e8me"),
+        ("long\u00a0enough", "long enough"),
+        ("long\u3000enough", "long\u2003enough"),
+        (
+            "\ud55c\uad6d\uc5b4 \ube44\ubc00\ubc88\ud638",
+            "\u1112\u1161\u11ab\uad6d\uc5b4 \ube44\ubc00\ubc88\ud638",
+        ),
+    ],
+)
+async def test_a_password_matches_whatever_keyboard_types_it(
+    identity: Identity, typed_first: str, typed_later: str
+) -> None:
+    """RFC 8265, 4.2.2: spaces are mapped, and the form is NFC."""
+    await identity.register(password=typed_first)
+    assert (await identity.login(password=typed_later)).refresh_token
+
+
+@pytest.mark.parametrize(
+    "password", ["", "tab\there", "nul\0here", "x" * 513, "\ud800" * 9, "\u0378" * 9]
+)
+async def test_a_password_that_no_account_can_have_is_refused_without_a_hash(
+    identity: Identity, password: str
+) -> None:
+    await identity.register()
+    for email in (EMAIL, "eve@goticket.example"):
+        with pytest.raises(InvalidCredentials):
+            await identity.login(email, password)
+    assert identity.passwords.checked == []
 
 
 async def test_login_without_the_session_store_issues_only_an_access_token(
@@ -303,26 +372,26 @@ async def test_users_may_read_only_themselves(identity: Identity) -> None:
         with pytest.raises(Forbidden):
             await get_user(actor, user_id, users=identity.users)
     with pytest.raises(Forbidden):
-        await find_user(actor, EMAIL, users=identity.users)
+        await identity.find(actor, EMAIL)
 
 
 async def test_an_anonymous_actor_may_read_no_user(identity: Identity) -> None:
     with pytest.raises(Forbidden):
         await get_user(ANONYMOUS, ANONYMOUS.user_id, users=identity.users)
     with pytest.raises(Forbidden):
-        await find_user(ANONYMOUS, EMAIL, users=identity.users)
+        await identity.find(ANONYMOUS, EMAIL)
 
 
 async def test_an_admin_reads_and_finds_every_user(identity: Identity) -> None:
     admin = await identity.admin()
     user = await identity.register()
     assert await get_user(admin, user.id, users=identity.users) == user
-    assert await find_user(admin, EMAIL.upper(), users=identity.users) == user
+    assert await identity.find(admin, EMAIL.upper()) == user
     with pytest.raises(UserNotFound):
         await get_user(admin, uuid4(), users=identity.users)
     for email in ("eve@goticket.example", "\0"):
         with pytest.raises(UserNotFound):
-            await find_user(admin, email, users=identity.users)
+            await identity.find(admin, email)
 
 
 async def test_an_admin_grants_and_removes_roles(identity: Identity) -> None:

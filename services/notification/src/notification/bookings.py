@@ -8,6 +8,10 @@ from zoneinfo import ZoneInfo
 
 from goticket_documents.money import Money
 
+LARGE_TICKETS = 4
+"""An e-mail with more tickets is large: it has senders of its own, and is rendered beside the event
+loop, so that it delays no other e-mail."""
+
 
 class NotificationKind(StrEnum):
     """The kinds of e-mail."""
@@ -71,16 +75,31 @@ class Booking:
     was_confirmed: bool
 
 
+class CancellationCause(StrEnum):
+    """Why a booking was cancelled."""
+
+    BY_BUYER = "by_buyer"
+    BY_ORGANIZER = "by_organizer"
+    EVENT_CANCELLED = "event_cancelled"
+
+
 @dataclass(frozen=True)
 class NotificationRequest:
-    """The e-mail that a message requests. `reason` is a sentence, for cancellations."""
+    """The e-mail that a message requests: ids and numbers, no personal data.
+
+    `ticket_count` is the number of tickets to render. `traceparent` is the W3C trace context of
+    the message.
+    """
 
     message_id: UUID
     kind: NotificationKind
     event_id: UUID
     booking_id: UUID
     booking_version: int
-    reason: str = ""
+    buyer_id: UUID
+    ticket_count: int = 0
+    cause: CancellationCause | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,30 @@ from goticket_contracts.topology import NOTIFICATION_BOOKING_EVENTS
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.consumer import Consumer, ReceivedMessage
 from goticket_platform.ops import Health, serve_ops
-from goticket_platform.postgres import open_pool
+from goticket_platform.postgres import INDEX_ONLY_SETTINGS, open_pool
 from goticket_platform.rpc.client import open_channel
 
+from notification.accept_message import accept_message
 from notification.booking_details import BookingDetailsClient
 from notification.config import WorkerSettings, sender_address
-from notification.deliveries import DeliveryStore, purge_deliveries_periodically
+from notification.delivery_maintenance import (
+    measure_backlog_periodically,
+    purge_deliveries_periodically,
+    release_due_deliveries,
+    renew_claims_periodically,
+)
+from notification.delivery_queue import DeliveryQueue, SenderGroup
 from notification.email_rendering import SenderProfile
+from notification.outage_pause import OutagePause
 from notification.render_pool import RenderPool
-from notification.send_notification import send_notification
+from notification.send_delivery import DeliverySender
+from notification.senders import Senders
 from notification.smtp_client import SmtpAccount, SmtpMailer
 
 DATABASE_CONNECTIONS = 6
-"""Enough for any concurrency: a delivery uses a connection for milliseconds."""
+"""Enough for any concurrency: each kind of statement has at most one call in flight."""
+PREFETCH = 100
+"""Messages that may share a statement. Storing a delivery is much cheaper than sending it."""
 LEASE_MARGIN_SECONDS = 4.0
 """Difference between a lease and an attempt: time to record the outcome."""
 
@@ -28,39 +39,52 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
     """Send the e-mails that booking's messages request, until `stop`."""
     health = Health()
     profile = SenderProfile(sender_address(settings.sender), settings.public_url.rstrip("/"))
-    mailer = SmtpMailer(smtp_account(settings), settings.concurrency)
+    mailer = SmtpMailer(smtp_account(settings), settings.smtp_connections)
     renderer = RenderPool(profile)
     channel = open_channel(settings.booking_target)
     bookings = BookingDetailsClient(channel, settings.booking_token.get_secret_value())
-    pool = await open_pool(settings.database_url, max_size=DATABASE_CONNECTIONS)
-    lease = timedelta(seconds=settings.attempt_seconds + LEASE_MARGIN_SECONDS)
-    deliveries = DeliveryStore(pool, lease)
+    pool = await open_pool(
+        settings.database_url, max_size=DATABASE_CONNECTIONS, settings=INDEX_ONLY_SETTINGS
+    )
+    queue = DeliveryQueue(pool, timedelta(seconds=settings.attempt_seconds + LEASE_MARGIN_SECONDS))
+    pause = OutagePause()
+    sender = DeliverySender(
+        queue, bookings, renderer, mailer, _now, settings.attempt_seconds, pause
+    )
+    connections = {
+        SenderGroup.REGULAR: settings.concurrency,
+        SenderGroup.LARGE: settings.large_concurrency,
+    }
+    groups = {
+        group: Senders(group, count, queue, sender.send, pause)
+        for group, count in connections.items()
+    }
+
+    def wake_all() -> None:
+        for senders in groups.values():
+            senders.wake()
 
     async def handle(message: ReceivedMessage) -> None:
-        await send_notification(
-            message,
-            deliveries=deliveries,
-            bookings=bookings,
-            renderer=renderer,
-            mailer=mailer,
-            now=_now,
-            attempt_seconds=settings.attempt_seconds,
-        )
+        await accept_message(message, queue=queue, wake=lambda group: groups[group].wake())
 
-    consumer = Consumer(
-        settings.amqp_url, NOTIFICATION_BOOKING_EVENTS, handle, prefetch=settings.concurrency
-    )
-    # Neither SMTP nor booking is checked: without them messages wait, in any worker.
+    consumer = Consumer(settings.amqp_url, NOTIFICATION_BOOKING_EVENTS, handle, prefetch=PREFETCH)
+    # Neither SMTP nor booking is checked: without them deliveries wait, in any worker.
     health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
     health.add_check("rabbitmq", consumer.check)
+    retention = timedelta(days=settings.delivery_days)
     try:
         async with serve_ops(settings.metrics_listen, health):
             health.ready = True
             async with asyncio.TaskGroup() as tasks:
-                retention = timedelta(days=settings.delivery_days)
+                tasks.create_task(consumer.run(stop))
+                for senders in groups.values():
+                    tasks.create_task(senders.run(stop))
+                tasks.create_task(release_due_deliveries(queue, wake_all, stop))
+                tasks.create_task(renew_claims_periodically(queue, stop))
+                tasks.create_task(measure_backlog_periodically(pool, stop))
                 tasks.create_task(purge_deliveries_periodically(pool, retention, stop))
-                await consumer.run(stop)
-            health.ready = False
+                await stop.wait()
+                health.ready = False
     finally:
         await renderer.close()
         await mailer.close()

@@ -6,6 +6,7 @@ from email.headerregistry import Address
 from email.utils import getaddresses
 from typing import Annotated, Self
 
+from goticket_contracts.topology import EVENT_LOG_DAYS
 from goticket_platform.settings import ServiceSettings
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -23,8 +24,11 @@ def sender_address(text: str) -> Address:
     if len(mailboxes) == 1:
         name, spec = mailboxes[0]
         with suppress(ValueError, IndexError, MessageError):
-            address = Address(display_name=name, addr_spec=spec)
-            if address.username and address.domain:
+            local, _, domain = spec.rpartition("@")
+            # An ASCII address, because its domain is also a part of every Message-ID.
+            ascii_domain = domain.encode("idna").decode("ascii")
+            address = Address(display_name=name, addr_spec=f"{local}@{ascii_domain}")
+            if address.username.isascii() and address.username and address.domain:
                 return address
     raise ValueError('must be a mailbox such as "GoTicket <tickets@goticket.example>"')
 
@@ -66,15 +70,24 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     smtp_password: SecretStr | None = None
     sender: Annotated[str, AfterValidator(_sender)]
     public_url: str = Field(pattern=r"^https?://[^\s<>\"]+$")
-    concurrency: int = Field(default=16, ge=1, le=100)
-    """E-mails in progress at once; each uses one SMTP connection."""
+    concurrency: int = Field(default=8, ge=1, le=100)
+    """SMTP connections for e-mails with few tickets. A crash may repeat one e-mail on each."""
+
+    large_concurrency: int = Field(default=2, ge=1, le=100)
+    """SMTP connections for e-mails with many tickets."""
 
     attempt_seconds: float = Field(default=30.0, ge=1, le=50)
-    """Longest attempt to read, render and send one e-mail. The limit is below the consumer's
-    HANDLE_SECONDS. After a crash, an e-mail in progress is sent again only this much later."""
+    """Longest SMTP dialogue of one e-mail. After a crash, an e-mail in transit is sent again only
+    this much later."""
 
-    delivery_days: int = Field(default=30, ge=1)
-    """Retention of deliveries; longer than dead letters wait for a replay."""
+    delivery_days: int = Field(default=30, gt=EVENT_LOG_DAYS)
+    """Retention of finished deliveries; longer than dead letters wait for a replay, and longer
+    than the event log can deliver a message again."""
+
+    @property
+    def smtp_connections(self) -> int:
+        """Most SMTP connections, and most e-mails that a crash may repeat."""
+        return self.concurrency + self.large_concurrency
 
     @model_validator(mode="after")
     def _login_is_complete_and_encrypted(self) -> Self:

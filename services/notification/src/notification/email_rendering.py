@@ -10,7 +10,7 @@ from uuid import UUID
 
 from goticket_documents.money import price_text
 from goticket_documents.ticket_model import PrintableTicket
-from goticket_documents.ticket_pdf import render_ticket
+from goticket_documents.ticket_pdf import missing_characters, render_ticket
 from goticket_documents.times import clock_span_text, date_text, zone_text
 from goticket_platform.messaging.consumer import NonRetryableError
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -36,7 +36,7 @@ _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*", re.IGNORECASE | re.ASCII)
 _SUBJECTS = {
     NotificationKind.TICKETS: "Your tickets for {}",
     NotificationKind.CANCELLATION: "Cancelled: your booking for {}",
-    NotificationKind.EXPIRY: "Your reservation for {} has expired",
+    NotificationKind.EXPIRY: "Your hold for {} has expired",
 }
 
 
@@ -75,7 +75,7 @@ def smtp_message_id(profile: SenderProfile, message_id: UUID) -> str:
 def render_email(
     profile: SenderProfile, notification: Notification, message_id: UUID, now: datetime
 ) -> Email:
-    """Return the e-mail. It takes about a millisecond per ticket.
+    """Return the e-mail. It takes two to four milliseconds per ticket.
 
     Raises:
         InvalidRecipient: the buyer's address is malformed.
@@ -107,6 +107,14 @@ def render_email(
     )
 
 
+def missing_in_tickets(notification: Notification) -> int:
+    """Return how many characters of the attached tickets no font has."""
+    if notification.kind is not NotificationKind.TICKETS:
+        return 0
+    booking = notification.booking
+    return sum(missing_characters(_printable(booking, ticket)) for ticket in booking.tickets)
+
+
 def ticket_file_name(number: int) -> str:
     """Return the file name of the attachment with that ticket."""
     return f"ticket-{number}.pdf"
@@ -115,6 +123,8 @@ def ticket_file_name(number: int) -> str:
 def _address(name: str, address: str) -> Address:
     """Return the mailbox with an ASCII domain (IDNA). The local part may be international."""
     local, _, domain = address.rpartition("@")
+    if not address.isprintable():
+        raise InvalidRecipient("the recipient's address is malformed")
     try:
         ascii_domain = domain.encode("idna").decode("ascii")
         if _DOT_ATOM.fullmatch(local) and _DOMAIN.fullmatch(ascii_domain):
@@ -139,9 +149,9 @@ def _attachments(
             pdf = render_ticket(_printable(notification.booking, ticket), now)
             files.append(Attachment(ticket_file_name(ticket.number), "application/pdf", pdf))
     if notification.kind is not NotificationKind.EXPIRY:
-        parameters = (("method", calendar_method(notification.kind)), ("charset", "utf-8"))
+        content_type = f"text/calendar; method={calendar_method(notification.kind)}; charset=utf-8"
         content = render_calendar(notification, profile.sender, now)
-        files.append(Attachment("event.ics", "text/calendar", content, parameters))
+        files.append(Attachment("event.ics", content_type, content))
     return files
 
 

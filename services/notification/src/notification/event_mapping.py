@@ -7,14 +7,18 @@ from uuid import UUID
 from goticket.booking.v1 import events_pb2
 from goticket_contracts import event_types
 from goticket_platform.messaging.consumer import NonRetryableError, ReceivedMessage
+from goticket_platform.telemetry import inject_context
 
-from notification.bookings import NotificationKind, NotificationRequest
+from notification.bookings import CancellationCause, NotificationKind, NotificationRequest
 
-_REASONS: Mapping[int, str] = MappingProxyType(
+TRACEPARENT = "traceparent"
+"""Name of the W3C trace header."""
+
+_CAUSES: Mapping[int, CancellationCause] = MappingProxyType(
     {
-        events_pb2.CANCELLATION_REASON_BY_BUYER: "You asked us to cancel it.",
-        events_pb2.CANCELLATION_REASON_BY_ORGANIZER: "The organizer cancelled it.",
-        events_pb2.CANCELLATION_REASON_EVENT_CANCELLED: "The event has been cancelled.",
+        events_pb2.CANCELLATION_REASON_BY_BUYER: CancellationCause.BY_BUYER,
+        events_pb2.CANCELLATION_REASON_BY_ORGANIZER: CancellationCause.BY_ORGANIZER,
+        events_pb2.CANCELLATION_REASON_EVENT_CANCELLED: CancellationCause.EVENT_CANCELLED,
     }
 )
 
@@ -31,8 +35,8 @@ def map_message(message: ReceivedMessage) -> NotificationRequest | None:
             return _request(message, NotificationKind.TICKETS, confirmed.booking)
         case event_types.BOOKING_CANCELLED:
             cancelled = message.parse(events_pb2.BookingCancelled)
-            reason = _REASONS.get(cancelled.reason, "")
-            return _request(message, NotificationKind.CANCELLATION, cancelled.booking, reason)
+            cause = _CAUSES.get(cancelled.reason)
+            return _request(message, NotificationKind.CANCELLATION, cancelled.booking, cause)
         case event_types.BOOKING_EXPIRED:
             expired = message.parse(events_pb2.BookingExpired)
             return _request(message, NotificationKind.EXPIRY, expired.booking)
@@ -44,10 +48,21 @@ def _request(
     message: ReceivedMessage,
     kind: NotificationKind,
     booking: events_pb2.BookingState,
-    reason: str = "",
+    cause: CancellationCause | None = None,
 ) -> NotificationRequest:
     try:
-        event_id, booking_id = UUID(booking.event_id), UUID(booking.id)
+        ids = [UUID(text) for text in (booking.event_id, booking.id, booking.user_id)]
     except ValueError as error:
-        raise NonRetryableError("the payload has no valid booking id and event id") from error
-    return NotificationRequest(message.id, kind, event_id, booking_id, booking.version, reason)
+        raise NonRetryableError("the payload lacks a booking, event or user id") from error
+    event_id, booking_id, buyer_id = ids
+    return NotificationRequest(
+        message_id=message.id,
+        kind=kind,
+        event_id=event_id,
+        booking_id=booking_id,
+        booking_version=booking.version,
+        buyer_id=buyer_id,
+        ticket_count=len(booking.ticket_ids) if kind is NotificationKind.TICKETS else 0,
+        cause=cause,
+        traceparent=inject_context().get(TRACEPARENT),
+    )

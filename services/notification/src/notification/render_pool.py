@@ -1,42 +1,66 @@
-"""Renders e-mails; those with many tickets in a thread beside the event loop."""
+"""Renders e-mails; those with many tickets in a process beside the event loop."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from uuid import UUID
 
-from notification.bookings import Notification
-from notification.email_rendering import Email, SenderProfile, render_email
+from goticket_platform.worker_pool.pool import WorkerPool
+from prometheus_client import Counter
 
-INLINE_TICKETS = 10
+from notification.bookings import LARGE_TICKETS, Notification
+from notification.email_rendering import Email, SenderProfile, missing_in_tickets, render_email
+
+INLINE_TICKETS = LARGE_TICKETS
 """E-mails with at most this many tickets are rendered on the event loop."""
+MAX_WAITING = 1000
+"""More than a worker handles at once, so that no e-mail is refused."""
+CALL_SECONDS = 60.0
+"""Hundreds of tickets take a second, and much longer on a busy machine."""
+
+MISSING = Counter(
+    "goticket_notification_missing_characters", "Characters of sent tickets that no font has"
+)
 
 
 class RenderPool:
-    """Renders small e-mails on the event loop and large ones in one thread, in order.
+    """Renders small e-mails on the event loop and large ones in one process, in order.
 
-    A large e-mail would block the event loop. For a small one a thread costs
-    more than it saves: a sixth of a worker's throughput was measured. Further threads would
-    only compete for the interpreter. Separate processes gain nothing either, because pickling
-    costs nearly as much as rendering. To use more processors, start more workers.
+    A large e-mail would block the event loop, also from a thread, since both need the
+    interpreter. For a small one another process costs more than it saves: its arguments and its
+    result are pickled. To use more processors, start more workers.
     """
 
     def __init__(self, profile: SenderProfile) -> None:
         self._profile = profile
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
+        self._pool = WorkerPool(
+            "e-mails",
+            max_waiting=MAX_WAITING,
+            modules=(render_email.__module__,),
+            call_seconds=CALL_SECONDS,
+            niceness=0,  # an e-mail must not wait for ever because the machine is busy
+        )
 
     async def render(self, notification: Notification, message_id: UUID, now: datetime) -> Email:
         """Return the e-mail.
 
         Raises:
             InvalidRecipient: the buyer's address is malformed.
+            CallFailed: the process died twice or took too long.
         """
         arguments = (self._profile, notification, message_id, now)
         if len(notification.booking.tickets) <= INLINE_TICKETS:
-            return render_email(*arguments)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, render_email, *arguments)
+            email, missing = _render(*arguments)
+        else:
+            email, missing = await self._pool.run(_render, *arguments)
+        MISSING.inc(missing)
+        return email
 
     async def close(self) -> None:
-        """Stop the thread. No rendering may be in progress."""
-        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        """Finish the e-mails that are being rendered, and end the process."""
+        await self._pool.close()
+
+
+def _render(
+    profile: SenderProfile, notification: Notification, message_id: UUID, now: datetime
+) -> tuple[Email, int]:
+    """Return the e-mail, and how many characters of its tickets no font has."""
+    return render_email(profile, notification, message_id, now), missing_in_tickets(notification)

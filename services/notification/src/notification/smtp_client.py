@@ -120,7 +120,8 @@ class SmtpMailer:
                     email.sender,
                     [email.recipient],
                     email.content,
-                    mail_options=["SMTPUTF8"] if email.international else [],
+                    # RFC 6531, section 3.4: headers in UTF-8 are 8-bit content.
+                    mail_options=["SMTPUTF8", "BODY=8BITMIME"] if email.international else [],
                 )
         except aiosmtplib.SMTPRecipientsRefused as error:
             raise _reply_error(error.recipients[0]) from error

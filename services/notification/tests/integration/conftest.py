@@ -28,11 +28,13 @@ from goticket_platform.messaging.consumer import ReceivedMessage
 from goticket_platform.postgres import open_pool
 from goticket_platform.rpc.client import open_channel
 from goticket_testing.databases import DatabaseFactory
+from notification.accept_message import accept_message
 from notification.booking_details import BookingDetailsClient
-from notification.deliveries import DeliveryStore
+from notification.delivery_queue import DeliveryQueue, SenderGroup
 from notification.email_rendering import SenderProfile
+from notification.outage_pause import OutagePause
 from notification.render_pool import RenderPool
-from notification.send_notification import send_notification
+from notification.send_delivery import DeliverySender
 from notification.smtp_client import SmtpAccount, SmtpMailer, Tls
 
 MakeDetails = Callable[..., BookingDetails]
@@ -239,33 +241,39 @@ async def pool(database: DatabaseFactory) -> AsyncIterator[asyncpg.Pool]:
 
 
 class Worker:
-    """Handles messages as the worker does. Replace a part to make it fail."""
+    """Does what the worker does, one step at a time. Replace a part to make it fail."""
 
     def __init__(
         self,
-        deliveries: DeliveryStore,
+        queue: DeliveryQueue,
         bookings: BookingDetailsClient,
         renderer: RenderPool,
         mailer: SmtpMailer,
         pool: asyncpg.Pool,
     ) -> None:
-        self.deliveries: Any = deliveries
+        self.queue: Any = queue
         self.bookings: Any = bookings
         self.renderer: Any = renderer
         self.mailer: Any = mailer
+        self.pause = OutagePause()
+        self.connections = asyncio.Semaphore(8)
+        self.attempt_seconds = 30.0
+        self.is_stopping = False
         self._pool = pool
 
-    async def handle(self, message: ReceivedMessage, attempt_seconds: float = 30.0) -> None:
-        """Handle one message."""
-        await send_notification(
-            message,
-            deliveries=self.deliveries,
-            bookings=self.bookings,
-            renderer=self.renderer,
-            mailer=self.mailer,
-            now=lambda: datetime.now(UTC),
-            attempt_seconds=attempt_seconds,
-        )
+    async def accept(self, *messages: ReceivedMessage) -> None:
+        """Store the deliveries of messages, one after another."""
+        for message in messages:
+            await accept_message(message, queue=self.queue, wake=lambda _group: None)
+
+    async def send_pending(self) -> int:
+        """Claim every pending delivery and make one attempt at each; return how many."""
+        return sum([await self._send_group(group) for group in SenderGroup])
+
+    async def handle(self, *messages: ReceivedMessage) -> None:
+        """Accept the messages and send what is pending."""
+        await self.accept(*messages)
+        await self.send_pending()
 
     async def delivery(self, message: ReceivedMessage) -> dict[str, Any]:
         """Return the stored delivery of the message."""
@@ -275,11 +283,32 @@ class Worker:
         assert row is not None
         return dict(row)
 
-    async def expire_leases(self) -> None:
-        """Advance the time until the leases of a killed worker have expired."""
+    async def end_waits(self) -> None:
+        """Advance the time until every back-off and every lease has ended."""
         await self._pool.execute(
-            "UPDATE notification.deliveries SET lease_expires_at = now() WHERE status = 'sending'"
+            "UPDATE notification.deliveries SET due_at = now() WHERE due_at IS NOT NULL"
         )
+        await self.queue.release_due()
+
+    async def _send_group(self, group: SenderGroup) -> int:
+        sender = DeliverySender(
+            self.queue,
+            self.bookings,
+            self.renderer,
+            self.mailer,
+            lambda: datetime.now(UTC),
+            self.attempt_seconds,
+            self.pause,
+        )
+        count = 0
+        while claimed := await self.queue.claim(group, 100):
+            count += len(claimed)
+            await asyncio.gather(
+                *(sender.send(each, self.connections, lambda: self.is_stopping) for each in claimed)
+            )
+            if self.is_stopping:
+                break
+        return count
 
 
 @pytest.fixture
@@ -294,7 +323,7 @@ async def worker(
     renderer = RenderPool(PROFILE)
     async with open_channel(booking_service.target) as channel:
         bookings = BookingDetailsClient(channel, booking_token)
-        yield Worker(DeliveryStore(pool, LEASE), bookings, renderer, mailer, pool)
+        yield Worker(DeliveryQueue(pool, LEASE), bookings, renderer, mailer, pool)
     await mailer.close()
     await renderer.close()
 

@@ -309,3 +309,17 @@ async def test_an_international_address_needs_a_server_with_smtputf8(
     await other.close()
 
     assert smtp.message_ids == ["<1@shop.example>"]
+
+
+async def test_lines_that_begin_with_dots_arrive_unchanged(smtp: ScriptedSmtpServer) -> None:
+    """RFC 5321, section 4.5.2."""
+    await smtp.start()
+    mailer = SmtpMailer(unencrypted_account(smtp))
+    text = ".\r\n..\r\n.hidden\r\n" + "x" * 990 + "\r\nend\r\n"
+    content = b"Message-ID: <1@shop.example>\r\n\r\n" + text.encode()
+
+    await mailer.send(Email("a@shop.example", "b@buyers.example", "<1@shop.example>", content))
+    await mailer.close()
+
+    (received,) = smtp.messages
+    assert received.get_payload() == text

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import Process
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ MakePayload = Callable[[str, BookingDetails], Message]
 
 COMMAND = Path(sys.executable).with_name("notification")
 DEADLINE = 60.0
-CONCURRENCY = 16
+CONCURRENCY, LARGE_CONCURRENCY = 8, 2
 eventually = partial(messaging.eventually, seconds=DEADLINE)
 
 
@@ -77,6 +78,7 @@ class Environment:
             "NOTIFICATION_PUBLIC_URL": "https://goticket.example",
             "NOTIFICATION_ATTEMPT_SECONDS": str(self.attempt_seconds),
             "NOTIFICATION_CONCURRENCY": str(CONCURRENCY),
+            "NOTIFICATION_LARGE_CONCURRENCY": str(LARGE_CONCURRENCY),
         }
 
     async def publish(
@@ -172,16 +174,20 @@ async def test_messages_published_before_the_worker_started_are_handled(
     assert await asyncio.wait_for(worker.wait(), DEADLINE) == 0
 
 
-async def test_after_a_kill_the_next_worker_sends_everything(
+async def test_after_a_kill_the_next_worker_repeats_only_what_was_in_transit(
     environment: Environment, make_details: MakeDetails
 ) -> None:
-    environment.attempt_seconds = 2  # short leases, so that they expire soon after the kill
     messages = await environment.publish(*(make_details(tickets=1) for _ in range(60)))
     worker = await environment.start_worker()
     await eventually(lambda: len(environment.smtp.messages) >= 10)
 
     worker.kill()
     await worker.wait()
+    at_kill = await environment.statuses()
+    # Short attempts would end on a busy machine, and repeat e-mails too. So time is advanced.
+    await environment.pool.execute(
+        "UPDATE notification.deliveries SET due_at = now() WHERE due_at IS NOT NULL"
+    )
     await environment.start_worker()
 
     async def all_sent() -> bool:
@@ -189,10 +195,15 @@ async def test_after_a_kill_the_next_worker_sends_everything(
         return set(statuses) == set(messages) and set(statuses.values()) == {"sent"}
 
     await eventually(all_sent)
-    sent = environment.smtp.message_ids
+    sent = Counter(environment.smtp.message_ids)
     assert set(sent) == smtp_message_ids(messages)
-    # Only e-mails between the server's acceptance and the record may be repeated.
-    assert len(sent) <= len(messages) + CONCURRENCY
+    # The row is `sending` while an e-mail is in transit, and a connection waits for the record
+    # of its e-mail before it gets the next one: one unrecorded e-mail per connection.
+    in_transit = {message for message, status in at_kill.items() if status == "sending"}
+    assert len(in_transit) <= CONCURRENCY
+    repeated = {message for message, count in sent.items() if count > 1}
+    assert repeated <= smtp_message_ids(list(in_transit))
+    assert sent.total() - len(messages) == len(repeated)
 
 
 async def test_a_stop_waits_for_the_email_in_progress(
@@ -231,10 +242,11 @@ async def test_an_outage_of_the_booking_service_only_delays_the_emails(
     messages = await environment.publish(*(make_details(tickets=1) for _ in range(6)))
     await environment.start_worker()
 
-    async def all_deferred() -> bool:
-        return list((await environment.statuses()).values()) == ["deferred"] * 6
+    async def some_deferred() -> bool:
+        statuses = await environment.statuses()
+        return len(statuses) == 6 and "deferred" in statuses.values()
 
-    await eventually(all_deferred)
+    await eventually(some_deferred)
     await environment.booking_service.start()
 
     await eventually(environment.all_sent)
@@ -253,7 +265,7 @@ async def test_two_workers_share_the_messages(
     assert sorted(environment.smtp.message_ids) == sorted(smtp_message_ids(messages))
 
 
-async def test_a_refused_email_becomes_a_dead_letter_that_can_be_replayed(
+async def test_a_refused_email_is_listed_and_can_be_replayed(
     environment: Environment, make_details: MakeDetails
 ) -> None:
     environment.smtp.rcpt.append("550 5.1.1 <ada@buyers.example> is unknown here")
@@ -264,6 +276,31 @@ async def test_a_refused_email_becomes_a_dead_letter_that_can_be_replayed(
         return await environment.statuses() == {message: "refused"}
 
     await eventually(refused)
+    output = await environment.run_command("refused-deliveries", "list")
+    [listed] = [json.loads(line) for line in output.splitlines()]
+    assert listed["message_id"] == str(message)
+    assert "is unknown here" in listed["reason"]
+    assert "ada@" not in listed["reason"], "the reason has no address"
+    assert not environment.smtp.messages
+    assert await environment.run_command("dead-letters", "list") == ""
+
+    assert await environment.run_command("refused-deliveries", "replay") == "replayed 1\n"
+
+    async def sent() -> bool:
+        return await environment.statuses() == {message: "sent"}
+
+    await eventually(sent)
+    assert environment.smtp.message_ids == [f"<{message}@goticket.example>"]
+    assert await environment.run_command("refused-deliveries", "list") == ""
+
+
+async def test_a_malformed_message_becomes_a_dead_letter_that_can_be_replayed(
+    environment: Environment, make_details: MakeDetails
+) -> None:
+    malformed = make_details()
+    malformed.booking.id = "not a UUID"
+    (message,) = await environment.publish(malformed)
+    await environment.start_worker()
     listed: list[dict[str, Any]] = []
 
     async def is_listed() -> bool:
@@ -273,18 +310,8 @@ async def test_a_refused_email_becomes_a_dead_letter_that_can_be_replayed(
 
     await eventually(is_listed)
     assert [dead_letter["id"] for dead_letter in listed] == [str(message)]
-    assert "is unknown here" in listed[0]["reason"]
-    assert "ada@" not in listed[0]["reason"], "the reason has no address"
-    assert not environment.smtp.messages
-
+    assert await environment.statuses() == {}
     assert await environment.run_command("dead-letters", "replay") == "replayed 1\n"
-
-    async def sent() -> bool:
-        return await environment.statuses() == {message: "sent"}
-
-    await eventually(sent)
-    assert environment.smtp.message_ids == [f"<{message}@goticket.example>"]
-    assert await environment.run_command("dead-letters", "list") == ""
 
 
 @asynccontextmanager

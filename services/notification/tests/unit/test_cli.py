@@ -22,6 +22,7 @@ def test_an_unknown_command_prints_the_usage(
         (["worker"], "NOTIFICATION_SMTP_HOST"),
         (["migrate", "up"], "NOTIFICATION_DATABASE_URL"),
         (["dead-letters", "list"], "NOTIFICATION_AMQP_URL"),
+        (["refused-deliveries", "replay"], "NOTIFICATION_DATABASE_URL"),
     ],
 )
 def test_a_missing_setting_is_named(

@@ -48,6 +48,7 @@ def test_every_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     [
         ("NOTIFICATION_SENDER", "nobody"),
         ("NOTIFICATION_SENDER", "a@b.example, c@d.example"),
+        ("NOTIFICATION_SENDER", "ädä@b.example"),
         ("NOTIFICATION_SENDER", "a@b.example\nBcc: eve@evil.example"),
         ("NOTIFICATION_BOOKING_TARGET", ""),
         ("NOTIFICATION_BOOKING_TOKEN", "shorter than 32 characters"),
@@ -75,3 +76,16 @@ def test_a_password_is_never_sent_unencrypted(environment: pytest.MonkeyPatch) -
     environment.setenv("NOTIFICATION_SMTP_TLS", "none")
     with pytest.raises(SettingsError, match="unencrypted"):
         load(WorkerSettings)
+
+
+def test_the_senders_domain_is_ascii() -> None:
+    assert sender_address("GoTicket <t@bücher.example>").addr_spec == "t@xn--bcher-kva.example"
+
+
+def test_the_number_of_smtp_connections_is_the_sum_of_the_groups(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("NOTIFICATION_CONCURRENCY", "3")
+    environment.setenv("NOTIFICATION_LARGE_CONCURRENCY", "2")
+
+    assert load(WorkerSettings).smtp_connections == 5

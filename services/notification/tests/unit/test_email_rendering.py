@@ -173,7 +173,7 @@ def test_a_cancelled_hold_had_no_tickets(make_booking: MakeBooking) -> None:
 def test_an_expired_hold_gets_no_attachments(make_booking: MakeBooking) -> None:
     message = parsed(email_about(make_booking(was_confirmed=False), NotificationKind.EXPIRY))
 
-    assert message["Subject"] == "Your reservation for Metallica Live has expired"
+    assert message["Subject"] == "Your hold for Metallica Live has expired"
     assert not attachments(message)
     assert all("on sale again" in body for body in bodies(message))
 

@@ -15,7 +15,7 @@ from goticket_contracts.event_types import (
     BOOKING_HELD,
 )
 from goticket_platform.messaging.consumer import NonRetryableError, ReceivedMessage
-from notification.bookings import NotificationKind
+from notification.bookings import CancellationCause, NotificationKind
 from notification.event_mapping import map_message
 
 MakeDetails = Callable[..., BookingDetails]
@@ -44,23 +44,25 @@ def test_a_message_requests_an_email_about_its_booking(
     assert request.booking_id == UUID(details.booking.id)
     assert request.event_id == UUID(details.event.id)
     assert request.booking_version == 4
+    assert request.buyer_id == UUID(details.booking.user_id)
+    assert request.ticket_count == (2 if kind is NotificationKind.TICKETS else 0)
 
 
 @pytest.mark.parametrize(
-    ("reason", "text"),
+    ("reason", "cause"),
     [
-        (events_pb2.CANCELLATION_REASON_BY_BUYER, "You asked us to cancel it."),
-        (events_pb2.CANCELLATION_REASON_BY_ORGANIZER, "The organizer cancelled it."),
-        (events_pb2.CANCELLATION_REASON_EVENT_CANCELLED, "The event has been cancelled."),
-        (events_pb2.CANCELLATION_REASON_UNSPECIFIED, ""),
+        (events_pb2.CANCELLATION_REASON_BY_BUYER, CancellationCause.BY_BUYER),
+        (events_pb2.CANCELLATION_REASON_BY_ORGANIZER, CancellationCause.BY_ORGANIZER),
+        (events_pb2.CANCELLATION_REASON_EVENT_CANCELLED, CancellationCause.EVENT_CANCELLED),
+        (events_pb2.CANCELLATION_REASON_UNSPECIFIED, None),
     ],
 )
-def test_a_cancellation_has_its_reason(
+def test_a_cancellation_has_its_cause(
     make_details: MakeDetails,
     make_message: MakeMessage,
     make_payload: MakePayload,
     reason: "events_pb2.CancellationReason.ValueType",
-    text: str,
+    cause: CancellationCause | None,
 ) -> None:
     payload = make_payload(BOOKING_CANCELLED, make_details())
     assert isinstance(payload, events_pb2.BookingCancelled)
@@ -71,7 +73,7 @@ def test_a_cancellation_has_its_reason(
     )
 
     assert request is not None
-    assert request.reason == text
+    assert request.cause is cause
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,8 @@ class RedisBackend(Server, Protocol):
 class RabbitBackend(Server, Protocol):
     """A RabbitMQ node with its management API."""
 
-    def amqp_url(self, vhost: str = "/") -> str:
-        """The URL for clients."""
+    def amqp_url(self, vhost: str = "/", user: tuple[str, str] | None = None) -> str:
+        """The URL for a user (name and password); None for the administrator."""
         ...
 
     def add_vhost(self, name: str) -> None:

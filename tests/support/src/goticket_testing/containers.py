@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from goticket_local.ports import free_port
 from goticket_local.process import StartFailed, wait_until
-from goticket_local.servers.postgres import psql_script
+from goticket_local.servers.postgres import CREATE_DATABASE, psql_script
 from goticket_local.servers.rabbitmq import call_api
 from testcontainers.core.container import DockerContainer, ExecConfig
 
@@ -109,8 +109,8 @@ class PostgresContainer(ContainerServer):
         return output
 
     def create_database(self, name: str) -> None:
-        """Create a database."""
-        self.run_sql("postgres", f'CREATE DATABASE "{name}"')
+        """Create a database unless it exists."""
+        self.run_sql("postgres", CREATE_DATABASE, {"name": name})
 
     def is_ready(self) -> bool:
         """Whether it accepts connections."""
@@ -152,10 +152,11 @@ class RabbitContainer(ContainerServer):
         # The node's name contains the host name. A random one would lose the data.
         self.container.with_kwargs(hostname="goticket")
 
-    def amqp_url(self, vhost: str = "/") -> str:
-        """The URL for clients."""
+    def amqp_url(self, vhost: str = "/", user: tuple[str, str] | None = None) -> str:
+        """The URL for a user (name and password); None for the administrator."""
+        name, password = user or self.user
         address = f"{self.host}:{self.ports[5672]}"
-        return f"amqp://{self.user[0]}:{self.user[1]}@{address}/{quote(vhost, safe='')}"
+        return f"amqp://{name}:{password}@{address}/{quote(vhost, safe='')}"
 
     def add_vhost(self, name: str) -> None:
         """Create a virtual host that the user may use."""

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from goticket_local.stack.accounts import ensure_accounts
+from goticket_local.stack.broker import bootstrap_broker, service_urls
 from goticket_local.stack.config import StackConfig
 from goticket_local.stack.ports import Ports
 from goticket_local.stack.secrets import Secrets
 from goticket_local.stack.stack import Stack
 
 from goticket_testing.backend import RabbitBackend, RedisBackend
-from goticket_testing.databases import ROLES, Postgres
+from goticket_testing.databases import ROLES, SERVICES, Postgres
 
 DATABASE = "goticket"
 VHOST = "goticket"
@@ -23,24 +24,32 @@ class RunningStack(Stack):
     """
 
     def __init__(
-        self, folder: Path, postgres: Postgres, redis: RedisBackend, rabbitmq: RabbitBackend
+        self,
+        folder: Path,
+        postgres: Postgres,
+        redis: RedisBackend,
+        rabbitmq: RabbitBackend,
+        secrets: Secrets | None = None,
     ) -> None:
+        """`secrets` are those of another copy of the system on the same servers."""
         self.postgres = postgres
         self.redis = redis
         self.rabbitmq = rabbitmq
+        secrets = secrets or Secrets.generate()
+        self._broker_passwords = secrets.broker_users
         config = StackConfig(
             ports=Ports.free(),
             database_urls={service: postgres.dsn(service, DATABASE) for service in ROLES},
             redis_url=redis.url(),
-            amqp_url=rabbitmq.amqp_url(VHOST),
-            secrets=Secrets.generate().services,
+            amqp_urls=service_urls(rabbitmq, VHOST, SERVICES, secrets.broker_users),
+            secrets=secrets.services,
         )
         super().__init__(config, run_dir=folder / "run", log_dir=folder / "logs")
 
     @property
     def amqp_url(self) -> str:
-        """The broker's URL for the processes."""
-        return self.config.amqp_url
+        """The broker's URL for its administrator, who can read every queue."""
+        return self.rabbitmq.amqp_url(VHOST)
 
     @property
     def mailbox_url(self) -> str:
@@ -61,11 +70,15 @@ class RunningStack(Stack):
 
     def set_up(self) -> None:
         """Create database, virtual host and demo accounts; migrate and start."""
-        self.postgres.create_database(DATABASE)
-        self.rabbitmq.add_vhost(VHOST)
-        self.migrate()
+        self.set_up_servers()
         self.start()
         ensure_accounts(self.base_url)
+
+    def set_up_servers(self) -> None:
+        """Create and migrate the database; create the virtual host with users and queues."""
+        self.postgres.create_database(DATABASE)
+        bootstrap_broker(self.rabbitmq, VHOST, SERVICES, self._broker_passwords)
+        self.migrate()
 
     def heal(self) -> None:
         """Start what a test has stopped or killed, servers first; wait until all are ready."""

@@ -34,6 +34,15 @@ COMMON = {
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "checkpoint_timeout": "30min"}
 
 
+CREATE_DATABASE = """
+SELECT pg_advisory_lock(hashtext('goticket.create_database'));
+SELECT format('CREATE DATABASE %I', :'name')
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'name')
+\\gexec
+"""
+"""A psql script; two that run at once would both find no database."""
+
+
 class PostgresServer(Server):
     """PostgreSQL with a superuser `postgres` and scram-sha-256 passwords for every role."""
 
@@ -155,12 +164,7 @@ class PostgresServer(Server):
 
     def create_database(self, name: str) -> None:
         """Create a database unless it exists."""
-        self.run_sql(
-            "postgres",
-            "SELECT format('CREATE DATABASE %I', :'name')\n"
-            "WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'name')\n\\gexec\n",
-            {"name": name},
-        )
+        self.run_sql("postgres", CREATE_DATABASE, {"name": name})
 
     def remove(self) -> None:
         """Delete cluster and folder. The server must not run."""

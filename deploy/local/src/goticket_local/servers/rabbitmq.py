@@ -30,7 +30,10 @@ class RabbitPorts:
 
 
 class RabbitServer(Server):
-    """RabbitMQ with the management API and one user, `goticket`, that has every permission."""
+    """RabbitMQ with the management API and an administrator, `goticket`.
+
+    The administrator replaces the default user `guest`, whose password is known.
+    """
 
     name = "rabbitmq"
     start_seconds = 90.0
@@ -48,9 +51,10 @@ class RabbitServer(Server):
         self.ports = ports
         self.password = password
 
-    def amqp_url(self, vhost: str = "/") -> str:
-        """The URL for clients."""
-        return f"amqp://{USER}:{self.password}@{HOST}:{self.ports.amqp}/{quote(vhost, safe='')}"
+    def amqp_url(self, vhost: str = "/", user: tuple[str, str] | None = None) -> str:
+        """The URL for a user (name and password); None for the administrator."""
+        name, password = user or (USER, self.password)
+        return f"amqp://{name}:{password}@{HOST}:{self.ports.amqp}/{quote(vhost, safe='')}"
 
     @property
     def management_url(self) -> str:
@@ -125,7 +129,7 @@ class RabbitServer(Server):
         super().remove()
 
     def add_vhost(self, name: str) -> None:
-        """Create a virtual host for the user, unless it exists."""
+        """Create a virtual host for the administrator, unless it exists."""
         vhost = quote(name, safe="")
         self.api("PUT", f"/api/vhosts/{vhost}")
         permissions = {"configure": ".*", "write": ".*", "read": ".*"}

@@ -14,14 +14,15 @@ HOST = "127.0.0.1"
 class StackConfig:
     """Addresses and secrets for the processes.
 
-    `database_urls` has a URL for each service that owns a database. `secrets` has those that
+    `database_urls` has a URL for each service that owns a database, `amqp_urls` for each that has
+    a RabbitMQ user. `secrets` has those that
     the services declare, named `<service>.secrets.<name>`.
     """
 
     ports: Ports
     database_urls: Mapping[str, str]
     redis_url: str
-    amqp_url: str
+    amqp_urls: Mapping[str, str]
     secrets: Mapping[str, str]
     admin_email: str = ADMIN
     admin_password: str = PASSWORD
@@ -30,13 +31,14 @@ class StackConfig:
         """The value of each name in braces of a service's templates."""
         values = {
             "redis": self.redis_url,
-            "rabbitmq": self.amqp_url,
             "smtp.host": HOST,
             "smtp.port": str(self.ports["smtp"]),
             "admin.email": self.admin_email,
             "admin.password": self.admin_password,
             **self.secrets,
         }
+        if service.name in self.amqp_urls:
+            values["rabbitmq"] = self.amqp_urls[service.name]
         if service.name in self.database_urls:
             values["postgres"] = self.database_urls[service.name]
         for each in services:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from goticket_local.manifest import Service, databases, load_services
+from goticket_local.manifest import Service, broker_users, databases, load_services
 
 
 def _password() -> str:
@@ -36,6 +36,8 @@ class Secrets:
     rabbitmq: str = field(repr=False)
     roles: Mapping[str, str] = field(repr=False)
     """The password of each service's database role, by the service's name."""
+    broker_users: Mapping[str, str] = field(repr=False)
+    """The password of each service's RabbitMQ user, by the service's name."""
     services: Mapping[str, str] = field(repr=False)
     """The secrets that services declare, named `<service>.secrets.<name>`."""
 
@@ -54,6 +56,10 @@ class Secrets:
             roles={
                 name: stored.get("roles", {}).get(name) or _password()
                 for name in databases(services)
+            },
+            broker_users={
+                name: stored.get("broker_users", {}).get(name) or _password()
+                for name in broker_users(services)
             },
             services={
                 name: stored.get("services", {}).get(name) or GENERATORS[kind]()

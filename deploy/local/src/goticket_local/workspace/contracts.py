@@ -10,12 +10,12 @@ PACKAGE_FOLDERS = ("libs/*", "services/*", "deploy/local", "tests/support")
 
 # The layers of the other packages, from the top: a module may import those of later lines.
 LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
-    "goticket_kernel": ("actor", "errors"),
-    "goticket_contracts": ("topology", "event_types | redis_names"),
+    "goticket_kernel": ("actor", "errors | text"),
+    "goticket_contracts": ("permissions", "topology", "event_types | redis_names"),
     "goticket_platform": (
         "(cli)",
         "messaging",
-        "(caching) | (batching)",
+        "(caching) | (batching) | (worker_pool)",
         "rpc",
         "(migrations)",
         "(retry)",
@@ -27,8 +27,9 @@ LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
     "goticket_documents": (
         "ticket_pdf",
         "qr",
-        "fast",
-        "text_layout",
+        "text_layout : fast",
+        "ticket_document",
+        "embedded_font | shaping | line_breaks",
         "ticket_model",
         "fonts | money | times | sanitize",
         "font_files",
@@ -41,13 +42,14 @@ LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
         "mailbox | reaper",
         "servers",
         "system",
-        "process | programs | ports | manifest | concurrency",
+        "process | programs | ports | manifest | concurrency | exclusive",
     ),
     "goticket_testing": (
         "plugin",
         "chaos",
         "stack",
-        "batching | clients | event_log | messaging | scripted | spans",
+        "gateway_process",
+        "batching | clients | event_log | messaging | raw_http | scripted | spans",
         "containers | native",
         "databases",
         "backend | spread",
@@ -62,6 +64,7 @@ DOMAIN_FORBIDDEN = (
     "asyncpg",
     "bcrypt",
     "cryptography",
+    "email_validator",
     "google",
     "grpc",
     "jwt",

@@ -1,46 +1,55 @@
 """Copies what many PDF pages have in common instead of drawing it again."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Generic, TypeVar
 
-from fpdf import FPDF
+from cachetools import LRUCache
+
+from goticket_documents.embedded_font import EmbeddedFont
+from goticket_documents.ticket_document import TicketDocument
 
 SubjectT = TypeVar("SubjectT")
+_Drawing = tuple[bytes, list[EmbeddedFont]]
 
 
 class DrawingCache(Generic[SubjectT]):
-    """Draws a subject onto pages; a subject drawn before is copied as PDF operators.
+    """Draws a subject as the first drawing of a page; one drawn before is copied.
 
     `new_page` makes the page that all documents start with, with the same fonts in the same
-    order: operators name fonts by number. Subjects are hashable; the last `size` are kept, some
-    3 kB each.
+    order: operators name fonts by number. Subjects are hashable. Drawings and their fonts take
+    at most `size` bytes.
     """
 
     def __init__(
         self,
-        new_page: Callable[[], FPDF],
-        draw: Callable[[FPDF, SubjectT], None],
+        new_page: Callable[[], TicketDocument],
+        draw: Callable[[TicketDocument, SubjectT], None],
         size: int,
     ) -> None:
         self._new_page = new_page
         self._draw = draw
-        self._operators = lru_cache(maxsize=size)(self._find_operators)
+        self._drawings: LRUCache[SubjectT, _Drawing] = LRUCache(size, getsizeof=_size)
 
-    def draw(self, pdf: FPDF, subject: SubjectT) -> None:
+    def draw(self, pdf: TicketDocument, subject: SubjectT) -> None:
         """Draw the subject onto the page."""
-        operators = self._operators(subject)
-        if operators is None:
-            self._draw(pdf, subject)
-        else:
-            pdf._out(operators)  # noqa: SLF001 - every public drawing method ends in it
+        drawing = self._drawings.get(subject)
+        if drawing is None:
+            drawing = self._make(subject)
+            if _size(drawing) <= self._drawings.maxsize:
+                self._drawings[subject] = drawing
+        pdf.copy_drawing(*drawing)
 
-    def _find_operators(self, subject: SubjectT) -> bytes | None:
-        """Return None if the subject embeds a font: each document has its own subset of it."""
+    def _make(self, subject: SubjectT) -> _Drawing:
         pdf = self._new_page()
-        fonts = len(pdf.fonts)
         self._draw(pdf, subject)
+        pdf.finish_drawing()
         contents = pdf.pages[1].contents
-        if len(pdf.fonts) > fonts or not isinstance(contents, bytearray):
-            return None
-        return b"q\n" + bytes(contents) + b"Q"
+        if not isinstance(contents, bytearray):
+            raise TypeError("fpdf2 keeps the contents of a page as a bytearray until the output")
+        return b"q\n" + bytes(contents) + b"Q", pdf.embedded
+
+
+def _size(drawing: _Drawing) -> int:
+    """Return the bytes of operators and fonts; the subject's texts are counted with 2 kB."""
+    operators, fonts = drawing
+    return len(operators) + sum(font.size for font in fonts) + 2_000

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import aio_pika
-from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from goticket_contracts.topology import EXCHANGE
 
@@ -24,11 +23,14 @@ from goticket_platform.messaging.cloudevents import (
     ReceivedMessage,
     read_message,
 )
+from goticket_platform.messaging.topology import ensure_exchange
 from goticket_platform.retry import Outage
 
 DECLARE_SECONDS = 10.0
 MAX_QUEUED = 10_000
-"""Messages that wait for a slow process; the oldest are dropped first."""
+"""Messages that wait in the broker for a slow process; the oldest are dropped first."""
+PREFETCH = 200
+"""Messages that the broker sends to a process before it has handled earlier ones."""
 
 logger = get_logger(__name__)
 
@@ -56,6 +58,9 @@ async def consume_broadcast(
             await on_message(read_message(message))
         except NonRetryableError as error:
             logger.warning("message is malformed", error=str(error))
+        finally:
+            # Without acknowledgements the broker would send everything to a slow process at once.
+            await message.ack()
 
     async def session(outage: Outage) -> None:
         connection = await aio_pika.connect(
@@ -68,13 +73,15 @@ async def consume_broadcast(
             closed = asyncio.Event()
             # A broker that is coming back may take a command and never answer it.
             async with asyncio.timeout(DECLARE_SECONDS):
+                await ensure_exchange(connection, exchange)
                 channel = await connection.channel(publisher_confirms=False)
                 channel.close_callbacks.add(lambda *_: closed.set())
                 # A queue deleted under its consumer ends the subscription, not the channel.
                 underlay = await channel.get_underlay_channel()
                 underlay.on_consumer_cancel_callbacks.add(lambda *_: closed.set())
                 queue = await _declare(channel, exchange, bindings)
-                await queue.consume(deliver, no_ack=True)
+                await channel.set_qos(prefetch_count=PREFETCH)
+                await queue.consume(deliver)
             outage.end()
             on_subscribed()
             await _until_closed(closed, stop)
@@ -85,10 +92,6 @@ async def consume_broadcast(
 async def _declare(
     channel: AbstractChannel, exchange: str, bindings: Sequence[str]
 ) -> AbstractQueue:
-    # The same declaration as in the topology, so that this process may start first.
-    events = await channel.declare_exchange(
-        exchange, ExchangeType.TOPIC, durable=True, timeout=DECLARE_SECONDS
-    )
     queue = await channel.declare_queue(
         exclusive=True,
         auto_delete=True,
@@ -96,7 +99,7 @@ async def _declare(
         timeout=DECLARE_SECONDS,
     )
     for binding in bindings:
-        await queue.bind(events, binding, timeout=DECLARE_SECONDS)
+        await queue.bind(exchange, binding, timeout=DECLARE_SECONDS)
     return queue
 
 

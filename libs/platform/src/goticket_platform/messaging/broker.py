@@ -1,4 +1,4 @@
-"""Connects to RabbitMQ with the topology declared, and reconnects after each loss."""
+"""Connects to RabbitMQ once the topology exists, and reconnects after each loss."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,7 +10,12 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from goticket_contracts.topology import Topology
 
 from goticket_platform.lifecycle import Stop
-from goticket_platform.messaging.topology import TopologyMismatch, declare_topology
+from goticket_platform.messaging.topology import (
+    TopologyMismatch,
+    TopologyMissing,
+    declare_topology,
+    ensure_topology,
+)
 from goticket_platform.postgres import is_transient
 from goticket_platform.retry import Outage, is_being_cancelled, retry_until_stopped
 
@@ -28,11 +33,22 @@ class BrokerLost(Exception):
     """The connection to RabbitMQ ended under work in progress."""
 
 
+async def set_up_topology(amqp_url: str, topology: Topology) -> None:
+    """Declare `topology` as an administrator. Idempotent.
+
+    Raises:
+        TopologyMismatch: a queue or exchange exists with other settings.
+    """
+    connection = await aio_pika.connect(amqp_url, timeout=CONNECT_SECONDS)
+    async with connection, connection.channel() as channel:
+        await declare_topology(channel, topology)
+
+
 @asynccontextmanager
 async def open_channel(
     amqp_url: str, topology: Topology, *, name: str
 ) -> AsyncIterator[tuple[AbstractChannel, AbstractExchange]]:
-    """Connect, declare `topology` and yield a confirming channel and the events exchange.
+    """Connect, ensure `topology` and yield a confirming channel and the events exchange.
 
     aio-pika's robust connection is not used, because it restores channels automatically. Here a
     loss must end the work in progress, which then starts again in order. `name` appears in
@@ -45,8 +61,9 @@ async def open_channel(
         client_properties={"connection_name": name},
     )
     try:
+        await ensure_topology(connection, topology)
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        yield channel, await declare_topology(channel, topology)
+        yield channel, await channel.get_exchange(topology.exchange, ensure=False)
     finally:
         # A lost broker does not answer the close, and nothing depends on its answer.
         with suppress(Exception):
@@ -76,5 +93,10 @@ async def keep_connected(
 def _is_expected(error: BaseException) -> bool:
     return is_transient(error) or isinstance(
         error,
-        AMQPError | ChannelInvalidStateError | TimeoutError | BrokerLost | TopologyMismatch,
+        AMQPError
+        | ChannelInvalidStateError
+        | TimeoutError
+        | BrokerLost
+        | TopologyMismatch
+        | TopologyMissing,
     )

@@ -46,8 +46,9 @@ async def replay_dead_letters(
     replayed = 0
     name = f"{queue.name} dead letters"
     async with open_channel(amqp_url, topology, name=name) as (channel, _):
+        exchange = await channel.get_exchange(queue.exchange, ensure=False)
         async for message in _get(channel, queue, limit):
-            await channel.default_exchange.publish(
+            await exchange.publish(
                 copy_message(message, {}), queue.name, mandatory=True, timeout=PUBLISH_SECONDS
             )
             await message.ack()

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import MappingProxyType
 
 import asyncpg
 from aio_pika.exceptions import DeliveryError
+from aiormq.exceptions import ChannelClosed
 from goticket_contracts.topology import TOPOLOGY, Topology
 from prometheus_client import Counter, Gauge
 
@@ -65,10 +66,14 @@ class _BatchResult:
         """The broker did not take them: they are delayed, other messages go on."""
         self.unconfirmed = 0
         """The connection is unusable, and they are published again."""
+        self.is_refused = any(isinstance(error, ChannelClosed) for error in errors)
+        """The broker closed the channel because of a message, such as one of a type that this
+        user may not publish. It does not say because of which."""
+        is_culprit = self.is_refused and len(rows) == 1
         for row, error in zip(rows, errors, strict=True):
             if error is None:
                 self.confirmed.append(row["id"])
-            elif isinstance(error, DeliveryError | ValueError | TypeError):
+            elif is_culprit or isinstance(error, DeliveryError | ValueError | TypeError):
                 self.rejected.append(row["id"])
                 _log_rejection(row, error)
             else:
@@ -83,6 +88,17 @@ def _log_rejection(row: asyncpg.Record, error: Exception) -> None:
         attempts=row["attempts"] + 1,
         reason=f"{type(error).__name__}: {error}",
     )
+
+
+def _trace_headers(row: asyncpg.Record) -> Mapping[str, str]:
+    """Return the trace headers of a message; invalid ones do not keep it from being published."""
+    try:
+        headers = json.loads(row["headers"])
+    except ValueError:
+        return {}
+    if not isinstance(headers, dict):
+        return {}
+    return {name: value for name, value in headers.items() if isinstance(value, str)}
 
 
 class Relay:
@@ -115,6 +131,8 @@ class Relay:
         self._wake = asyncio.Event()
         self._claim_lock = asyncio.Lock()
         self._connected = False
+        self._single_rows = 0
+        """Number of rows to publish one by one, to find the one that the broker refuses."""
 
     async def check(self) -> None:
         """Readiness check.
@@ -185,24 +203,37 @@ class Relay:
         before the commit publishes the batch again: consumers ignore messages in their inbox.
         """
         async with self._pool.acquire() as connection, connection.transaction():
-            rows = await connection.fetch(self._sql["claim_heads"], self._batch)
+            size = 1 if self._single_rows else self._batch
+            rows = await connection.fetch(self._sql["claim_heads"], size)
             if not rows:
                 return 0
             await claim.aclose()
             errors = await publisher.publish(
-                [OutgoingMessage(self._message(row), json.loads(row["headers"])) for row in rows],
+                [OutgoingMessage(self._message(row), _trace_headers(row)) for row in rows],
                 CONFIRM_SECONDS,
             )
             result = _BatchResult(rows, errors)
+            self._isolate(result, len(rows))
             if result.confirmed:
                 await connection.execute(self._sql["delete_published"], result.confirmed)
             if result.rejected:
                 await connection.execute(self._sql["delay_rejected"], result.rejected)
         OUTBOX_PUBLISHED.labels(self._schema).inc(len(result.confirmed))
         OUTBOX_PUBLISH_FAILURES.labels(self._schema).inc(len(result.rejected))
-        if result.unconfirmed:
+        if result.unconfirmed or result.is_refused:
             raise BrokerLost(f"{result.unconfirmed} of {len(rows)} messages were not confirmed")
         return len(rows)
+
+    def _isolate(self, result: _BatchResult, size: int) -> None:
+        """After a refused batch, publish its rows one by one until one of them is refused.
+
+        Without this the same batch would be refused for ever. Another worker's row, which was in
+        flight on the same channel, may be delayed too: that costs it a second.
+        """
+        if result.is_refused:
+            self._single_rows = size if size > 1 else 0
+        else:
+            self._single_rows = max(0, self._single_rows - size)
 
     def _message(self, row: asyncpg.Record) -> PublishedMessage:
         return PublishedMessage(

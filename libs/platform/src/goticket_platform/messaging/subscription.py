@@ -30,7 +30,7 @@ from goticket_platform.messaging.cloudevents import (
     read_message,
 )
 from goticket_platform.messaging.keyed_locks import KeyedLocks
-from goticket_platform.messaging.retry_decision import decide_retry
+from goticket_platform.messaging.retry_decision import RetryableError, decide_retry
 from goticket_platform.telemetry import extracted_context, tracer
 
 HANDLE_SECONDS = 60.0
@@ -52,8 +52,8 @@ Handler = Callable[[ReceivedMessage], Awaitable[None]]
 logger = get_logger(__name__)
 
 
-class HandlerTimeout(Exception):
-    """The handler did not finish in time."""
+class HandlerTimeout(RetryableError):
+    """The handler did not finish in time. A busy machine causes it as a slow message does."""
 
 
 class Subscription:
@@ -206,7 +206,7 @@ class Subscription:
             async with deadline:
                 await self._handle(message)
         except TimeoutError as error:
-            if deadline.expired():  # caused by the message, not by an outage of a dependency
+            if deadline.expired():
                 raise HandlerTimeout(f"not finished after {HANDLE_SECONDS:g} s") from error
             raise
 
@@ -240,9 +240,8 @@ class Subscription:
 
     async def _move(self, copy: Message, queue: str, original: AbstractIncomingMessage) -> None:
         try:
-            await self._channel.default_exchange.publish(
-                copy, queue, mandatory=True, timeout=PUBLISH_SECONDS
-            )
+            exchange = await self._channel.get_exchange(self._queue.exchange, ensure=False)
+            await exchange.publish(copy, queue, mandatory=True, timeout=PUBLISH_SECONDS)
         except (TypeError, ValueError):
             # Headers that cannot be encoded again: the broker dead-letters the original
             # unchanged, without the reason.

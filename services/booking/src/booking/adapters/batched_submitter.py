@@ -18,9 +18,6 @@ from booking.application.commands.prepare_booking import PreparedBooking
 from booking.domain.booking_creation import CreateBookingCommand
 from booking.domain.errors import Busy
 
-RETRY_AFTER = {"retry_after": "1"}
-"""Seconds after which a rejected client may try again."""
-
 
 class RequestOfEvent(Protocol):
     """A request for one event."""
@@ -105,7 +102,7 @@ def open_batcher(
     execute: RetryingExecutor[UUID, RequestT, OutcomeT] = RetryingExecutor(
         commit,
         is_transient=is_transient,
-        late_error=_busy,
+        late_error=Busy,
         clock=clock,
         retry_delays=retry_delays,
         on_attempt=on_commit,
@@ -113,11 +110,7 @@ def open_batcher(
     return Batcher(
         execute,
         key_of=attrgetter("event_id"),
-        error_for=lambda _reason: _busy(),
+        error_for=lambda _reason: Busy(),
         limits=limits or batching_limits(),
         clock=clock,
     )
-
-
-def _busy() -> Busy:
-    return Busy(metadata=RETRY_AFTER)

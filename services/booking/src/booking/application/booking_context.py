@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from booking.application.commands.provision_event import ProvisionEvent
 from booking.application.in_flight_keys import InFlightKeys
+from booking.application.known_inventories import KnownInventories
 from booking.application.ports import Clock, CreationStore, MessageHeaders, NewId
 from booking.application.sold_out_events import SoldOutEvents
 from booking.domain.booking import Booking, IssueTicket
@@ -42,3 +43,4 @@ class BookingContext:
     max_holds: int = 0
     """Most holds of one buyer per event at a time; 0 means no limit."""
     sold_out: SoldOutEvents = field(default_factory=SoldOutEvents)
+    known_inventories: KnownInventories = field(default_factory=KnownInventories)

@@ -106,8 +106,8 @@ class Booking:
         """Whether the booking still takes inventory."""
         return self.status in {BookingStatus.HELD, BookingStatus.CONFIRMED}
 
-    def confirm(self, now: datetime, issue: IssueTicket) -> "BookingConfirmed | None":
-        """Confirm a hold and issue its tickets; return None if it is confirmed already.
+    def require_confirmable(self, now: datetime) -> bool:
+        """Return whether the booking has to be confirmed; False if it is confirmed already.
 
         A hold past its end is rejected even before the sweeper has expired it.
 
@@ -116,11 +116,20 @@ class Booking:
             BookingClosed: the booking was cancelled or refunded.
         """
         if self.status is BookingStatus.CONFIRMED:
-            return None
+            return False
         if self.status is BookingStatus.EXPIRED or self._is_past_its_end(now):
             raise HoldExpired
         if self.status is not BookingStatus.HELD:
             raise BookingClosed
+        return True
+
+    def confirm(self, now: datetime, issue: IssueTicket) -> "BookingConfirmed":
+        """Turn a hold that is confirmable into tickets. Signing them is expensive.
+
+        Raises:
+            HoldExpired, BookingClosed: see `require_confirmable`.
+        """
+        self.require_confirmable(now)
         return BookingConfirmed(
             replace(
                 self,

@@ -43,7 +43,7 @@ from booking.entrypoints.requests import (
     event_ids_of,
     id_of,
     limit_of,
-    next_cursor,
+    page_of,
     status_of,
 )
 from booking.wire import booking_message
@@ -130,17 +130,17 @@ class BookingService(BookingServiceServicer):
     ) -> pb.ListBookingsResponse:
         """List bookings page by page."""
         limit = limit_of(request.limit)
-        page = await list_bookings(
+        found = await list_bookings(
             actor_of(request.actor),
             event_id=id_of(request.event_id, EventNotFound) if request.event_id else None,
             status=status_of(request.status),
             before=before_of(request.cursor),
-            limit=limit,
+            limit=limit + 1,
             queries=self.queries,
         )
+        page, cursor = page_of(found, limit, lambda each: each.booking.id)
         return pb.ListBookingsResponse(
-            bookings=[_message(found) for found in page],
-            next_cursor=next_cursor([found.booking.id for found in page], limit),
+            bookings=[_message(each) for each in page], next_cursor=cursor
         )
 
     async def GetTicket(  # noqa: N802 - named by the proto

@@ -1,6 +1,7 @@
 """Reads of bookings and tickets over gRPC. A single call is a batch of one."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -20,15 +21,15 @@ from booking.application.queries.get_tickets import get_tickets
 from booking.domain.errors import BookingNotFound, TicketNotFound
 from booking.domain.event import Event
 from booking.entrypoints.batches import batch_error, execute_each, require_at_most
-from booking.entrypoints.requests import actor_of, before_of, id_of, limit_of, next_cursor
+from booking.entrypoints.requests import actor_of, before_of, id_of, limit_of, page_of
 from booking.wire import event_snapshot, write_booking, write_ticket
 
 MAX_REQUESTS = 200
 
 ResultT = TypeVar("ResultT")
 MessageT = TypeVar("MessageT", pb.GetBookingResult, pb.GetTicketResult, pb.ListTicketsResult)
-TicketPage = tuple[Sequence[TicketOfBooking], int]
-"""The tickets of a page, and the page size that was asked for."""
+TicketPage = tuple[Sequence[TicketOfBooking], str]
+"""The tickets of a page, and the cursor of the next one."""
 
 
 async def get_booking(
@@ -132,8 +133,13 @@ async def _pages(
     requests: Sequence[pb.ListTicketsRequest], queries: BookingQueries
 ) -> list[TicketPage | DomainError]:
     async def read(wanted: Sequence[TicketPageQuery]) -> list[TicketPage]:
-        pages = await queries.list_tickets(wanted)
-        return [(page, query.limit) for page, query in zip(pages, wanted, strict=True)]
+        found = await queries.list_tickets(
+            [replace(query, limit=query.limit + 1) for query in wanted]
+        )
+        return [
+            page_of(tickets, query.limit, lambda each: each.ticket.id)
+            for tickets, query in zip(found, wanted, strict=True)
+        ]
 
     return await execute_each(requests, _page_wanted, read)
 
@@ -157,10 +163,9 @@ def _write_page(
     snapshot_of: Callable[[Event], pb.EventSnapshot],
     message: pb.ListTicketsResponse,
 ) -> None:
-    tickets, limit = page
+    tickets, message.next_cursor = page
     for found in tickets:
         write_ticket(found, snapshot_of(found.event), message.tickets.add())
-    message.next_cursor = next_cursor([found.ticket.id for found in tickets], limit)
 
 
 def _with_results(

@@ -1,7 +1,8 @@
 """Protobuf requests as values of the domain. An unreadable field is rejected by name."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 from uuid import UUID
 
 from goticket.booking.v1 import booking_pb2 as pb
@@ -15,6 +16,8 @@ from booking.domain.booking import BookingStatus
 from booking.domain.booking_creation import CommandLine, CreateBookingCommand
 from booking.domain.errors import EventNotFound, InvalidBooking, UnknownTicketType
 from booking.wire import BOOKING_STATUS
+
+ItemT = TypeVar("ItemT")
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -68,19 +71,19 @@ def has_only_quantity(request: pb.CreateBookingRequest) -> bool:
     return len(request.lines) == 1 and not request.lines[0].ticket_type_id
 
 
-def event_ids_of(texts: Iterable[str]) -> list[UUID]:
+def event_ids_of(texts: Sequence[str]) -> list[UUID]:
     """Parse ids of events; leave out texts that are not ids.
 
     Raises:
         InvalidBooking: more than MAX_EVENTS ids.
     """
+    if len(texts) > MAX_EVENTS:
+        problem = FieldError("eventIds", f"Must have at most {MAX_EVENTS} entries.")
+        raise InvalidBooking(fields=[problem])
     event_ids = []
     for text in texts:
         with suppress(ValueError):
             event_ids.append(parse_id(text))
-    if len(event_ids) > MAX_EVENTS:
-        problem = FieldError("eventIds", f"Must have at most {MAX_EVENTS} entries.")
-        raise InvalidBooking(fields=[problem])
     return event_ids
 
 
@@ -111,9 +114,16 @@ def before_of(cursor: str) -> UUID | None:
         raise InvalidBooking(fields=[problem]) from None
 
 
-def next_cursor(last_ids: list[UUID], limit: int) -> str:
-    """Return the cursor of the next page; empty if this page is not full."""
-    return encode_cursor(str(last_ids[-1])) if len(last_ids) == limit else ""
+def page_of(
+    found: Sequence[ItemT], limit: int, item_id: Callable[[ItemT], UUID]
+) -> tuple[Sequence[ItemT], str]:
+    """Return a page of `limit` items and the cursor of the next page, empty on the last one.
+
+    `found` has one item more than the page if there is a next page.
+    """
+    if len(found) <= limit:
+        return found, ""
+    return found[:limit], encode_cursor(str(item_id(found[limit - 1])))
 
 
 def status_of(number: pb.BookingStatus.ValueType) -> BookingStatus | None:

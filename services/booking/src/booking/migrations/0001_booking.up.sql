@@ -23,7 +23,7 @@ CREATE TABLE booking.events (
     -- The event is cancelled, and some of its bookings may still be open.
     closing boolean NOT NULL DEFAULT false
 );
-CREATE INDEX events_resync_idx ON booking.events (resync_after) WHERE resync_after IS NOT NULL;
+CREATE INDEX events_resync_idx ON booking.events (event_id) WHERE resync_after IS NOT NULL;
 CREATE INDEX events_closing_idx ON booking.events (event_id) WHERE closing;
 
 -- The fill factor leaves half of each page free, so that updates of hot rows stay on their page
@@ -67,10 +67,8 @@ CREATE TABLE booking.bookings (
 );
 CREATE INDEX bookings_id_idx ON booking.bookings (id);
 CREATE INDEX bookings_user_idx ON booking.bookings (user_id, id);
--- Holds by their expiry: over all events to find due ones, within one event to expire them.
-CREATE INDEX bookings_due_idx ON booking.bookings (expires_at) WHERE status = 'held';
-CREATE INDEX bookings_event_due_idx ON booking.bookings (event_id, expires_at)
-    WHERE status = 'held';
+-- Finds due holds, in pages.
+CREATE INDEX bookings_due_idx ON booking.bookings (expires_at, id) WHERE status = 'held';
 
 CREATE TABLE booking.booking_items (
     event_id uuid NOT NULL,

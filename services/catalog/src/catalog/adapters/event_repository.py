@@ -1,6 +1,7 @@
 """Events in PostgreSQL. A change and its outbox row are committed together."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 QUERIES = load_queries("catalog.adapters")
+SESSION_SETTINGS = MappingProxyType({"plan_cache_mode": "force_custom_plan"})
+"""Settings of the pool's sessions. A search for "e" matches most events, one for "!!!" a few. The
+statement is the same, so each search gets a plan of its own."""
 
 
 class PostgresEventRepository:
@@ -46,7 +50,7 @@ class PostgresEventRepository:
         Raises:
             InvalidQuery: the cursor does not belong to this list.
         """
-        sql, parameters = build_page_statement(QUERIES["list_events"], request)
+        sql, parameters = build_page_statement(QUERIES, request)
         rows = await self._pool.fetch(sql, *parameters)
         events = tuple(event_from_row(row) for row in rows[: request.limit])
         if len(rows) <= request.limit:

@@ -12,15 +12,19 @@ SELECT e.id, e.organizer_id, e.name, e.description, e.location, e.currency, e.ti
 FROM catalog.events e
 WHERE e.id = ANY ($1::uuid[])
 
+-- name: select_events
+-- Read the rows of a list. event_page_statement.py replaces the braces, here and in list_events.
+SELECT e.id, e.organizer_id, e.name, e.description, e.location, e.currency, e.timezone,
+       e.starts_at, e.ends_at, e.status, e.version, e.created_at, e.updated_at,
+       e.published_at, e.max_per_buyer,
+       {score} AS score
+FROM catalog.events e
+WHERE {filter}
+
 -- name: list_events
--- Read one page of a list. event_page_statement.py replaces the braces.
+-- Read one page of a list, made from one or more select_events.
 WITH found AS {materialized} (
-    SELECT e.id, e.organizer_id, e.name, e.description, e.location, e.currency, e.timezone,
-           e.starts_at, e.ends_at, e.status, e.version, e.created_at, e.updated_at,
-           e.published_at, e.max_per_buyer,
-           {score} AS score
-    FROM catalog.events e
-    WHERE {filter}
+    {rows}
 ), page AS (
     SELECT * FROM found WHERE {after} ORDER BY {order} LIMIT {limit}
 )

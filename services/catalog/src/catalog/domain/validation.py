@@ -1,6 +1,5 @@
 """Rules for the fields of an event. Field errors are collected and raised together."""
 
-import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,16 +8,21 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from goticket_kernel.errors import FieldError
+from goticket_kernel.text import (
+    DESCRIPTION,
+    EVENT_NAME,
+    LOCATION,
+    TICKET_TYPE_NAME,
+    InvalidText,
+    TextRule,
+    comparison_key,
+)
 
 from catalog.domain.currencies import KNOWN_CURRENCIES
 from catalog.domain.errors import ValidationFailed
 from catalog.domain.event import EventDetails, TicketType
 
-MAX_NAME = 200
-MAX_DESCRIPTION = 10_000
-MAX_LOCATION = 300
 MAX_TICKET_TYPES = 50
-MAX_TICKET_TYPE_NAME = 100
 MAX_PRICE = 10**12
 """Minor units."""
 MAX_CAPACITY = 10**7
@@ -31,9 +35,6 @@ LATEST_TIME = datetime(3000, 1, 1, tzinfo=UTC)
 # Read once: the zone database does not change while a process runs. "localtime"
 # and "Factory" are names of some systems that are not IANA time zones.
 KNOWN_TIME_ZONES = frozenset(available_timezones()) - {"localtime", "Factory"}
-
-_LINE_BREAKS = frozenset("\n\r\t")
-_UNPRINTABLE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 @dataclass(frozen=True)
@@ -73,40 +74,22 @@ class FieldErrors:
             raise error(fields=errors.found)
 
 
-def validate_text(
-    errors: FieldErrors,
-    field: str,
-    text: str,
-    *,
-    max_length: int,
-    required: bool = False,
-    multiline: bool = False,
-) -> str:
-    """Return the text trimmed; `multiline` allows line breaks and tabs.
-
-    PostgreSQL cannot store NUL, and lone surrogates have no UTF-8 form. Other control
-    characters would break e-mail headers and tickets.
-    """
-    text = text.strip()
-    if required and not text:
-        errors.add(field, "must not be empty")
-    elif len(text) > max_length:
-        errors.add(field, f"must have at most {max_length} characters")
-    elif any(_is_unprintable(character, multiline=multiline) for character in text):
-        errors.add(field, "must not contain control characters")
-    return text
-
-
-def _is_unprintable(character: str, *, multiline: bool) -> bool:
-    if multiline and character in _LINE_BREAKS:
-        return False
-    return unicodedata.category(character) in _UNPRINTABLE_CATEGORIES
+def validate_text(errors: FieldErrors, field: str, text: str, rule: TextRule) -> str:
+    """Return the text in its stored form, or as it is after adding what is wrong with it."""
+    try:
+        return rule.prepare(text)
+    except InvalidText as error:
+        errors.add(field, str(error))
+        return text
 
 
 def validate_details(
     errors: FieldErrors, details: EventDetails, *, not_before: datetime | None
 ) -> EventDetails:
-    """Validate all fields and return them trimmed. `not_before` is the earliest allowed start."""
+    """Validate all fields and return them in their stored form.
+
+    `not_before` is the earliest allowed start.
+    """
     errors.require(details.currency in KNOWN_CURRENCIES, "currency", "is not an ISO 4217 code")
     errors.require(details.timezone in KNOWN_TIME_ZONES, "timezone", "is not an IANA time zone")
     starts_at, ends_at = details.starts_at, details.ends_at
@@ -118,11 +101,9 @@ def validate_details(
     _validate_max_per_buyer(errors, "max_per_buyer", details.max_per_buyer)
     return replace(
         details,
-        name=validate_text(errors, "name", details.name, required=True, max_length=MAX_NAME),
-        description=validate_text(
-            errors, "description", details.description, max_length=MAX_DESCRIPTION, multiline=True
-        ),
-        location=validate_text(errors, "location", details.location, max_length=MAX_LOCATION),
+        name=validate_text(errors, "name", details.name, EVENT_NAME),
+        description=validate_text(errors, "description", details.description, DESCRIPTION),
+        location=validate_text(errors, "location", details.location, LOCATION),
     )
 
 
@@ -130,9 +111,7 @@ def validate_ticket_type(
     errors: FieldErrors, draft: TicketTypeDraft, ticket_type_id: UUID, prefix: str
 ) -> TicketType:
     """Validate one ticket type. `prefix` begins the paths of its fields ("ticket_types[0].")."""
-    name = validate_text(
-        errors, f"{prefix}name", draft.name, required=True, max_length=MAX_TICKET_TYPE_NAME
-    )
+    name = validate_text(errors, f"{prefix}name", draft.name, TICKET_TYPE_NAME)
     errors.require(draft.price >= 0, f"{prefix}price", "must not be negative")
     errors.require(draft.price <= MAX_PRICE, f"{prefix}price", f"must be at most {MAX_PRICE}")
     errors.require(draft.capacity >= 1, f"{prefix}capacity", "must be at least 1")
@@ -182,8 +161,9 @@ def validate_ticket_types(
         ticket_type_id = draft.id or new_id()
         unused_ids.discard(ticket_type_id)
         ticket_type = validate_ticket_type(errors, draft, ticket_type_id, prefix)
-        if ticket_type.name.casefold() in names:
+        key = comparison_key(ticket_type.name)
+        if key in names:
             errors.add(f"{prefix}name", "is used by another ticket type of this event")
-        names.add(ticket_type.name.casefold())
+        names.add(key)
         validated.append(ticket_type)
     return tuple(validated)

@@ -1,18 +1,23 @@
 """The catalog's gRPC service: each call is one use case."""
 
 # ruff: noqa: N802 - the proto names the methods
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from goticket.catalog.v1 import catalog_pb2 as pb
 from goticket.catalog.v1.catalog_pb2_grpc import CatalogServiceServicer
+from goticket_platform.retry import RetryPolicy, retry
 
 from catalog.application.batch_get_events import batch_get_events
 from catalog.application.cancel_event import cancel_event
+from catalog.application.change_event import ChangeEventCommand
 from catalog.application.create_event import create_event
 from catalog.application.get_event import get_event
 from catalog.application.list_events import list_events
 from catalog.application.ports import Clock, EventRepository, Inventory, NewId
 from catalog.application.update_event import update_event
+from catalog.domain.errors import EventBusy, StaleVersion
+from catalog.domain.event import Event
 from catalog.entrypoints.field_names import with_json_field_names
 from catalog.entrypoints.requests import (
     parse_actor,
@@ -26,6 +31,8 @@ from catalog.entrypoints.requests import (
 from catalog.entrypoints.responses import event_to_proto
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["CatalogService"].full_name
+CONFLICT_RETRY = RetryPolicy(first_wait=0.01, longest_wait=0.02, max_attempts=20)
+"""Attempts of a change without an expected version while other changes come first."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,9 @@ class CatalogService(CatalogServiceServicer):
     ) -> pb.ListEventsResponse:
         """Read one page of a list of events."""
         page = await list_events(
-            parse_page_request(request), parse_actor(request.actor), events=self.events
+            parse_page_request(request, self.clock()),
+            parse_actor(request.actor),
+            events=self.events,
         )
         return pb.ListEventsResponse(
             events=map(event_to_proto, page.events), next_cursor=page.next_cursor
@@ -90,13 +99,17 @@ class CatalogService(CatalogServiceServicer):
         self, request: pb.UpdateEventRequest, context: object
     ) -> pb.UpdateEventResponse:
         """Change some fields of an event; status PUBLISHED publishes a draft."""
-        event = await update_event(
-            parse_change(request),
-            parse_patch(request),
-            events=self.events,
-            inventory=self.inventory,
-            clock=self.clock,
-            new_id=self.new_id,
+        command, patch = parse_change(request), parse_patch(request)
+        event = await retry_conflicts(
+            command,
+            lambda: update_event(
+                command,
+                patch,
+                events=self.events,
+                inventory=self.inventory,
+                clock=self.clock,
+                new_id=self.new_id,
+            ),
         )
         return pb.UpdateEventResponse(event=event_to_proto(event))
 
@@ -104,10 +117,30 @@ class CatalogService(CatalogServiceServicer):
         self, request: pb.CancelEventRequest, context: object
     ) -> pb.CancelEventResponse:
         """Cancel an event permanently."""
-        event = await cancel_event(
-            parse_change(request),
-            events=self.events,
-            inventory=self.inventory,
-            clock=self.clock,
+        command = parse_change(request)
+        event = await retry_conflicts(
+            command,
+            lambda: cancel_event(
+                command,
+                events=self.events,
+                inventory=self.inventory,
+                clock=self.clock,
+            ),
         )
         return pb.CancelEventResponse(event=event_to_proto(event))
+
+
+async def retry_conflicts(
+    command: ChangeEventCommand, change: Callable[[], Awaitable[Event]]
+) -> Event:
+    """Change an event; without an expected version, try again when another change came first.
+
+    Raises:
+        EventBusy: no version was expected, and other changes came first in every attempt.
+    """
+    if command.expected_version is not None:
+        return await change()
+    try:
+        return await retry(change, CONFLICT_RETRY, lambda error: isinstance(error, StaleVersion))
+    except StaleVersion as error:
+        raise EventBusy from error

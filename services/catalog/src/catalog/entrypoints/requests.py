@@ -21,6 +21,7 @@ from catalog.domain.list_events import (
     EventFilter,
     EventPageRequest,
     EventSort,
+    select_by_end,
     validate_page_request,
 )
 from catalog.domain.update_event import EventPatch
@@ -130,21 +131,22 @@ def parse_patch(request: pb.UpdateEventRequest) -> EventPatch:
     )
 
 
-def parse_page_request(request: pb.ListEventsRequest) -> EventPageRequest:
-    """Parse the parameters of a list.
+def parse_page_request(request: pb.ListEventsRequest, now: datetime) -> EventPageRequest:
+    """Parse the parameters of a list that is read at `now`.
 
     Raises:
         InvalidQuery: names the parameters that are wrong.
     """
+    filter_ = EventFilter(
+        status=_parse_status(request.status) or EventStatus.PUBLISHED,
+        query=request.query,
+        location=request.location,
+        starts_from=_parse_time(request, "from", getattr(request, "from")),
+        starts_before=_parse_time(request, "to", request.to),
+        organizer_id=_parse_organizer_id(request.organizer_id),
+    )
     return validate_page_request(
-        EventFilter(
-            status=_parse_status(request.status) or EventStatus.PUBLISHED,
-            query=request.query,
-            location=request.location,
-            starts_from=_parse_time(request, "from", getattr(request, "from")),
-            starts_before=_parse_time(request, "to", request.to),
-            organizer_id=_parse_organizer_id(request.organizer_id),
-        ),
+        select_by_end(filter_, ended=request.ended, now=now),
         _SORTS.get(request.sort),
         request.limit or DEFAULT_LIMIT,
         request.cursor,

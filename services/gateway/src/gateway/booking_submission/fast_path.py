@@ -31,8 +31,11 @@ ROUTE = "/api/v1/events/{event_id}/bookings"
 _PATH = re.compile(r"/api/v1/events/[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}/bookings")
 _KEY = re.compile(IDEMPOTENCY_KEY.encode())
 _JSON = b"application/json"
-_CACHED_BODIES = 4096
+_CACHED_BODIES = 1024
 """Parsed bodies that are cached: most buyers of an event send the same one."""
+_CACHED_BODY_BYTES = 256
+BODIES_BYTES = _CACHED_BODIES * 5120
+"""Memory of all cached bodies at most."""
 _SHORT_BODY_BYTES = 512
 _SHORT_HEAD_BYTES = 8192
 _SERVICE_UNAVAILABLE = 503
@@ -131,17 +134,17 @@ class BookingFastPath:
             or int(length) > self._max_body_bytes
         ):
             return None
+        try:  # before the body, which may be large
+            caller = await self._verifier.verify(token.strip().decode("latin-1"))
+        except (Problem, RemoteError):
+            return None
         reader = _BodyReader(exchange.receive)
         exchange.receive = reader.replay
         text = await reader.read(self._max_body_bytes)
         if text is None:
             return None
-        body = _cached_body(text) if len(text) <= _SHORT_BODY_BYTES else _parse_body(text)
+        body = _cached_body(text) if len(text) <= _CACHED_BODY_BYTES else _parse_body(text)
         if body is None:
-            return None
-        try:
-            caller = await self._verifier.verify(token.strip().decode("latin-1"))
-        except (Problem, RemoteError):
             return None
         return CreateBookingCommand(caller, event_id, body, None if key is None else key.decode())
 

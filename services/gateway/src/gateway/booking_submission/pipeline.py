@@ -9,6 +9,7 @@ from prometheus_client import Counter
 
 from gateway.booking_submission.sold_out_cache import ONLY_TYPE, SoldOutCache
 from gateway.booking_submission.submitter import BookingSubmitter, IsDisconnected
+from gateway.cache.event_cache import EventCache
 from gateway.http.problems import Problem
 from gateway.http.request_context import RequestContext
 from gateway.http.responses import HttpResponse, json_response
@@ -25,9 +26,12 @@ REJECTIONS = Counter(
 class BookingPipeline:
     """Admits and submits new bookings."""
 
-    def __init__(self, submitter: BookingSubmitter, sold_out: SoldOutCache) -> None:
+    def __init__(
+        self, submitter: BookingSubmitter, sold_out: SoldOutCache, events: EventCache
+    ) -> None:
         self._submitter = submitter
         self._sold_out = sold_out
+        self._events = events
         self._in_progress = 0
 
     def is_booking(self) -> bool:
@@ -55,6 +59,17 @@ class BookingPipeline:
             named = {} if type_id == ONLY_TYPE else {"ticketTypeId": type_id}
             raise Problem("sold_out", extensions={"available": 0, **named})
 
+    def reject_unknown_event(self, event_id: str) -> None:
+        """Admit the command unless it is cached that there is no such event.
+
+        An event never becomes private again, so no key can repeat a granted command here.
+
+        Raises:
+            Problem: event_not_found.
+        """
+        if self._events.is_absent(event_id):
+            raise Problem("event_not_found")
+
     async def submit(
         self,
         command: CreateBookingCommand,
@@ -64,10 +79,12 @@ class BookingPipeline:
         """Admit the command and send it to booking.
 
         Raises:
-            Problem: sold_out or busy.
+            Problem: event_not_found, sold_out or busy.
             RemoteError: booking rejected it, or its call failed.
         """
+        self.reject_unknown_event(command.event_id)
         self.reject_sold_out(command)
+        generation = self._events.generation
         request = command.as_request()
         self._in_progress += 1
         try:
@@ -75,6 +92,8 @@ class BookingPipeline:
         except RemoteError as error:
             if error.code == "sold_out":
                 self._sold_out.record(request, error.metadata)
+            elif error.code == "event_not_found":
+                self._events.record_absent(command.event_id, generation)
             raise
         finally:
             self._in_progress -= 1

@@ -13,18 +13,19 @@ Rules:
   get.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from goticket.booking.v1 import booking_pb2 as pb
+from goticket_platform.caching import CacheBudget, Entry, TTLCache
 
 TTL_SECONDS = 1.0
 RENEW_AFTER_SECONDS = 0.1
-"""Rejections by booking renew an entry this often at most: a crowd causes thousands a second."""
-MAX_ENTRIES = 20_000
-"""Ticket types that are cached at most; the oldest are evicted first."""
+"""Rejections by booking renew an entry this often at most: a sale causes thousands a second."""
+KEPT_SECONDS = 10.0
+"""Time for which the version of an entry is known, so that older messages are ignored."""
+_ENTRY_BYTES = 256
 
 ONLY_TYPE = ""
 """Stands for the only ticket type of an event, as in booking's lines."""
@@ -37,15 +38,17 @@ class _Entry:
 
 
 class SoldOutCache:
-    """Caches sold-out ticket types; `clock` returns monotonic seconds."""
+    """Caches sold-out ticket types."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+    def __init__(self, budget: CacheBudget) -> None:
+        self._clock = budget.clock
+        self._entries: TTLCache[_Entry] = TTLCache(
+            budget, "sold out", size_of=lambda _entry: _ENTRY_BYTES
+        )
 
     def find_sold_out(self, event_id: str, ticket_type_ids: Iterable[str]) -> str | None:
         """Return the first of the ticket types that is known to be sold out."""
-        if not self._entries:
+        if not len(self._entries):
             return None
         for type_id in ticket_type_ids:
             if self._is_sold_out(event_id, type_id):
@@ -76,29 +79,35 @@ class SoldOutCache:
 
     def update(self, event_id: str, ticket_type_id: str, available: int, version: int) -> None:
         """Apply a ticket type's availability; a version older than the cached one is ignored."""
-        cached = self._entries.get((event_id, ticket_type_id))
+        cached = self._find(event_id, ticket_type_id)
         if cached and version < cached.version:
             return
         if available > 0:
             self._store(event_id, ticket_type_id, _Entry(0.0, version))
-            self._entries.pop((event_id, ONLY_TYPE), None)
+            self._entries.delete(_key(event_id, ONLY_TYPE))
         else:
             until = self._clock() + TTL_SECONDS
             self._store(event_id, ticket_type_id, _Entry(until, version))
 
     def _is_sold_out(self, event_id: str, type_id: str) -> bool:
-        entry = self._entries.get((event_id, type_id))
+        entry = self._find(event_id, type_id)
         return entry is not None and self._clock() < entry.sold_out_until
 
     def _mark_sold_out(self, event_id: str, type_id: str, until: float) -> None:
-        cached = self._entries.get((event_id, type_id))
+        cached = self._find(event_id, type_id)
         if cached is None:
             self._store(event_id, type_id, _Entry(until, 0))
         elif until - cached.sold_out_until > RENEW_AFTER_SECONDS:
             self._store(event_id, type_id, _Entry(until, cached.version))
 
+    def _find(self, event_id: str, type_id: str) -> _Entry | None:
+        found = self._entries.get(_key(event_id, type_id))
+        return None if found is None else found.value
+
     def _store(self, event_id: str, type_id: str, entry: _Entry) -> None:
-        self._entries[event_id, type_id] = entry
-        self._entries.move_to_end((event_id, type_id))
-        if len(self._entries) > MAX_ENTRIES:
-            self._entries.popitem(last=False)
+        now = self._clock()
+        self._entries.put(_key(event_id, type_id), Entry(entry, now, now + KEPT_SECONDS))
+
+
+def _key(event_id: str, type_id: str) -> str:
+    return f"{event_id} {type_id}"

@@ -7,22 +7,20 @@ cached here, and concurrent reads share one round trip that begins after each of
 So a buyer reads the effect of a booking at once, through any gateway.
 """
 
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from goticket.booking.v1 import booking_pb2
 from goticket_contracts.redis_names import availability_key
-from goticket_platform.caching import BatchLoader, Entry, SharedCache, TTLCache
+from goticket_platform.caching import BatchLoader, CacheBudget, Entry, SharedCache, TTLCache
 from goticket_platform.logs import get_logger
 from goticket_platform.rpc.errors import RemoteError
 from prometheus_client import Counter
 
 TTL_SECONDS = 1.0
-CACHE_BYTES = 16 * 1024 * 1024
-_TYPE_BYTES = 128
-"""Size of a ticket type's availability, roughly."""
+_TYPE_BYTES = 256
+"""Memory of a ticket type's availability at most."""
 KEY_PREFIX, _KEY_SUFFIX = availability_key("\n").split("\n")
 
 READS = Counter("goticket_availability_reads", "Events whose availability was read", ["source"])
@@ -48,23 +46,27 @@ UNPROVISIONED = Availability({})
 """Booking does not know the event yet, so all its tickets are available."""
 
 
+def size_of_availability(availability: Availability | None) -> int:
+    """Return the memory of an availability in bytes, at most."""
+    return _TYPE_BYTES * (2 + len(availability.ticket_types)) if availability else 0
+
+
 class AvailabilityReader:
-    """Reads availability; `clock` returns monotonic seconds."""
+    """Reads availability."""
 
     def __init__(
         self,
         shared: SharedCache,
         get_from_booking: GetFromBooking,
-        clock: Callable[[], float] = time.monotonic,
+        budget: CacheBudget,
     ) -> None:
         self._shared = shared
         self._get_from_booking = get_from_booking
-        self._clock = clock
+        self._clock = budget.clock
         self._loader: BatchLoader[str, Availability] = BatchLoader(self.of)
-        self._cache: TTLCache[Availability] = TTLCache(
-            max_bytes=CACHE_BYTES,
-            size_of=lambda found: _TYPE_BYTES * (1 + len(found.ticket_types)),
-            clock=clock,
+        self._redis_loader: BatchLoader[str, Availability] = BatchLoader(self._from_redis)
+        self._cache: TTLCache[Availability | None] = TTLCache(
+            budget, "availability", size_of=size_of_availability
         )
         self._tracking = False
 
@@ -86,11 +88,23 @@ class AvailabilityReader:
         Raises:
             RemoteError: Redis does not have it and booking is unavailable.
         """
-        if not self._tracking:
-            return await self._load(event_id)
-        if entry := self._cache.get(event_id):
+        if entry := await self.find(event_id):
             return entry
-        return await self._cache.get_or_load(event_id, lambda: self._load(event_id))
+        started = self._clock()
+        found = await self._loader.load(event_id) or UNPROVISIONED
+        return Entry(found, started, started + TTL_SECONDS)
+
+    async def find(self, event_id: str) -> Entry[Availability] | None:
+        """Return an event's availability if this process or Redis has it, without a call."""
+        entry = self._cache.get(event_id)  # nothing is cached without tracking
+        if entry is None:
+            entry = await self._read_redis(event_id)
+        return None if entry.value is None else cast("Entry[Availability]", entry)
+
+    async def _read_redis(self, event_id: str) -> Entry[Availability | None]:
+        if not self._tracking:
+            return await self._find_in_redis(event_id)
+        return await self._cache.get_or_load(event_id, lambda: self._find_in_redis(event_id))
 
     async def load_if_known(self, event_id: str) -> Entry[Availability] | None:
         """Return the result of `load`, or None when neither source answers."""
@@ -100,10 +114,12 @@ class AvailabilityReader:
             logger.warning("availability unknown", code=error.code)
             return None
 
-    async def _load(self, event_id: str) -> Entry[Availability]:
+    async def _find_in_redis(self, event_id: str) -> Entry[Availability | None]:
         started = self._clock()
-        found = await self._loader.load(event_id) or UNPROVISIONED
-        return Entry(found, started, started + TTL_SECONDS)
+        found = await self._redis_loader.load(event_id)
+        # What Redis does not have is asked for again: booking may write it at any time.
+        lifetime = 0.0 if found is None else TTL_SECONDS
+        return Entry(found, started, started + lifetime)
 
     async def of(self, event_ids: Sequence[str]) -> Mapping[str, Availability]:
         """Return each event's availability; UNPROVISIONED for those booking does not know.

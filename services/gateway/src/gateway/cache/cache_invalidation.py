@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis.asyncio as redis
-from goticket_contracts.event_types import EVENT_CANCELLED, EVENT_PUBLISHED, EVENT_UPDATED
+from goticket_contracts.permissions import BROADCASTS
 from goticket_platform.lifecycle import Stop
 from goticket_platform.logs import get_logger
 from goticket_platform.messaging.broadcast import consume_broadcast
@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-CATALOG_TYPES = (EVENT_PUBLISHED, EVENT_UPDATED, EVENT_CANCELLED)
+CATALOG_TYPES = BROADCASTS["gateway"]
 
 RECONNECT = RetryPolicy(first_wait=0.2, longest_wait=1.0)
 CONNECT_SECONDS = 1.0

@@ -14,16 +14,17 @@
   and list are read in one round trip.
 - Only the public view is cached. Organizers and admins always read from the catalog, so that
   they see their drafts and, at once, their changes.
+- That there is no public event with an id is cached like an event, in this process only. So
+  repeated reads and bookings of an unknown id cost a call a second.
 """
 
 import asyncio
 import base64
 import binascii
 import hashlib
-import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import grpc
@@ -36,7 +37,7 @@ from goticket_contracts.redis_names import (
     event_key,
     event_list_key,
 )
-from goticket_platform.caching import BatchLoader, Entry, SharedCache, TTLCache
+from goticket_platform.caching import BatchLoader, CacheBudget, Entry, SharedCache, TTLCache
 from goticket_platform.rpc.errors import RemoteError
 from prometheus_client import Counter
 
@@ -45,8 +46,6 @@ from gateway.http.request_context import RequestContext
 from gateway.security.authentication import Caller
 
 TTL_SECONDS = 1.0
-EVENTS_BYTES = 32 * 1024 * 1024
-LISTS_BYTES = 32 * 1024 * 1024
 _EVENT = "event"
 """Stands for the generation in entries of single events, which have none."""
 INITIAL_GENERATION = "none"
@@ -63,23 +62,22 @@ MessageT = TypeVar("MessageT", bound=Message)
 
 
 class EventCache:
-    """Reads events for callers; `clock` returns monotonic seconds."""
+    """Reads events for callers."""
 
     def __init__(
         self,
         catalog: CatalogClient,
         shared: SharedCache,
-        clock: Callable[[], float] = time.monotonic,
+        budget: CacheBudget,
     ) -> None:
         self._catalog = catalog
         self._shared = shared
-        self._clock = clock
-        self._events: TTLCache[pb.Event] = TTLCache(
-            max_bytes=EVENTS_BYTES, size_of=pb.Event.ByteSize, clock=clock
+        self._clock = budget.clock
+        self._events: TTLCache[pb.Event | None] = TTLCache(
+            budget, "events", size_of=lambda event: 0 if event is None else size_of_event(event)
         )
-        self._lists: TTLCache[pb.ListEventsResponse] = TTLCache(
-            max_bytes=LISTS_BYTES, size_of=pb.ListEventsResponse.ByteSize, clock=clock
-        )
+        # As bytes, whose size is known; they are read once for each rendered page.
+        self._lists: TTLCache[bytes] = TTLCache(budget, "event lists", size_of=len)
         self._loader: BatchLoader[str, Entry[pb.Event] | RemoteError] = BatchLoader(
             self._load_events
         )
@@ -100,21 +98,37 @@ class EventCache:
         context.enter()
         if caller is not None and may_have_drafts(caller):
             return self._entry(await self._catalog.get(event_id, caller.actor), self._clock())
-        try:
-            return await self._events.get_or_load(event_id, lambda: self._load_event(event_id))
-        except RemoteError as error:
-            if caller is None or error.status is not grpc.StatusCode.NOT_FOUND:
-                raise
-        return self._entry(await self._catalog.get(event_id, caller.actor), self._clock())
+        return _existing(
+            await self._events.get_or_load(event_id, lambda: self._load_event(event_id))
+        )
 
     def cached(self, event_id: str, caller: Caller | None) -> Entry[pb.Event] | None:
-        """Return the event if this process has it for the caller."""
+        """Return the event if this process has it for the caller.
+
+        Raises:
+            RemoteError: there is no such event, as far as is cached.
+        """
         if caller is not None and may_have_drafts(caller):
             return None
         entry = self._events.get(event_id)
-        if entry is not None:
-            READS.labels("memory").inc()
-        return entry
+        if entry is None:
+            return None
+        READS.labels("memory").inc()
+        return _existing(entry)
+
+    def is_absent(self, event_id: str) -> bool:
+        """Return whether it is cached that there is no public event with this id."""
+        entry = self._events.get(event_id)
+        return entry is not None and entry.value is None
+
+    def record_absent(self, event_id: str, generation: int) -> None:
+        """Cache that there is no public event with this id, unless any has changed since.
+
+        `generation` was read before the answer was asked for.
+        """
+        if generation == self.generation:
+            now = self._clock()
+            self._events.put(event_id, Entry(None, now, now + TTL_SECONDS))
 
     async def page(
         self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
@@ -132,11 +146,14 @@ class EventCache:
             started = self._clock()
             return self._entry(await self._catalog.list_page(personal), started)
         name = list_name(request)
-        if entry := self._lists.get(name):
+        entry = self._lists.get(name)
+        if entry is not None:
             READS.labels("memory").inc()
-            return entry
-        context.enter()
-        return await self._lists.get_or_load(name, lambda: self._load_page(name, request))
+        else:
+            context.enter()
+            entry = await self._lists.get_or_load(name, lambda: self._load_page(name, request))
+        page = pb.ListEventsResponse.FromString(entry.value)
+        return Entry(page, entry.loaded_at, entry.expires_at)
 
     async def changed(self, event_id: str, version: int) -> None:
         """Delete the cached entries of a changed event, here and in the other gateways."""
@@ -193,9 +210,7 @@ class EventCache:
         if answers is None or None in answers:
             INVALIDATION_FAILURES.inc()
 
-    async def _load_page(
-        self, name: str, request: pb.ListEventsRequest
-    ) -> Entry[pb.ListEventsResponse]:
+    async def _load_page(self, name: str, request: pb.ListEventsRequest) -> Entry[bytes]:
         key, started = event_list_key(name), self._clock()
         answers = await self._shared.run(
             lambda commands: commands.time().mget(EVENT_LISTS_GENERATION_KEY, key)
@@ -205,7 +220,7 @@ class EventCache:
         found = _parse(text, generation)
         if found and (entry := self._entry_from(pb.ListEventsResponse, found, now, started)):
             READS.labels("redis").inc()
-            return entry
+            return _serialized(entry)
         READS.labels("catalog").inc()
         entry = self._entry(await self._catalog.list_page(request), started)
         if now and (milliseconds := self._milliseconds_left(entry)):
@@ -213,17 +228,16 @@ class EventCache:
             self._in_background(
                 self._shared.run(lambda commands: commands.set(key, value, px=milliseconds))
             )
-        return entry
+        return _serialized(entry)
 
-    async def _load_event(self, event_id: str) -> Entry[pb.Event]:
+    async def _load_event(self, event_id: str) -> Entry[pb.Event | None]:
+        started = self._clock()
         entry = await self._loader.load(event_id)
         if isinstance(entry, RemoteError):
             raise entry.copy()
         if entry is None:
-            raise RemoteError(
-                grpc.StatusCode.NOT_FOUND, "event_not_found", "There is no such event."
-            )
-        return entry
+            return Entry(None, started, started + TTL_SECONDS)
+        return Entry(entry.value, entry.loaded_at, entry.expires_at)
 
     async def _load_events(
         self, event_ids: Sequence[str]
@@ -298,6 +312,21 @@ class EventCache:
     def _milliseconds_left(self, entry: Entry[Any]) -> int:
         """Return the remaining lifetime of an entry, 0 when it has expired."""
         return max(int((entry.expires_at - self._clock()) * 1000), 0)
+
+
+def size_of_event(event: pb.Event) -> int:
+    """Return the memory of an event in bytes, at most; measured on its parsed form."""
+    return 2048 + 4 * event.ByteSize()
+
+
+def _existing(entry: Entry[pb.Event | None]) -> Entry[pb.Event]:
+    if entry.value is None:
+        raise RemoteError(grpc.StatusCode.NOT_FOUND, "event_not_found", "There is no such event.")
+    return cast("Entry[pb.Event]", entry)
+
+
+def _serialized(entry: Entry[pb.ListEventsResponse]) -> Entry[bytes]:
+    return Entry(entry.value.SerializeToString(), entry.loaded_at, entry.expires_at)
 
 
 def may_have_drafts(caller: Caller) -> bool:

@@ -9,7 +9,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import grpc
 from goticket_platform.caching import BatchLoader
@@ -22,6 +22,8 @@ from gateway.http.request_context import RequestContext, batch_context
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
+Request_contra = TypeVar("Request_contra", contravariant=True)
+Response_co = TypeVar("Response_co", covariant=True)
 
 BATCH_SIZE = Histogram(
     "goticket_gateway_read_batch_size",
@@ -40,6 +42,14 @@ class _Read(Generic[RequestT]):
     request: RequestT
     context: RequestContext
     deadline: float
+
+
+class Reads(Protocol[Request_contra, Response_co]):
+    """Sends reads of one kind."""
+
+    async def read(self, request: Request_contra, context: RequestContext) -> Response_co:
+        """Return the response to `request`. Raises `RemoteError`."""
+        ...
 
 
 class BatchedReads(Generic[RequestT, ResponseT]):
@@ -116,6 +126,24 @@ class BatchedReads(Generic[RequestT, ResponseT]):
         if len(outcomes) != len(reads):
             raise ValueError(f"{len(outcomes)} results for {len(reads)} requests")
         return outcomes
+
+
+class UnbatchedReads(Generic[RequestT, ResponseT]):
+    """Sends each read in a call of its own, as `BatchedReads` does in an idle gateway."""
+
+    def __init__(
+        self,
+        send_one: Callable[[RequestT, float], Awaitable[ResponseT]],
+        *,
+        seconds: float = READ_SECONDS,
+    ) -> None:
+        self._send_one = send_one
+        self._seconds = seconds
+
+    async def read(self, request: RequestT, context: RequestContext) -> ResponseT:
+        """Return the response to `request`. Raises `RemoteError`."""
+        context.enter()
+        return await self._send_one(request, self._seconds)
 
 
 def _internal() -> RemoteError:

@@ -11,7 +11,7 @@ from goticket.common.v1.common_pb2 import Actor
 from goticket_platform.rpc.client import READ_SECONDS, WRITE_SECONDS, call
 from goticket_platform.rpc.errors import RemoteError
 
-from gateway.clients.batched_reads import BatchedReads
+from gateway.clients.batched_reads import BatchedReads, Reads, UnbatchedReads
 from gateway.http.request_context import RequestContext
 
 MAX_READS = 100
@@ -27,9 +27,17 @@ _STATUSES = {status.value[0]: status for status in grpc.StatusCode}
 class BookingClient:
     """Every method raises RemoteError when booking refuses or is unavailable."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, *, batch_reads: bool = True) -> None:
         self.channel = channel
         self._stub = BookingServiceStub(channel)
+        self._bookings: Reads[pb.GetBookingRequest, pb.Booking]
+        self._tickets: Reads[pb.GetTicketRequest, pb.Ticket]
+        self._ticket_pages: Reads[pb.ListTicketsRequest, pb.ListTicketsResponse]
+        if not batch_reads:
+            self._bookings = UnbatchedReads(self._get_booking)
+            self._tickets = UnbatchedReads(self._get_ticket)
+            self._ticket_pages = UnbatchedReads(self._list_tickets)
+            return
         self._bookings = BatchedReads(
             "bookings", self._get_booking, self._get_bookings, max_batch=MAX_READS
         )

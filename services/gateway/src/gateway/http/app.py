@@ -111,6 +111,7 @@ def _fast_paths(
             components.verifier,
             components.public_reads,
             components.backends.booking,
+            components.ticket_printer,
             ReadPacer(components.booking_pipeline.is_booking),
         ),
     )

@@ -28,7 +28,11 @@ _RESPONSE_HEADERS = (
 )
 _ADDED_TO_ALL = frozenset({"vary", "access-control-allow-origin"})
 """Header fields that every response to a cross-origin request gets."""
-_ORIGINS = 256
+_ORIGINS = 64
+_ORIGIN_BYTES = 256
+"""Longer origins are not cached: a domain name has up to 253 characters."""
+ORIGINS_BYTES = _ORIGINS * 2048
+"""Memory of all cached origins at most."""
 """Origins whose header fields are cached."""
 
 
@@ -43,10 +47,15 @@ class CorsPolicy:
             allow_headers=_REQUEST_HEADERS,
             expose_headers=_RESPONSE_HEADERS,
         )
-        self.response_headers = functools.lru_cache(_ORIGINS)(self._response_headers)
+        self._cached = functools.lru_cache(_ORIGINS)(self._response_headers)
+
+    def response_headers(self, origin: bytes) -> RawHeaders:
+        """Return what a response to a request from a page of `origin` carries, `Vary` aside."""
+        if len(origin) > _ORIGIN_BYTES:
+            return self._response_headers(origin)
+        return self._cached(origin)
 
     def _response_headers(self, origin: bytes) -> RawHeaders:
-        """Return what a response to a request from a page of `origin` carries, `Vary` aside."""
         policy = self._starlette
         fields = dict(policy.simple_headers)
         text = origin.decode("latin-1")

@@ -2,10 +2,10 @@
 
 import re
 import time
+from collections.abc import Mapping
 
 from goticket_platform.ids import new_id
-from goticket_platform.telemetry import extracted_context, server_span
-from opentelemetry.context import Context
+from goticket_platform.telemetry import edge_span
 from opentelemetry.trace import Span, Status, StatusCode
 from starlette.types import Message, Receive, Scope, Send
 
@@ -17,7 +17,7 @@ from gateway.http.responses import Headers, HttpResponse
 REQUEST_ID = b"x-request-id"
 _VALID_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
-_DEFAULT_HEADERS: Headers = [
+DEFAULT_HEADERS: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -28,7 +28,7 @@ _DEFAULT_HEADERS: Headers = [
     (b"cache-control", b"no-store"),
 ]
 """Header fields of every response that does not set them itself."""
-_DEFAULT_NAMES = frozenset(name for name, _ in _DEFAULT_HEADERS)
+_DEFAULT_NAMES = frozenset(name for name, _ in DEFAULT_HEADERS)
 _VARY = b"vary"
 _VARY_ORIGIN = (_VARY, b"Origin")
 
@@ -56,8 +56,7 @@ class HttpExchange:
         self.started = time.perf_counter()
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         """The last field of each name; see `has_repeated_headers`."""
-        value = self.headers.get(REQUEST_ID)
-        self.request_id = _request_id(value) if value is not None else str(new_id())
+        self.request_id = request_id_of(self.headers)
         self.route = UNMATCHED
         self.user_id = ""
         self.status = 0
@@ -76,7 +75,7 @@ class HttpExchange:
         """The server span of the request."""
         if self._span is None:
             name = f"{self.scope['method']} {self.route}"
-            self._span = server_span(name, _caller_trace(self.headers))
+            self._span = edge_span(name, self.headers.get(b"traceparent"))
         return self._span
 
     @property
@@ -126,9 +125,9 @@ class HttpExchange:
         names = {name for name, _ in own_headers}
         headers = [*own_headers, (REQUEST_ID, self.request_id.encode())]
         if names.isdisjoint(_DEFAULT_NAMES):
-            headers += _DEFAULT_HEADERS
+            headers += DEFAULT_HEADERS
         else:
-            headers += [field for field in _DEFAULT_HEADERS if field[0] not in names]
+            headers += [field for field in DEFAULT_HEADERS if field[0] not in names]
         if (origin := self.headers.get(b"origin")) is not None:
             headers += self._cors.response_headers(origin)
         if _VARY not in names:
@@ -143,15 +142,9 @@ def _with_origin(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
     return (name, value + b", Origin") if name == _VARY else field
 
 
-def _request_id(value: bytes) -> str:
+def request_id_of(headers: Mapping[bytes, bytes]) -> str:
+    """Return the caller's request id if it is valid, else a new one."""
+    if (value := headers.get(REQUEST_ID)) is None:
+        return str(new_id())
     text = value.decode("latin-1")
     return text if _VALID_REQUEST_ID.fullmatch(text) else str(new_id())
-
-
-def _caller_trace(headers: dict[bytes, bytes]) -> Context | None:
-    if b"traceparent" not in headers:
-        return None
-    names = (b"traceparent", b"tracestate")
-    return extracted_context(
-        {name.decode(): headers[name].decode("latin-1") for name in names if name in headers}
-    )

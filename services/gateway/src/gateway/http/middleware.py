@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.http.access_log_writer import AccessLogEntry, AccessLogWriter, now
+from gateway.http.content_coding import check_content_coding
 from gateway.http.cors import CorsPolicy
 from gateway.http.exchange import HttpExchange
 from gateway.http.problems import Problem, error_response
@@ -116,6 +117,11 @@ class RequestMiddleware:
             self._in_flight -= 1
 
     async def _dispatch(self, exchange: HttpExchange) -> None:
+        try:
+            check_content_coding(exchange.headers, exchange.scope["headers"])
+        except Problem as problem:
+            await exchange.respond(_problem(exchange, problem))
+            return
         for fast_path in self.fast_paths:
             if fast_path.matches(exchange.scope):
                 if response := await _fast_response(fast_path, exchange):

@@ -17,6 +17,11 @@ Every error is an RFC 9457 problem document; decide by its `error` code. Amounts
 minor units of `currency`; times are RFC 3339. Log in with `POST /api/v1/auth/login` and send the
 token as `Authorization: Bearer …`. Every address that answers `GET` answers `HEAD` too, without
 the body.
+
+Names and other texts that people see are stored in NFC, with plain spaces. A text must have a
+visible character. Control characters, blank letters and overrides of the direction of writing are
+refused; joiners are accepted in emoji and in the scripts that need them. `x-maxCharacters` counts
+characters as people see them, `maxLength` code points.
 """
 
 TAGS = [
@@ -32,9 +37,9 @@ TAGS = [
 OPTIONAL_TOKEN: dict[str, Any] = {"security": [{}]}
 """`openapi_extra` of an operation that also answers callers without a token."""
 
-_BODY_CODES = ("malformed_request", "body_too_large", "unsupported_media_type")
-_TOKEN_CODES = ("unauthenticated", "token_expired", "token_invalid")
-_BACKEND_CODES = ("unavailable", "timeout", "busy")
+BODY_CODES = ("malformed_request", "body_too_large", "unsupported_media_type")
+TOKEN_CODES = ("unauthenticated", "token_expired", "token_invalid")
+BACKEND_CODES = ("unavailable", "timeout", "busy")
 
 
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
@@ -61,6 +66,12 @@ def _add_problem(responses: dict[Any, dict[str, Any]], code: str, *, as_text: bo
 
 _HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "Bearer."}},
+    415: {
+        "Accept-Encoding": {
+            "schema": {"type": "string"},
+            "description": "identity, if the body had a Content-Encoding.",
+        }
+    },
     503: {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds to wait, 1 to 3."}},
 }
 
@@ -150,11 +161,11 @@ def _complete(operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     if "application/json" in responses.get("422", {}).get("content", {}):
         del responses["422"]  # FastAPI's own form, which is never sent
-    codes = ["internal", *_BACKEND_CODES]
+    codes = ["internal", *BACKEND_CODES]
     if operation.get("security"):
-        codes += _TOKEN_CODES
+        codes += TOKEN_CODES
     if operation.get("requestBody"):
-        codes += [*_BODY_CODES, "validation_failed"]
+        codes += [*BODY_CODES, "validation_failed"]
     if any(one["in"] != "path" for one in operation.get("parameters", ())):
         codes.append("validation_failed")
     for code in codes:

@@ -19,14 +19,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from gateway.http.responses import HttpResponse, as_starlette, content_headers
+from gateway.http.validation_sentences import validation_sentence
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://goticket.example/problems/"
 RETRY_AFTER_SECONDS = (1, 3)
-"""Least and most seconds of a Retry-After; random, so that clients do not retry in step."""
+"""Least and most seconds of a Retry-After; random, so that clients do not retry in step. A
+service may name another least; the width of the range stays."""
 
+_SECONDS = re.compile(r"[0-9]{1,5}")
 _CACHED_CHARACTERS = 400
-_SUBJECT = re.compile(r"^(Input|String|Value|List) should")
 
 logger = get_logger(__name__)
 
@@ -45,7 +47,9 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     # Invalid requests.
     "malformed_request": Kind(400, "Malformed request", "The request body is not valid JSON."),
+    "request_timeout": Kind(408, "Request timeout", "The request did not arrive in time."),
     "body_too_large": Kind(413, "Body too large", "The request body is larger than allowed."),
+    "uri_too_long": Kind(414, "URI too long", "The request target is longer than allowed."),
     "unsupported_media_type": Kind(
         415, "Unsupported media type", "Send the body as application/json."
     ),
@@ -56,6 +60,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "idempotency_key_reused": Kind(
         422, "Idempotency key reused", "The key was used before with another request."
+    ),
+    "headers_too_large": Kind(
+        431, "Header fields too large", "The header fields are larger than allowed."
     ),
     # Authentication and authorization.
     "unauthenticated": Kind(401, "Not authenticated", "Send an access token."),
@@ -104,9 +111,11 @@ KINDS: Mapping[str, Kind] = {
     "stale_version": Kind(412, "Stale version", "The event has changed; read it again."),
     # Server errors.
     "internal": Kind(500, "Internal error", "An internal error occurred."),
+    "not_implemented": Kind(501, "Not implemented", "The server does not support this."),
     "unavailable": Kind(503, "Unavailable", "The service is unavailable; try again in a moment."),
     "busy": Kind(503, "Busy", "Too many requests at the moment; try again shortly."),
     "timeout": Kind(503, "Timeout", "The request took too long; try again in a moment."),
+    "http_version_not_supported": Kind(505, "HTTP version not supported", "Use HTTP/1.1."),
 }
 
 FALLBACKS: Mapping[grpc.StatusCode, str] = {
@@ -212,8 +221,11 @@ def _written_members(
     return orjson.dumps(members)[:-1] + b',"requestId":'
 
 
-_cached_members = functools.lru_cache(maxsize=512)(_written_members)
-"""Most rejections are equal but for the request id. An entry has less than two kilobytes."""
+_CACHED_MEMBERS = 512
+_cached_members = functools.lru_cache(_CACHED_MEMBERS)(_written_members)
+"""Most rejections are equal but for the request id."""
+MEMBERS_BYTES = _CACHED_MEMBERS * 3072
+"""Memory of all cached documents at most."""
 
 
 def _is_short(problem: Problem, path: str) -> bool:
@@ -225,9 +237,13 @@ def _headers_of(kind: Kind) -> dict[str, str]:
     if kind.status == 401:  # noqa: PLR2004 - a 401 must name how to authenticate (RFC 9110, 11.6.1)
         return {"WWW-Authenticate": "Bearer"}
     if kind.status == 503:  # noqa: PLR2004
-        seconds = random.randint(*RETRY_AFTER_SECONDS)  # noqa: S311 - no secret
-        return {"Retry-After": str(seconds)}
+        return _retry_after(RETRY_AFTER_SECONDS[0])
     return {}
+
+
+def _retry_after(least: int) -> dict[str, str]:
+    low, high = RETRY_AFTER_SECONDS
+    return {"Retry-After": str(least + random.randint(0, high - low))}  # noqa: S311 - no secret
 
 
 def from_remote(error: RemoteError) -> Problem:
@@ -251,9 +267,9 @@ def from_remote(error: RemoteError) -> Problem:
 
 
 def _headers(error: RemoteError) -> dict[str, str]:
-    """Pass on the service's Retry-After (seconds), if it has one."""
+    """Return a Retry-After of at least as many seconds as the service asks for, if it does."""
     seconds = error.metadata.get("retryAfter", "")
-    return {"Retry-After": seconds} if seconds.isdecimal() else {}
+    return _retry_after(int(seconds)) if _SECONDS.fullmatch(seconds) else {}
 
 
 def _extensions(error: RemoteError) -> dict[str, str | int]:
@@ -274,7 +290,9 @@ def from_validation(error: RequestValidationError) -> Problem:
         return Problem(
             "unsupported_media_type"
         )  # FastAPI parses a body only by its JSON media type
-    fields = tuple(FieldProblem(field_name(item["loc"]), _sentence(item)) for item in found)
+    fields = tuple(
+        FieldProblem(field_name(item["loc"]), validation_sentence(item)) for item in found
+    )
     return Problem("validation_failed", errors=fields)
 
 
@@ -290,26 +308,6 @@ def field_name(location: Sequence[str | int]) -> str:
     for part in location[1:]:
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
     return name or str(location[0])
-
-
-def _sentence(item: Mapping[str, Any]) -> str:
-    if item["type"] == "missing":
-        return "This field is required."
-    if item["type"] == "value_error":  # our validators' texts are sentences
-        return str(item["ctx"]["error"])
-    if item["type"].endswith(("too_long", "too_short")):
-        return _length(item)
-    return f"{_SUBJECT.sub('Should', str(item['msg']))}."
-
-
-def _length(item: Mapping[str, Any]) -> str:
-    """Name the bound of a text or a list; pydantic calls the characters of some texts items."""
-    most = item["ctx"].get("max_length")
-    bound = item["ctx"]["min_length"] if most is None else most
-    is_text = isinstance(item["input"], str)
-    one, many = ("character", "characters") if is_text else ("entry", "entries")
-    word = "least" if most is None else "most"
-    return f"Should have at {word} {bound} {one if bound == 1 else many}."
 
 
 def answer_problem(request: Request, problem: Problem) -> Response:

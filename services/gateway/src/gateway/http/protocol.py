@@ -1,188 +1,310 @@
-"""uvicorn's HTTP protocol: one system call per response, and time limits for slow clients."""
+"""uvicorn's HTTP protocol with a bound on the memory and the time that one connection costs.
+
+docs/connections.md states both. uvicorn parses everything that it receives, whereas here the
+parser gets one request at a time. The next one waits unparsed, and is not read from the kernel,
+until the response is complete.
+"""
 
 import asyncio
-from typing import TYPE_CHECKING, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.booking_submission.retry_throttle import with_connection_state
+from gateway.http.problems import Problem
+from gateway.http.received_bytes import END, ReceivedBytes
+from gateway.http.request_head import (
+    MAX_HEADER_FIELDS,
+    MAX_TARGET_BYTES,
+    check_head,
+    malformed,
+    origin_form,
+)
+from gateway.http.unserved import close_unless_continued, unserved_response
+from gateway.http.write_buffer import WriteBuffer
 
 REQUEST_SECONDS = 10.0
 """From the first byte of a request to its last. Half a request takes up the capacity of a
 whole one; uvicorn would wait for the rest without a limit."""
-UNREAD_SECONDS = 30.0
-"""Time limit without progress of a client that reads a response."""
-FLUSH_SECONDS = 1.0
-"""Time limit for writing the last response of a connection."""
+LINGER_SECONDS = 1.0
+"""Time limit of the client to read the response to a request that is not served."""
 MAX_HEAD_BYTES = 65_536
-"""Size of a request line with its header fields; checked after each chunk that arrives."""
+"""Size of a request line with its header fields."""
+MAX_FRAMING_BYTES = 16_384
+"""Size of a request's trailer fields and chunk extensions (RFC 9112, section 7.1.1)."""
 
-_TIMEOUT = "408 Request Timeout"
-_TOO_LARGE = "431 Request Header Fields Too Large"
-
-if TYPE_CHECKING:
-    _Transport = asyncio.Transport
-else:
-    _Transport = object
-
-
-class WriteBuffer(_Transport):
-    """Buffers what is written in one turn of the loop, and writes it in one system call.
-
-    uvicorn writes the head of a response and its body separately, and uvloop passes each to the
-    kernel at once. That costs a tenth of a response, and a second read for the client.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._loop = asyncio.get_running_loop()
-        self._chunks: list[bytes] = []
-
-    def __getattr__(self, name: str) -> object:
-        """Delegate everything else to the transport."""
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Write `data` at the end of this turn of the loop."""
-        if not self._chunks:
-            self._loop.call_soon(self._flush)
-        self._chunks.append(bytes(data))
-
-    def close(self) -> None:
-        """Close the connection once everything is written."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        chunks, self._chunks = self._chunks, []
-        if chunks and not self._transport.is_closing():
-            self._transport.write(b"".join(chunks))
+_CHUNK_LINES_BYTES = 12
+"""Bytes around the data of a chunk that are no extension: up to eight digits, and CR LF twice."""
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """The protocol of a connection, with time limits.
+    """The protocol of a connection: one request at a time, with limits."""
 
-    A request has to arrive, a response to be read, and a connection to be used.
-    """
-
+    url = b""
     _arriving = False
-    _head_bytes: int | None = None  # while a head arrives
+    """Whether a request has begun and is not complete."""
+    _responding = False
+    """Whether a request with a complete head has no complete response yet."""
+    _in_head = True
+    _head_bytes = 0
+    _body_left: int | None = 0
+    """Bytes of the body that have not arrived; None for a chunked body."""
+    _framing_bytes = 0
+    _ended = False
+    """Whether a request was not served; what the client still sends is dropped."""
+    _problem: Problem | None = None
+    """Why the request must not be served; set before a callback stops the parser."""
     _deadline: asyncio.TimerHandle | None = None
-    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base has it
         """Start to serve a connection."""
-        super().connection_made(WriteBuffer(transport))
+        self._writes = WriteBuffer(transport, on_resume=self._parse)
+        super().connection_made(self._writes)
+        self._received = ReceivedBytes()
         self.app_state = with_connection_state(self.app_state)
         self._expect_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Release what belongs to the connection."""
+        self._received.clear()
+        self._problem = None
         self._clear_deadline()
-        self.resume_writing()
+        self._writes.stop_watching()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
+    # Parsing.
+
     def data_received(self, data: bytes) -> None:
-        """Parse; a request that is not complete yet has a deadline."""
-        super().data_received(data)
-        if self.transport.is_closing():
-            return
-        if self._head_bytes is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._end(_TOO_LARGE)
+        """Parse what is received, or keep it until the request before it has its response."""
+        self._unset_keepalive_if_required()
+        usual = not self._arriving and data.find(END) + len(END) == len(data)  # one whole head
+        if usual and not self._received.left and not self._must_wait():
+            self._feed(data)
+            if self._responding and not self._arriving:
                 return
+        else:
+            self._received.add(data)
+        self._parse()
+
+    def _parse(self) -> None:
+        received = self._received
+        while received.left and not self._must_wait():
+            if self._body_left:
+                part = received.part_of_body(self._body_left)
+                self._body_left -= len(part)
+            else:
+                part = received.part_to_empty_line()
+            self._feed(part)
+        if self._ended or self.transport.is_closing():
+            received.clear()
+            return
+        if received.left:
+            self.flow.pause_reading()
+        else:
+            received.clear()
         if not self._arriving:
             self._expect_request()
         elif self._deadline is None:
-            self._set_deadline()
+            self._deadline = self.loop.call_later(REQUEST_SECONDS, self._time_out)
+
+    def _must_wait(self) -> bool:
+        """Return whether received bytes wait: for a response, its client, or the application."""
+        if self.flow.write_paused or self._ended or self.transport.is_closing():
+            return True
+        if not self._responding:
+            return False
+        return not self._arriving or len(self.cycle.body) > HIGH_WATER_LIMIT
+
+    def _feed(self, part: bytes) -> None:
+        if self._in_head:
+            self._head_bytes += len(part)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._end(Problem("headers_too_large"))
+                return
+        elif self._body_left is None:
+            self._framing_bytes += len(part)
+        try:
+            self.parser.feed_data(part)
+        except httptools.HttpParserUpgrade:
+            if self.parser.get_method() == b"CONNECT":
+                self._end(Problem("not_implemented", "This server is no proxy."))
+                return
+            self._feed(self._head_without_upgrade())
+        except httptools.HttpParserError as error:
+            self._end(self._problem or malformed(f"The request is not valid HTTP: {error}."))
+        else:
+            if self._framing_bytes > MAX_FRAMING_BYTES:
+                self._end(_too_much_framing())
+
+    def _head_without_upgrade(self) -> bytes:
+        """Return the head that was parsed as a request that offers no other protocol.
+
+        A server may ignore the offer (RFC 9110, section 7.8). The parser would take everything
+        behind such a head for the other protocol, also the body.
+        """
+        self._head_bytes = 0
+        line = b"%b %b HTTP/%b\r\n" % (
+            self.parser.get_method(),
+            self.url,
+            self.parser.get_http_version().encode(),
+        )
+        fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+        return b"".join((line, *fields, b"\r\n"))
+
+    # The parser's callbacks.
 
     def on_message_begin(self) -> None:
         """Record that a request has begun."""
         self._arriving = True
-        self._head_bytes = 0
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        """Add to the request target."""
+        self.url += url
+        if len(self.url) > MAX_TARGET_BYTES:
+            self._problem = Problem("uri_too_long")
+            raise self._problem
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Add a header field; a trailer field is dropped.
+
+        A trailer field must not be merged into the header fields unless its definition allows
+        that (RFC 9110, section 6.5.1), and no field that GoTicket reads has such a definition.
+        """
+        if self._in_head:
+            self.headers.append((name.lower(), value))
+            if len(self.headers) > MAX_HEADER_FIELDS:
+                text = f"At most {MAX_HEADER_FIELDS} header fields are accepted."
+                self._problem = Problem("headers_too_large", text)
+                raise self._problem
+
     def on_headers_complete(self) -> None:
-        """Record that its head is complete."""
-        self._head_bytes = None
+        """Check the head, and let the application handle the request."""
+        if self.parser.should_upgrade():
+            return  # parsed again, see `_feed`
+        version = self.parser.get_http_version()
+        fields = dict(self.headers)
+        try:
+            body_left = check_head(version, self.headers, fields)
+            if not self.url.startswith(b"/"):
+                self.url = origin_form(self.parser.get_method(), self.url)
+        except Problem as problem:
+            self._problem = problem
+            raise
+        self._in_head = False
+        self._body_left = body_left
+        self._responding = True
+        if b"expect" in fields:  # not from HTTP/1.0 (RFC 9110, section 10.1.1)
+            continues = fields[b"expect"].lower() == b"100-continue"
+            self.expect_100_continue = continues and version == "1.1"
         super().on_headers_complete()
+        if self.expect_100_continue:
+            close_unless_continued(self.cycle)
+
+    def on_body(self, body: bytes) -> None:
+        """Add to the body.
+
+        The application gets it whole or in pieces of HIGH_WATER_LIMIT. A message of ASGI for
+        each byte of a slow client would cost a hundred times the memory.
+        """
+        cycle = self.cycle
+        if self._body_left is None:
+            self._framing_bytes -= len(body)
+        if not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+                cycle.message_event.set()
+
+    def on_chunk_complete(self) -> None:
+        """Count only what a chunk has beyond its size and its data."""
+        self._framing_bytes = max(0, self._framing_bytes - _CHUNK_LINES_BYTES)
 
     def on_message_complete(self) -> None:
-        """Record that it is complete."""
+        """Record that the request is complete."""
+        if self._in_head:
+            return  # it offers another protocol, and is parsed again without the offer
+        if self._body_left is None:
+            if self._framing_bytes > MAX_FRAMING_BYTES:
+                self._problem = _too_much_framing()
+                raise self._problem
+            self._body_left = self._framing_bytes = 0
         self._arriving = False
-        self._clear_deadline()
+        self._in_head = True
+        self._head_bytes = 0
+        if self._deadline is not None:
+            self._clear_deadline()
         super().on_message_complete()
 
+    # Responses.
+
     def on_response_complete(self) -> None:
-        """Continue with the next request, which was not read meanwhile."""
+        """Continue with the next request, which waited meanwhile."""
+        self._responding = False
         super().on_response_complete()
-        if self._deadline is not None:
-            self._set_deadline()
-
-    def pause_writing(self) -> None:
-        """Wait for the client to read, within a limit."""
-        self._watch_reader()
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        """Continue with the response."""
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
-        super().resume_writing()
-
-    def _watch_reader(self) -> None:
-        unwritten = self.transport.get_write_buffer_size()
-        self._unread = self.loop.call_later(UNREAD_SECONDS, self._check_reader, unwritten)
-
-    def _check_reader(self, unwritten: int) -> None:
-        if self.transport.get_write_buffer_size() < unwritten:
-            self._watch_reader()  # slow, but it reads
-        else:
-            self.transport.abort()
+        if self._arriving:
+            self._unset_keepalive_if_required()
 
     def _expect_request(self) -> None:
         """Close the connection if no request comes; empty lines are not one."""
-        if not self._is_responding() and self.timeout_keep_alive_task is None:
+        if not self._responding and self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
     def _time_out(self) -> None:
         """Close a connection whose request is not complete in time."""
-        if self._has_earlier_request():
-            self._set_deadline()  # nothing is read meanwhile, so the rest may have arrived
-        else:
-            self._end(_TIMEOUT)
+        self._end(Problem("request_timeout"))
 
-    def _has_earlier_request(self) -> bool:
-        """Return whether a request before the one that arrives has no complete response yet."""
-        if self._head_bytes is None:
-            return bool(self.pipeline)
-        return self._is_responding()
+    def _end(self, problem: Problem) -> None:
+        """Answer the request that arrives with `problem`, unless it has a response, and close.
 
-    def _is_responding(self) -> bool:
-        """Return whether the latest request with a complete head has no complete response yet."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first
-        return cycle is not None and not cycle.response_complete
-
-    def _end(self, status: str) -> None:
-        """Answer with `status`, unless a response has begun, and close."""
-        has_begun = self._head_bytes is None and self.cycle.response_started
-        if not has_begun and not self._has_earlier_request():
-            head = f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-            self.transport.write(head.encode())
-        self.transport.close()
-        # Closing waits until everything is written, and the request's task waits for that.
-        self.loop.call_later(FLUSH_SECONDS, self.transport.abort)
-
-    def _set_deadline(self) -> None:
+        First only the sending side is closed (RFC 9112, section 9.6): with unread bytes, the
+        kernel would reset the connection, and the client might lose the response.
+        """
+        self._ended = True
         self._clear_deadline()
-        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._time_out)
+        has_begun = not self._in_head and self.cycle.response_started
+        if not has_begun:
+            self.transport.write(self._response(problem))
+        if not self._in_head:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _response(self, problem: Problem) -> bytes:
+        fields = self.server_state.default_headers
+        if not self._arriving:
+            return unserved_response(problem, b"", b"", {}, fields)
+        method = self.parser.get_method()
+        return unserved_response(problem, method, self.url, dict(self.headers), fields)
+
+    # Slow clients.
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read, within a limit."""
+        self._writes.watch_reader()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Continue with the response, and with requests that waited for it."""
+        self._writes.stop_watching()
+        super().resume_writing()
+        if self.transport.is_closing():
+            self._writes.watch_reader()
+        else:
+            self.flow.resume_reading()
 
     def _clear_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _too_much_framing() -> Problem:
+    text = f"Trailer fields and chunk extensions have at most {MAX_FRAMING_BYTES} bytes."
+    return Problem("headers_too_large", text)

@@ -30,6 +30,11 @@ def record_request(method: str, route: str, status: int, seconds: float) -> None
     _timer(label, route).observe(seconds)
 
 
+def count_unserved(status: int) -> None:
+    """Count the response to a request that did not reach the application."""
+    _counter("OTHER", UNMATCHED, status).inc()
+
+
 @functools.cache  # bounded: UNMATCHED and OTHER replace unknown routes and methods
 def _counter(method: str, route: str, status: int) -> Counter:
     return REQUESTS.labels(method, route, str(status))

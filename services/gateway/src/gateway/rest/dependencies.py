@@ -4,10 +4,12 @@ Every dependency is `async def`: FastAPI sends the others to a thread pool one b
 """
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
 from goticket_platform.ids import parse_id
+from pydantic import AfterValidator
 
 from gateway.booking_submission.pipeline import BookingPipeline
 from gateway.clients import Backends
@@ -19,7 +21,8 @@ from gateway.http.etags import is_any, strong_tags
 from gateway.http.problems import Problem
 from gateway.rest.events.public_reads import PublicReads
 from gateway.rest.schemas import MAX_INT64, QueryInteger, Text
-from gateway.security.authentication import Organizer
+from gateway.rest.tickets.ticket_pdf import TicketPrinter
+from gateway.security.authentication import Caller
 from gateway.security.key_ring import KeyRing
 
 _EXAMPLE_ID = "0197c0de-7a11-7b00-8a00-000000000001"
@@ -55,6 +58,10 @@ async def _public_reads(request: Request) -> PublicReads:
     return _components(request).public_reads
 
 
+async def _ticket_printer(request: Request) -> TicketPrinter:
+    return _components(request).ticket_printer
+
+
 async def _keys(request: Request) -> KeyRing:
     return _components(request).keys
 
@@ -65,6 +72,7 @@ Catalog = Annotated[CatalogClient, Depends(_catalog)]
 Booking = Annotated[BookingClient, Depends(_booking)]
 Pipeline = Annotated[BookingPipeline, Depends(_booking_pipeline)]
 Reads = Annotated[PublicReads, Depends(_public_reads)]
+Printer = Annotated[TicketPrinter, Depends(_ticket_printer)]
 Keys = Annotated[KeyRing, Depends(_keys)]
 
 
@@ -98,13 +106,18 @@ Cursor = Annotated[
 
 IDEMPOTENCY_KEY = r"[\x21-\x7e]{1,255}"
 
+
+def _is_idempotency_key(text: str) -> str:
+    if not re.fullmatch(IDEMPOTENCY_KEY, text):
+        raise ValueError("Should have 1 to 255 visible ASCII characters, without spaces.")
+    return text
+
+
 IdempotencyKey = Annotated[
-    str | None,
+    Annotated[str, AfterValidator(_is_idempotency_key)] | None,
     Header(
         alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
+        json_schema_extra={"minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]+$"},
         description="Makes a repeat safe for 24 hours: the same key and body return the same"
         " booking, as it is by then.",
         examples=["5f0c2a4e-order-17"],
@@ -118,11 +131,37 @@ def _whole_field(request: Request, name: str) -> str | None:
     return ", ".join(lines) if lines else None
 
 
+@dataclass(frozen=True)
+class VersionCondition:
+    """The versions that If-Match accepts; None accepts any."""
+
+    versions: frozenset[int] | None
+
+    async def among_current(
+        self, catalog: CatalogClient, caller: Caller, event_id: str
+    ) -> int | None:
+        """Return the version that the event must have, None for no condition.
+
+        Of several it is the one that the catalog has now. The catalog checks it again when it
+        saves, so a change in between is rejected. Called after the body was validated, because
+        only a request that may succeed is worth a call.
+
+        Raises:
+            Problem: stale_version, for tags that match nothing.
+            RemoteError: several versions were named, and the catalog cannot be read.
+        """
+        named = self.versions
+        if named is None:
+            return None
+        if len(named) > 1:
+            named &= {(await catalog.get(event_id, caller.actor)).version}
+        if not named:
+            raise Problem("stale_version")
+        return next(iter(named))
+
+
 async def _expected_version(
     request: Request,
-    caller: Organizer,
-    event_id: EventId,
-    catalog: Catalog,
     _: Annotated[
         str | None,
         Header(
@@ -132,25 +171,12 @@ async def _expected_version(
             examples=['"3"'],
         ),
     ] = None,
-) -> int | None:
-    """Return the version that If-Match requires, None for no condition.
-
-    Of several it is the one that the catalog has now. The catalog checks it again when it
-    saves, so a change in between is rejected.
-
-    Raises:
-        Problem: stale_version, for tags that match nothing.
-        RemoteError: several versions were named, and the catalog cannot be read.
-    """
+) -> VersionCondition:
     field = _whole_field(request, "If-Match")
     if field is None or is_any(field):
-        return None
-    named = {version for tag in strong_tags(field) if (version := _version(tag)) is not None}
-    if len(named) > 1:
-        named &= {(await catalog.get(event_id, caller.actor)).version}
-    if not named:
-        raise Problem("stale_version")
-    return named.pop()
+        return VersionCondition(None)
+    found = (_version(tag) for tag in strong_tags(field))
+    return VersionCondition(frozenset(version for version in found if version is not None))
 
 
 def _version(tag: str) -> int | None:
@@ -160,7 +186,7 @@ def _version(tag: str) -> int | None:
     return version if version is not None and version <= MAX_INT64 else None
 
 
-ExpectedVersion = Annotated[int | None, Depends(_expected_version)]
+ExpectedVersion = Annotated[VersionCondition, Depends(_expected_version)]
 
 
 async def _if_none_match(

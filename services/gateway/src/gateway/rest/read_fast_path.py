@@ -13,6 +13,7 @@ from goticket_platform.rpc.errors import RemoteError
 from starlette.types import Scope
 
 from gateway.clients.booking import BookingClient
+from gateway.http.disconnect import is_disconnected
 from gateway.http.exchange import HttpExchange
 from gateway.http.problems import Problem
 from gateway.http.responses import HttpResponse, json_response
@@ -20,15 +21,23 @@ from gateway.rest.bookings.reads import read_booking
 from gateway.rest.events.public_reads import PublicReads, RenderedAnswer, render_answer
 from gateway.rest.events.query import parse_query
 from gateway.rest.read_pacing import ReadPacer
-from gateway.rest.tickets.reads import read_ticket, read_ticket_qr, read_tickets
+from gateway.rest.tickets.reads import (
+    read_ticket,
+    read_ticket_pdf,
+    read_ticket_qr,
+    read_tickets,
+)
+from gateway.rest.tickets.ticket_pdf import TicketPrinter
 from gateway.security.authentication import Caller, TokenVerifier, authenticate
 
 _API = "/api/v1/"
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _DEFAULT_LIMIT = 20
 _LIVE = json_response(b'{"status":"ok"}')
-_CACHED_PATHS = 16_384
+_CACHED_PATHS = 8192
 _MAX_PATH_LENGTH = 96
+PATHS_BYTES = _CACHED_PATHS * 512
+"""Memory of all cached paths at most."""
 
 Read = Callable[[HttpExchange, str, Caller | None], Awaitable[HttpResponse | None]]
 
@@ -49,11 +58,13 @@ class ReadFastPath:
         verifier: TokenVerifier,
         public_reads: PublicReads,
         booking: BookingClient,
+        printer: TicketPrinter,
         pacer: ReadPacer,
     ) -> None:
         self._verifier = verifier
         self._reads = public_reads
         self._booking = booking
+        self._printer = printer
         self._pacer = pacer
         self._routes = (
             _route("events/{event_id}", self._event),
@@ -63,6 +74,7 @@ class ReadFastPath:
             _route("tickets", self._own_tickets, personal=True),
             _route("tickets/{ticket_id}", self._own_ticket, personal=True),
             _route("tickets/{ticket_id}/qr.svg", self._ticket_qr, personal=True),
+            _route("tickets/{ticket_id}/ticket.pdf", self._ticket_pdf, personal=True),
         )
         self._find = functools.lru_cache(_CACHED_PATHS)(self._match)
 
@@ -168,6 +180,16 @@ class ReadFastPath:
         if caller is None:
             return None
         return await read_ticket_qr(self._booking, caller, ticket_id, exchange.context)
+
+    async def _ticket_pdf(
+        self, exchange: HttpExchange, ticket_id: str, caller: Caller | None
+    ) -> HttpResponse | None:
+        if caller is None:
+            return None
+        disconnected = functools.partial(is_disconnected, exchange.receive)
+        return await read_ticket_pdf(
+            self._booking, self._printer, caller, ticket_id, exchange.context, disconnected
+        )
 
 
 def _route(path: str, read: Read, *, personal: bool = False) -> _Route:

@@ -2,25 +2,23 @@
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from goticket_kernel import text as text_rules
+from goticket_kernel.text import InvalidText, TextRule
 from goticket_platform.ids import parse_id
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-)
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 MAX_INT64 = 2**63 - 1
 MAX_INT32 = 2**31 - 1
 MAX_INTEGER = 2**53 - 1
 """The largest integer that every reader of JSON holds exactly (RFC 8259, section 6)."""
+
+MAX_CHARACTERS = "x-maxCharacters"
+"""In a schema: the limit of characters as people see them; `maxLength` counts code points."""
 
 ItemT = TypeVar("ItemT")
 
@@ -60,6 +58,51 @@ def _is_carried_everywhere(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_is_carried_everywhere)]
 
+
+def _prepared(rule: TextRule, text: str) -> str:
+    try:
+        return rule.prepare(text)
+    except InvalidText as error:
+        raise ValueError(f"{str(error).replace('must', 'Should', 1)}.") from None
+
+
+def _shown(rule: TextRule) -> tuple[AfterValidator, Any]:
+    """Return what a text that people see is annotated with. Its form is the stored one."""
+    schema: dict[str, Any] = {
+        "minLength": 1 if rule.required else 0,
+        "maxLength": rule.max_bytes,
+        MAX_CHARACTERS: rule.max_characters,
+    }
+    return AfterValidator(partial(_prepared, rule)), Field(json_schema_extra=schema)
+
+
+PersonName = Annotated[str, *_shown(text_rules.PERSON_NAME)]
+EventName = Annotated[str, *_shown(text_rules.EVENT_NAME)]
+TicketTypeName = Annotated[str, *_shown(text_rules.TICKET_TYPE_NAME)]
+Location = Annotated[str, *_shown(text_rules.LOCATION)]
+Description = Annotated[str, *_shown(text_rules.DESCRIPTION)]
+SearchText = Annotated[str, *_shown(text_rules.SEARCH)]
+
+
+_MAX_PASSWORD = 512
+
+
+def _has_a_password_length(text: str) -> str:
+    # Of code points: composed, a password may be shorter. Identity counts its characters.
+    if len(text) > _MAX_PASSWORD:
+        raise ValueError("Should have at most 128 characters.")
+    return _is_carried_everywhere(text)
+
+
+Password = Annotated[
+    str,
+    AfterValidator(_has_a_password_length),
+    Field(
+        examples=["correct horse battery"],
+        json_schema_extra={"maxLength": _MAX_PASSWORD, "format": "password"},
+    ),
+]
+
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DIGITS = re.compile(r"-?[0-9]+")
 
@@ -88,11 +131,24 @@ def _in_utc(value: datetime) -> datetime:
 Instant = Annotated[AwareDatetime, BeforeValidator(_is_rfc_3339), AfterValidator(_in_utc)]
 QueryInstant = Annotated[Instant, BeforeValidator(_with_plus_sign)]
 
-# Visible ASCII around one "@"; identity validates the rest.
+# Identity decides whether it is an address, and which. This says at once what can be none.
+_EMAIL = TextRule(254)
+
+
+def _has_two_parts(text: str) -> str:
+    local, at, domain = _prepared(_EMAIL, text).rpartition("@")
+    if not (local and at and domain):
+        raise ValueError("Should be an e-mail address, such as grace.hopper@example.com.")
+    return f"{local}@{domain}"
+
+
 Email = Annotated[
     str,
-    StringConstraints(max_length=254, pattern=r"^[!-?A-~]+@[!-?A-~]+$"),
-    Field(examples=["grace.hopper@example.com"]),
+    AfterValidator(_has_two_parts),
+    Field(
+        examples=["grace.hopper@example.com"],
+        json_schema_extra={"minLength": 1, "maxLength": _EMAIL.max_bytes},
+    ),
 ]
 EmailOut = Annotated[str, Field(examples=["grace.hopper@example.com"])]
 Id = Annotated[

@@ -3,7 +3,6 @@
 import functools
 import json
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -14,14 +13,19 @@ import structlog
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from goticket.common.v1.common_pb2 import Actor
+from goticket_platform.caching import CacheBudget, Entry, TTLCache
 from jwt.utils import base64url_decode
 
 from gateway.http.problems import Problem
 from gateway.security.key_ring import KeyRing
 
-CACHED_TOKENS = 10_000
-"""Verified tokens that are cached; checking a signature costs about 100 microseconds."""
 MAX_TOKEN_CHARACTERS = 4096
+_CALLER_BYTES = 4096
+"""Memory of a caller at most, beside its texts."""
+_MAX_SECONDS = 3600.0
+"""Time after which a token is verified again, whatever its own lifetime."""
+_HEADER_CHARACTERS = 256
+"""Longer first segments of tokens are not cached: identity's have a third of that."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,21 @@ class TokenVerifier:
     """Turns access tokens into callers; `now` returns unix seconds."""
 
     def __init__(
-        self, keys: KeyRing, *, issuer: str, audience: str, now: Callable[[], float] = time.time
+        self,
+        keys: KeyRing,
+        budget: CacheBudget,
+        *,
+        issuer: str,
+        audience: str,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
         self._now = now
-        self._verified: OrderedDict[str, Caller] = OrderedDict()
+        self._clock = budget.clock
+        # Checking a signature costs about 100 microseconds.
+        self._verified: TTLCache[Caller] = TTLCache(budget, "tokens", size_of=_size_of)
 
     async def verify(self, token: str) -> Caller:
         """Return the caller that the token was issued to.
@@ -62,12 +74,14 @@ class TokenVerifier:
             Problem: token_expired or token_invalid.
             RemoteError: identity is unavailable and its keys were never fetched.
         """
-        caller = self._verified.get(token)
-        if caller is None:
+        if entry := self._verified.get(token):
+            caller = entry.value
+        else:
             caller = await self._check(token)
-        self._cache(token, caller)
+            now = self._clock()
+            seconds = caller.expires_at - self._now()
+            self._verified.put(token, Entry(caller, now, now + min(seconds, _MAX_SECONDS)))
         if caller.expires_at <= self._now():
-            self._verified.pop(token, None)
             raise Problem("token_expired")
         return caller
 
@@ -96,14 +110,12 @@ class TokenVerifier:
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
             raise Problem("token_invalid") from error
 
-    def _cache(self, token: str, caller: Caller) -> None:
-        self._verified[token] = caller
-        self._verified.move_to_end(token)
-        if len(self._verified) > CACHED_TOKENS:
-            self._verified.popitem(last=False)
+
+def _size_of(caller: Caller) -> int:
+    texts = (caller.email, caller.name, *caller.roles)
+    return _CALLER_BYTES + 8 * sum(map(len, texts))
 
 
-@functools.lru_cache(maxsize=256)
 def _key_id(header: str) -> str | None:
     """Read the key id in a token's first segment; all tokens of a key have the same.
 
@@ -112,9 +124,18 @@ def _key_id(header: str) -> str | None:
     Raises:
         ValueError: it is not base64url or not JSON.
     """
+    if len(header) > _HEADER_CHARACTERS:
+        return _parse_key_id(header)
+    return _cached_key_id(header)
+
+
+def _parse_key_id(header: str) -> str | None:
     found = json.loads(base64url_decode(header))
     kid = found.get("kid") if isinstance(found, dict) else None
     return kid if isinstance(kid, str) else None
+
+
+_cached_key_id = functools.lru_cache(maxsize=64)(_parse_key_id)
 
 
 def _caller(claims: dict[str, Any]) -> Caller:

@@ -14,7 +14,7 @@ from gateway.cache.availability_reader import (
 )
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_contracts.redis_names import availability_key
-from goticket_platform.caching import RESET_SECONDS, CircuitBreaker, SharedCache
+from goticket_platform.caching import RESET_SECONDS, CacheBudget, CircuitBreaker, SharedCache
 from goticket_platform.rpc.errors import RemoteError
 from grpc import StatusCode
 
@@ -43,7 +43,8 @@ def booking() -> Booking:
 
 @pytest.fixture
 def reader(server: Any, booking: Booking, clock: Any) -> AvailabilityReader:
-    return AvailabilityReader(SharedCache(server, CircuitBreaker(clock)), booking, clock)
+    shared = SharedCache(server, CircuitBreaker(clock))
+    return AvailabilityReader(shared, booking, CacheBudget(1 << 20, clock))
 
 
 async def test_a_page_is_one_round_trip_and_no_call_to_booking(

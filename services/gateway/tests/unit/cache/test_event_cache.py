@@ -14,7 +14,7 @@ from gateway.security.authentication import Caller
 from goticket.catalog.v1 import catalog_pb2 as pb
 from goticket.common.v1.common_pb2 import Actor
 from goticket_contracts.redis_names import EVENT_LISTS_GENERATION_KEY, event_key
-from goticket_platform.caching import CircuitBreaker, SharedCache
+from goticket_platform.caching import CacheBudget, CircuitBreaker, SharedCache
 from goticket_platform.rpc.errors import RemoteError
 from opentelemetry.trace import INVALID_SPAN
 from prometheus_client import REGISTRY
@@ -67,7 +67,7 @@ class Gateway:
 
     def __init__(self, catalog: Catalog, server: Any, clock: Any) -> None:
         shared = SharedCache(server, CircuitBreaker(clock))
-        self.cache = EventCache(cast("CatalogClient", catalog), shared, clock)
+        self.cache = EventCache(cast("CatalogClient", catalog), shared, CacheBudget(1 << 20, clock))
 
     async def event(self, event_id: str, caller: Caller | None = None) -> pb.Event:
         return (await self.cache.event(event_id, caller, CONTEXT)).value
@@ -231,9 +231,70 @@ async def test_organizers_read_from_the_catalog_and_see_their_drafts(
     assert catalog.actors == ["organizer"] * 4
     with pytest.raises(RemoteError):
         await gateway.event(ONE)
-    # A former organizer may still have a draft.
-    await gateway.event(ONE, BUYER)
-    assert catalog.actors[4:] == [None, None, "buyer"]
+    # Without the role no caller sees a draft, not even a former organizer. No call is made.
+    with pytest.raises(RemoteError):
+        await gateway.event(ONE, BUYER)
+    assert catalog.actors[4:] == [None]
+
+
+async def test_an_unknown_event_costs_one_call_a_second(
+    gateway: Gateway, catalog: Catalog, clock: Any
+) -> None:
+    catalog.unknown.add(ONE)
+    for caller in (None, BUYER, None):
+        with pytest.raises(RemoteError) as caught:
+            await gateway.event(ONE, caller)
+        assert caught.value.code == "event_not_found"
+    assert (catalog.actors, gateway.cache.is_absent(ONE)) == ([None], True)
+    clock.now += TTL_SECONDS
+    assert not gateway.cache.is_absent(ONE)
+    with pytest.raises(RemoteError):
+        await gateway.event(ONE)
+    assert catalog.actors == [None] * 2
+
+
+async def test_unknown_events_share_a_call_with_known_ones(
+    gateway: Gateway, catalog: Catalog
+) -> None:
+    catalog.unknown |= {"unknown-1", "unknown-2"}
+    ids = ["unknown-1", ONE, "unknown-2"]
+    results = await asyncio.gather(*map(gateway.event, ids), return_exceptions=True)
+    assert [isinstance(result, pb.Event) for result in results] == [False, True, False]
+    assert (catalog.batches, catalog.actors) == ([ids], [])
+    for event_id in ("unknown-1", "unknown-2"):
+        with pytest.raises(RemoteError):
+            await gateway.event(event_id)
+    assert len(catalog.batches) == 1
+
+
+async def test_an_event_is_read_at_once_after_the_message_that_it_was_published(
+    gateway: Gateway, catalog: Catalog
+) -> None:
+    catalog.draft = True
+    with pytest.raises(RemoteError):
+        await gateway.event(ONE)
+    catalog.draft = False
+    await gateway.cache.on_catalog_change(ONE, 2)
+    assert (await gateway.event(ONE)).id == ONE
+
+
+async def test_none_that_was_answered_before_a_change_is_not_cached(
+    gateway: Gateway, catalog: Catalog
+) -> None:
+    catalog.draft = True
+    catalog.open.clear()
+    early = asyncio.create_task(gateway.event(ONE))
+    while not catalog.actors:
+        await asyncio.sleep(0)
+    generation = gateway.cache.generation
+    await gateway.cache.on_catalog_change(ONE, 2)
+    gateway.cache.record_absent(ONE, generation)
+    catalog.open.set()
+    with pytest.raises(RemoteError):
+        await early
+    catalog.draft = False
+    assert not gateway.cache.is_absent(ONE)
+    assert (await gateway.event(ONE)).id == ONE
 
 
 async def test_lists_are_cached_by_query(gateway: Gateway, catalog: Catalog) -> None:
@@ -354,12 +415,12 @@ async def test_an_invalid_list_entry_is_replaced(
 async def test_an_error_goes_to_every_waiting_request_and_is_not_cached(
     gateway: Gateway, catalog: Catalog
 ) -> None:
-    catalog.draft = True
+    catalog.error = RemoteError(grpc.StatusCode.UNAVAILABLE, "unavailable", "Down.")
     for _ in range(2):
         reads = [gateway.event(ONE) for _ in range(3)]
         results = await asyncio.gather(*reads, return_exceptions=True)
         assert [type(result) for result in results] == [RemoteError] * 3
-    catalog.draft = False
+    catalog.error = None
     assert (await gateway.event(ONE)).version == 1
 
 

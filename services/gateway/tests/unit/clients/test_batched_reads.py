@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import grpc
 import pytest
-from gateway.clients.batched_reads import BatchedReads
+from gateway.clients.batched_reads import BatchedReads, UnbatchedReads
 from gateway.http.request_context import RequestContext
 from goticket_platform.rpc.errors import RemoteError
 from opentelemetry import trace
@@ -217,3 +217,18 @@ async def test_a_batch_has_its_own_request_id_and_links_to_the_traces_of_its_rea
     [bound] = service.contexts
     assert bound.keys() == {"request_id"}
     assert bound["request_id"] not in {"request-a", "request-b"}
+
+
+async def test_unbatched_reads_do_not_wait_for_each_other(service: Service) -> None:
+    """GATEWAY_BATCHING=false: every read is a call of its own with the whole time limit."""
+    service.open.clear()
+    reads = UnbatchedReads(service.send_one, seconds=5.0)
+    tasks = [asyncio.create_task(reads.read(each, context(f"request-{each}"))) for each in "abcd"]
+    await sent(service, 4)
+    service.open.set()
+    assert await asyncio.gather(*tasks) == ["A", "B", "C", "D"]
+    assert service.calls == [["a"], ["b"], ["c"], ["d"]]
+    assert service.timeouts == [5.0] * 4
+    assert [each["request_id"] for each in service.contexts] == [
+        f"request-{each}" for each in "abcd"
+    ]

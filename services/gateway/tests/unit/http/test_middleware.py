@@ -219,19 +219,47 @@ async def test_answers_of_the_api_are_not_cached_framed_or_sniffed(
     assert "server" not in headers
 
 
-async def test_the_trace_of_the_caller_continues_in_the_backend(
-    client: httpx.AsyncClient, backends: ScriptedBackends, spans: InMemorySpanExporter
+CALLER_TRACE, CALLER_SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize("flags", ["00", "01"])
+async def test_a_request_starts_a_trace_of_its_own_that_links_to_the_callers(
+    client: httpx.AsyncClient, backends: ScriptedBackends, spans: InMemorySpanExporter, flags: str
 ) -> None:
+    """W3C Trace Context, section 6: a caller outside could force or prevent recording."""
     backends.answers["ListEvents"] = pb.ListEventsResponse()
-    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    await client.get(f"{EVENTS}?q=rock", headers={"traceparent": parent})
-    travelled = backends.metadata["ListEvents"]["traceparent"]
-    assert travelled.split("-")[1] == parent.split("-")[1]
+    headers = {
+        "traceparent": f"00-{CALLER_TRACE}-{CALLER_SPAN}-{flags}",
+        "tracestate": "vendor=secret",
+        "baggage": "user=ada@goticket.test",
+    }
+    await client.get(f"{EVENTS}?q=rock", headers=headers)
+    sent = backends.metadata["ListEvents"]
+    assert {"tracestate", "baggage"}.isdisjoint(sent)
     (server,) = [span for span in spans.get_finished_spans() if span.name == f"GET {EVENTS}"]
-    assert server.parent is not None
-    assert format(server.parent.span_id, "016x") == parent.split("-")[2]
+    assert server.parent is None
+    assert server.context is not None
+    own_trace = format(server.context.trace_id, "032x")
+    assert own_trace != CALLER_TRACE
+    assert sent["traceparent"].split("-")[1] == own_trace
+    assert int(sent["traceparent"][-2:], 16) & 1  # sampled
+    (link,) = server.links
+    assert format(link.context.trace_id, "032x") == CALLER_TRACE
+    assert format(link.context.span_id, "016x") == CALLER_SPAN
+    assert len(link.context.trace_state) == 0
     assert server.attributes is not None
     assert server.attributes["http.route"] == EVENTS
+
+
+@pytest.mark.parametrize("value", ["", "nonsense", f"00-{'0' * 32}-{CALLER_SPAN}-01", "\xff"])
+async def test_an_invalid_trace_context_is_ignored(
+    client: httpx.AsyncClient, spans: InMemorySpanExporter, value: str
+) -> None:
+    assert (
+        await client.get("/health", headers=[(b"traceparent", value.encode("latin-1"))])
+    ).is_success
+    (server,) = [span for span in spans.get_finished_spans() if span.name == "GET /health"]
+    assert (server.parent, tuple(server.links)) == (None, ())
 
 
 async def test_the_trace_contains_no_email_address(

@@ -115,7 +115,7 @@ async def test_all_invalid_fields_are_named_together(
     body = {"name": 1, "startAt": "x", "capacity": 0, "ticketTypes": [{}]}
     answer = await client.post(EVENTS, json=body, headers=bearer("organizer"))
     assert {item["field"]: item["message"] for item in answer.json()["errors"]} == {
-        "name": "Should be a valid string.",
+        "name": "Should be text.",
         "startAt": "Must be a date and time with an offset, such as 2027-06-01T19:00:00Z.",
         "endAt": "This field is required.",
         "capacity": "Should be greater than or equal to 1.",
@@ -152,18 +152,17 @@ async def test_a_bound_of_a_query_parameter_is_in_characters(
 
 
 async def test_a_bound_of_one_is_in_the_singular(client: httpx.AsyncClient, bearer: Bearer) -> None:
-    headers = bearer() | {"Idempotency-Key": ""}
-    answer = await client.post(f"{EVENTS}/{EVENT}/bookings", json={"items": []}, headers=headers)
-    assert {item["field"]: item["message"] for item in answer.json()["errors"]} == {
-        "Idempotency-Key": "Should have at least 1 character.",
-        "items": "Should have at least 1 entry.",
-    }
+    answer = await client.post(f"{EVENTS}/{EVENT}/bookings", json={"items": []}, headers=bearer())
+    assert answer.json()["errors"] == [
+        {"field": "items", "message": "Should have at least 1 entry."}
+    ]
 
 
+@pytest.mark.parametrize("key", ["", "tab\there", "x" * 256, "two words"])
 async def test_every_message_of_the_framework_has_the_same_form(
-    client: httpx.AsyncClient, bearer: Bearer
+    client: httpx.AsyncClient, bearer: Bearer, key: str
 ) -> None:
-    headers = bearer() | {"Idempotency-Key": "tab\there"}
+    headers = bearer() | {"Idempotency-Key": key}
     body = {"items": "all", "hold": 1}
     answer = await client.post(f"{EVENTS}/{EVENT}/bookings", json=body, headers=headers)
     beginnings = [item["message"].split()[0] for item in answer.json()["errors"]]
@@ -187,7 +186,7 @@ def test_fields_are_named_as_in_the_request(location: tuple[Any, ...], name: str
 def test_every_problem_has_a_status_and_texts() -> None:
     for code, kind in KINDS.items():
         assert code.replace("_", "").isalpha()
-        assert 400 <= kind.status <= 503
+        assert 400 <= kind.status <= 505
         assert kind.title[0].isupper()
         assert kind.detail.endswith(".")
 

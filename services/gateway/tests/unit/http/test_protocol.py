@@ -4,8 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from gateway.http import protocol
-from gateway.http.protocol import HttpProtocol, WriteBuffer
+from gateway.http import protocol, write_buffer
+from gateway.http.protocol import HttpProtocol
+from gateway.http.write_buffer import WriteBuffer
 from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -26,8 +27,14 @@ class Transport(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
+    def write_eof(self) -> None:
+        self.closed = True
+
     def is_closing(self) -> bool:
         return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return name
@@ -51,6 +58,7 @@ async def test_closing_writes_first() -> None:
     wrapped = WriteBuffer(transport)
     wrapped.write(b"last words")
     wrapped.close()
+    wrapped.stop_watching()
     await asyncio.sleep(0)
     assert (transport.written, transport.closed) == ([b"last words"], True)
 
@@ -86,7 +94,7 @@ async def test_a_connection_that_cannot_be_closed_is_aborted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(protocol, "REQUEST_SECONDS", 0.0)
-    monkeypatch.setattr(protocol, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.0)
 
     async def application(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise AssertionError
@@ -100,3 +108,15 @@ async def test_a_connection_that_cannot_be_closed_is_aborted(
     assert transport.closed
     assert transport.written[0].startswith(b"HTTP/1.1 408 ")
     connection.connection_lost(None)
+
+
+async def test_a_closed_connection_whose_client_does_not_read_is_aborted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(write_buffer, "UNREAD_SECONDS", 0.0)
+    transport = Stuck()
+    wrapped = WriteBuffer(transport)
+    wrapped.write(b"a response that is shorter than the kernel's buffers")
+    wrapped.close()
+    async with asyncio.timeout(60.0):
+        await transport.aborted.wait()

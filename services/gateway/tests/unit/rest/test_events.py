@@ -388,6 +388,24 @@ async def test_an_unchanged_list_is_not_sent_again(
     assert answer.headers["ETag"] not in seen
 
 
+@pytest.mark.parametrize(
+    ("query", "status", "ended"),
+    [
+        ("", pb.EVENT_STATUS_UNSPECIFIED, False),
+        ("status=published", pb.EVENT_STATUS_PUBLISHED, False),
+        ("status=ended", pb.EVENT_STATUS_PUBLISHED, True),
+        ("status=draft", pb.EVENT_STATUS_DRAFT, False),
+    ],
+)
+async def test_a_list_of_ended_events_is_one_of_published_events(
+    client: httpx.AsyncClient, backends: ScriptedBackends, query: str, status: int, ended: bool
+) -> None:
+    backends.answers["ListEvents"] = pb.ListEventsResponse()
+    assert (await client.get(f"/api/v1/events?{query}")).status_code == 200
+    request: pb.ListEventsRequest = backends.request_of("ListEvents")
+    assert (request.status, request.ended) == (status, ended)
+
+
 async def test_the_last_page_has_no_next_cursor(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:

@@ -9,7 +9,7 @@ from gateway.cache.event_cache import EventCache
 from gateway.http.request_context import RequestContext
 from gateway.rest.events.public_reads import PublicReads
 from goticket.catalog.v1 import catalog_pb2 as pb
-from goticket_platform.caching import Entry
+from goticket_platform.caching import CacheBudget, Entry
 from goticket_platform.rpc.errors import RemoteError
 from opentelemetry.trace import INVALID_SPAN
 
@@ -51,11 +51,13 @@ class Backends:
         self.now += self._delays.pop(0)
         return Entry(Availability(self.ticket_types), self.now, self.now + 1.0)
 
-    load = load_if_known
+    load = find = load_if_known
 
     def public_reads(self) -> PublicReads:
         return PublicReads(
-            cast("EventCache", self), cast("AvailabilityReader", self), lambda: self.now
+            cast("EventCache", self),
+            cast("AvailabilityReader", self),
+            CacheBudget(1 << 20, lambda: self.now),
         )
 
 

@@ -14,6 +14,7 @@ from gateway.http.problems import Problem
 from gateway.security.authentication import TokenVerifier
 from gateway.security.key_ring import REFRESH_SECONDS, RETRY_SECONDS, KeyRing
 from goticket.identity.v1 import identity_pb2 as pb
+from goticket_platform.caching import CacheBudget
 from goticket_platform.rpc.errors import RemoteError
 from goticket_testing.scripted import ScriptedBackends
 from grpc import StatusCode
@@ -196,6 +197,7 @@ async def test_a_cached_token_still_expires(jwks: dict[str, Any], token: Token) 
     now = time.time()
     verifier = TokenVerifier(
         KeyRing(identity.fetch, identity.clock),
+        CacheBudget(1 << 20),
         issuer=ISSUER,
         audience="goticket",
         now=lambda: now,

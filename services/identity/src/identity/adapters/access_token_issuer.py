@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import jwt
@@ -63,7 +64,20 @@ class Ed25519AccessTokenIssuer:
             "name": user.name,
             "roles": user.role_names,
         }
-        return jwt.encode(claims, self._key, algorithm="EdDSA", headers={"kid": self._key_id})
+        return jwt.encode(
+            claims,
+            self._key,
+            algorithm="EdDSA",
+            headers={"kid": self._key_id},
+            json_encoder=_Utf8Encoder,
+        )
+
+
+class _Utf8Encoder(json.JSONEncoder):
+    """Writes letters as they are. Escaped, a long name makes a token that gateways refuse."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**(arguments | {"ensure_ascii": False}))
 
 
 def key_id(public: bytes) -> str:

@@ -1,6 +1,13 @@
-"""Password hashes by bcrypt, in a few threads behind a short queue."""
+"""Password hashes by bcrypt, in a few threads behind a short queue.
+
+bcrypt reads 72 bytes, and stops at a NUL. So it gets an HMAC of the password, as text: 64 bytes
+for a password of any length. The key is the salt. Without it, hashes of another site without a
+salt could be tried here without knowing their passwords.
+"""
 
 import asyncio
+import base64
+import hmac
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +17,15 @@ import bcrypt
 from prometheus_client import Counter
 
 from identity.domain.errors import Busy
-from identity.domain.validation import PASSWORD_MAX_BYTES
 
 ResultT = TypeVar("ResultT")
 
 QUEUE_PER_CORE = 16
 """Passwords that may wait for each core. At cost 12 the last one waits about four seconds.
 That is within a caller's deadline; a longer queue would hash passwords after their deadline."""
+
+_SALT_BYTES = 29
+"""Of a hash: its version, cost and salt, as `bcrypt.gensalt` returns them."""
 
 REJECTED = Counter(
     "goticket_identity_passwords_rejected", "Passwords rejected because the queue was full"
@@ -34,29 +43,29 @@ class BcryptPasswordHasher:
         self._max_pending = cores * (1 + QUEUE_PER_CORE)
         self._pending = 0
         # The hash of a random text, checked instead of the hash of an unknown address.
-        self._dummy_hash = bcrypt.hashpw(os.urandom(16).hex().encode(), bcrypt.gensalt(cost))
+        salt = bcrypt.gensalt(cost)
+        self._dummy_hash = bcrypt.hashpw(_secret(os.urandom(16).hex(), salt), salt)
 
     async def hash(self, password: str) -> str:
-        """Hash a password of at most 72 bytes.
+        """Hash a prepared password.
 
         Raises:
             Busy: the queue is full.
         """
         salt = bcrypt.gensalt(self._cost)
-        return (await self._run_in_thread(bcrypt.hashpw, password.encode(), salt)).decode()
+        secret = _secret(password, salt)
+        return (await self._run_in_thread(bcrypt.hashpw, secret, salt)).decode()
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
-        """Check a password against a hash; without a hash False, after the same time.
+        """Check a prepared password against a hash; without a hash False, after the same time.
 
         Raises:
             Busy: the queue is full.
         """
-        secret = password.encode()
-        # bcrypt rejects longer passwords. They have no hash, but their check takes the same time.
-        fits = len(secret) <= PASSWORD_MAX_BYTES
         stored = password_hash.encode() if password_hash else self._dummy_hash
-        same = await self._run_in_thread(bcrypt.checkpw, secret[:PASSWORD_MAX_BYTES], stored)
-        return same and fits and password_hash is not None
+        secret = _secret(password, stored[:_SALT_BYTES])
+        same = await self._run_in_thread(bcrypt.checkpw, secret, stored)
+        return same and password_hash is not None
 
     def close(self) -> None:
         """Stop the threads; waiting passwords are dropped."""
@@ -77,3 +86,7 @@ class BcryptPasswordHasher:
 
     def _on_done(self, _future: "asyncio.Future[ResultT]") -> None:
         self._pending -= 1
+
+
+def _secret(password: str, salt: bytes) -> bytes:
+    return base64.b64encode(hmac.digest(salt, password.encode(), "sha384"))

@@ -7,16 +7,16 @@ FROM identity.users
 WHERE id = $1
 
 -- name: find_user
--- Read a user by lower-case address (users_email_key).
+-- Read a user by address, in its stored form (users_email_key).
 SELECT id, email, name, password_hash, roles, created_at, version
 FROM identity.users
-WHERE lower(email) = $1
+WHERE email = $1
 
 -- name: add_user
 -- Store a new user unless the address is taken. Waits for a concurrent insert of the address.
 INSERT INTO identity.users (id, email, name, password_hash, roles, created_at, updated_at, version)
 VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
-ON CONFLICT (lower(email)) DO NOTHING
+ON CONFLICT (email) DO NOTHING
 RETURNING id
 
 -- name: lock_user_and_admins

@@ -32,7 +32,7 @@ class PostgresUserRepository:
         return _user_from_row(row) if row else None
 
     async def find(self, email: str) -> Credentials | None:
-        """Return the user with this lower-case address and the password hash, or None."""
+        """Return the user with this address, as parsed, and the password hash, or None."""
         row = await self._pool.fetchrow(QUERIES["find_user"], email)
         return Credentials(_user_from_row(row), row["password_hash"]) if row else None
 

@@ -2,6 +2,7 @@
 
 from identity.application.ports import Clock, NewId, PasswordHasher, UserRepository
 from identity.domain.user import Role, User, register_user
+from identity.domain.validation import ParseEmail
 
 
 async def create_first_admin(
@@ -10,6 +11,7 @@ async def create_first_admin(
     *,
     users: UserRepository,
     passwords: PasswordHasher,
+    parse_email: ParseEmail,
     clock: Clock,
     new_id: NewId,
 ) -> User | None:
@@ -21,17 +23,19 @@ async def create_first_admin(
     Raises:
         InvalidAccount: the address or the password is not valid.
     """
-    registered = register_user(
+    registration = register_user(
         user_id=new_id(),
         email=email,
         password=password,
         name="Administrator",
         now=clock(),
+        parse_email=parse_email,
         roles=[Role.ADMIN],
     )
+    registered = registration.registered
     if await users.find(registered.user.email):
         return None
-    password_hash = await passwords.hash(password)
+    password_hash = await passwords.hash(registration.password)
     async with users.transaction() as transaction:
         # Replicas may start at the same time: the unique address lets one of them succeed.
         if not await transaction.add(registered.user, password_hash):

@@ -1,5 +1,8 @@
 """Use case: log in with e-mail address and password."""
 
+from goticket_kernel.text import InvalidText
+
+from identity.application.find_user import find_by_email
 from identity.application.ports import (
     AccessTokenIssuer,
     Clock,
@@ -9,7 +12,7 @@ from identity.application.ports import (
 )
 from identity.application.tokens import Tokens, issue_tokens
 from identity.domain.errors import InvalidCredentials, SessionStoreUnavailable
-from identity.domain.validation import validate_email
+from identity.domain.validation import ParseEmail, prepare_password
 
 
 async def login(
@@ -20,6 +23,7 @@ async def login(
     passwords: PasswordHasher,
     sessions: SessionStore,
     access_tokens: AccessTokenIssuer,
+    parse_email: ParseEmail,
     clock: Clock,
 ) -> Tokens:
     """Check the password and begin a session.
@@ -31,8 +35,13 @@ async def login(
         InvalidCredentials: unknown address or wrong password; both take the same time.
         Busy: too many passwords are waiting to be checked.
     """
-    found = None if validate_email(email) else await users.find(email.lower())
-    matched = await passwords.matches(password, found.password_hash if found else None)
+    try:
+        # Before the account is read: the time of this refusal tells nothing about accounts.
+        prepared = prepare_password(password)
+    except InvalidText:
+        raise InvalidCredentials from None
+    found = await find_by_email(email, users=users, parse_email=parse_email)
+    matched = await passwords.matches(prepared, found.password_hash if found else None)
     if found is None or not matched:
         raise InvalidCredentials
     try:

@@ -58,7 +58,7 @@ class UserRepository(Protocol):
         ...
 
     async def find(self, email: str) -> Credentials | None:
-        """Return the user with this lower-case address and the password hash, or None."""
+        """Return the user with this address, as parsed, and the password hash, or None."""
         ...
 
     def transaction(self) -> AbstractAsyncContextManager[UserTransaction]:
@@ -70,7 +70,7 @@ class PasswordHasher(Protocol):
     """Slow hashing of passwords, outside the event loop."""
 
     async def hash(self, password: str) -> str:
-        """Hash a valid password.
+        """Hash a prepared password.
 
         Raises:
             Busy: the queue is full.
@@ -78,7 +78,7 @@ class PasswordHasher(Protocol):
         ...
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
-        """Check a password against a hash.
+        """Check a prepared password against a hash.
 
         Without a hash the check never matches, but takes the same time.
 

@@ -3,6 +3,7 @@
 from identity.application.ports import Clock, NewId, PasswordHasher, UserRepository
 from identity.domain.errors import EmailTaken
 from identity.domain.user import User, register_user
+from identity.domain.validation import ParseEmail
 
 
 async def register(
@@ -12,6 +13,7 @@ async def register(
     *,
     users: UserRepository,
     passwords: PasswordHasher,
+    parse_email: ParseEmail,
     clock: Clock,
     new_id: NewId,
 ) -> User:
@@ -19,13 +21,22 @@ async def register(
 
     Raises:
         InvalidAccount: fields email, password, name.
-        EmailTaken: an account has this address, in any case.
+        EmailTaken: an account has this address, in whatever form it is typed.
         Busy: too many passwords are waiting to be hashed.
     """
-    registered = register_user(
-        user_id=new_id(), email=email, password=password, name=name, now=clock()
+    registration = register_user(
+        user_id=new_id(),
+        email=email,
+        password=password,
+        name=name,
+        now=clock(),
+        parse_email=parse_email,
     )
-    password_hash = await passwords.hash(password)  # slow, so before the transaction
+    registered = registration.registered
+    if await users.find(registered.user.email):
+        raise EmailTaken  # before the hash, which costs a thousand times more
+    # Slow, so before the transaction.
+    password_hash = await passwords.hash(registration.password)
     async with users.transaction() as transaction:
         if not await transaction.add(registered.user, password_hash):
             raise EmailTaken

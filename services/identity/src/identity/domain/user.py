@@ -1,6 +1,6 @@
 """A user: registration and roles."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -8,9 +8,10 @@ from uuid import UUID
 
 from goticket_kernel.actor import ADMIN, ORGANIZER
 from goticket_kernel.errors import FieldError
+from goticket_kernel.text import InvalidText
 
 from identity.domain.errors import InvalidAccount, LastAdmin
-from identity.domain.validation import validate_email, validate_name, validate_password
+from identity.domain.validation import ParseEmail, prepare_name, prepare_new_password
 
 
 class Role(StrEnum):
@@ -23,7 +24,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class User:
-    """An account. `email` is lower case; `version` grows with each change."""
+    """An account. `email` is the form of `ParseEmail`; `version` grows with each change."""
 
     id: UUID
     email: str
@@ -67,6 +68,14 @@ class UserRegistered:
     occurred_at: datetime
 
 
+@dataclass(frozen=True)
+class Registration:
+    """The event of a new account, and its password as it is hashed."""
+
+    registered: UserRegistered
+    password: str
+
+
 def register_user(
     *,
     user_id: UUID,
@@ -74,28 +83,32 @@ def register_user(
     password: str,
     name: str,
     now: datetime,
+    parse_email: ParseEmail,
     roles: Iterable[str] = (),
-) -> UserRegistered:
+) -> Registration:
     """Create an account.
 
-    The password is validated here, but the user does not hold it. Only its hash is stored.
+    The user does not hold the password. Only its hash is stored.
 
     Raises:
         InvalidAccount: names each field that is wrong.
     """
-    errors = [
-        FieldError(field, message)
-        for field, messages in (
-            ("email", validate_email(email)),
-            ("password", validate_password(password)),
-            ("name", validate_name(name)),
-        )
-        for message in messages
-    ]
+    errors: list[FieldError] = []
+
+    def prepared(field: str, prepare: Callable[[str], str], text: str) -> str:
+        try:
+            return prepare(text)
+        except InvalidText as error:
+            errors.append(FieldError(field, str(error)))
+            return ""
+
+    stored_email = prepared("email", parse_email, email)
+    stored_password = prepared("password", prepare_new_password, password)
+    stored_name = prepared("name", prepare_name, name)
     if errors:
         raise InvalidAccount(fields=errors)
-    user = User(user_id, email.lower(), name.strip(), _parse_roles(roles), now)
-    return UserRegistered(user, occurred_at=now)
+    user = User(user_id, stored_email, stored_name, _parse_roles(roles), now)
+    return Registration(UserRegistered(user, occurred_at=now), stored_password)
 
 
 def _parse_roles(names: Iterable[str]) -> frozenset[Role]:

@@ -1,55 +1,65 @@
-"""Rules for e-mail addresses, passwords and names. Each function returns error messages."""
+"""Rules for the fields of an account."""
 
-import re
 import unicodedata
+from collections.abc import Callable
 
-EMAIL_MAX_LENGTH = 254
-"""Longest address that SMTP can carry (RFC 5321, 4.5.3.1.3), in characters."""
-PASSWORD_MIN_BYTES = 8
-PASSWORD_MAX_BYTES = 72
-"""bcrypt ignores all bytes after these, so a longer password would be cut silently."""
-NAME_MAX_LENGTH = 200
+from goticket_kernel.text import PERSON_NAME, InvalidText
+from goticket_kernel.text.characters import SPACES, category
 
-# The dot-atom form of RFC 5321 in ASCII with a domain of at least two labels. Quoted
-# local parts and address literals are rejected.
-_ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_EMAIL = re.compile(rf"(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+(?![0-9]+$){_LABEL}")
+PASSWORD_MIN_CHARACTERS = 8
+PASSWORD_MAX_CHARACTERS = 128
+_MAX_CODE_POINTS = 4 * PASSWORD_MAX_CHARACTERS
+"""Of a password as it is typed. Composition makes one character of up to four code points."""
 
-_UNPRINTABLE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode categories that break a line, a header or a page: controls, surrogates, separators."""
+_REFUSED_CATEGORIES = frozenset({"Cc", "Cn", "Co", "Cs", "Zl", "Zp"})
 
+ParseEmail = Callable[[str], str]
+"""Returns the one form of an address that is stored, compared and mailed to.
 
-def validate_email(email: str) -> list[str]:
-    """Return what is wrong with an address. Capital letters are allowed."""
-    if not email:
-        return ["is required"]
-    if len(email) > EMAIL_MAX_LENGTH:
-        return [f"must be at most {EMAIL_MAX_LENGTH} characters"]
-    # isascii first: lower() turns a few other letters (the Kelvin sign) into ASCII ones.
-    if not email.isascii() or not _EMAIL.fullmatch(email.lower()):
-        return ["must be an e-mail address"]
-    return []
+Raises InvalidText: what is wrong with the address.
+"""
 
 
-def validate_password(password: str) -> list[str]:
-    """Return what is wrong with a new password."""
-    size = len(password.encode("utf-8", "surrogatepass"))
-    if size < PASSWORD_MIN_BYTES:
-        return [f"must be at least {PASSWORD_MIN_BYTES} bytes long"]
-    if size > PASSWORD_MAX_BYTES:
-        return [f"must be at most {PASSWORD_MAX_BYTES} bytes long in UTF-8"]
-    if "\0" in password:
-        return ["must not contain NUL"]
-    return []
+def prepare_password(password: str) -> str:
+    """Return a password as it is hashed: OpaqueString of RFC 8265, 4.2.
+
+    Any space becomes the plain one, and the form is NFC. So a password matches whatever keyboard
+    it is typed with. Case and width of letters count. Unlike in RFC 8264, 9.11, joiners and
+    variation selectors are allowed, because keyboards put them into emoji.
+
+    Raises:
+        InvalidText: the password is empty, far too long, or has characters that keyboards do not
+            type or that a later version of Unicode may normalize in another way.
+    """
+    # First, so that a very long password costs nothing.
+    if len(password) > _MAX_CODE_POINTS:
+        raise InvalidText(f"must have at most {PASSWORD_MAX_CHARACTERS} characters")
+    prepared = unicodedata.normalize("NFC", SPACES.sub(" ", password))
+    if not prepared:
+        raise InvalidText("must not be empty")
+    if any(category(one) in _REFUSED_CATEGORIES for one in prepared):
+        raise InvalidText("must not contain control characters or unknown characters")
+    return prepared
 
 
-def validate_name(name: str) -> list[str]:
-    """Return what is wrong with a name. Spaces around it are ignored."""
-    if not name.strip():
-        return ["is required"]
-    if len(name.strip()) > NAME_MAX_LENGTH:
-        return [f"must be at most {NAME_MAX_LENGTH} characters"]
-    if any(unicodedata.category(character) in _UNPRINTABLE_CATEGORIES for character in name):
-        return ["must not contain control characters"]
-    return []
+def prepare_new_password(password: str) -> str:
+    """Return the password of a new account as it is hashed.
+
+    Raises:
+        InvalidText: what is wrong with it.
+    """
+    prepared = prepare_password(password)
+    if len(prepared) < PASSWORD_MIN_CHARACTERS:
+        raise InvalidText(f"must have at least {PASSWORD_MIN_CHARACTERS} characters")
+    if len(prepared) > PASSWORD_MAX_CHARACTERS:
+        raise InvalidText(f"must have at most {PASSWORD_MAX_CHARACTERS} characters")
+    return prepared
+
+
+def prepare_name(name: str) -> str:
+    """Return a person's name as it is stored.
+
+    Raises:
+        InvalidText: what is wrong with it.
+    """
+    return PERSON_NAME.prepare(name)

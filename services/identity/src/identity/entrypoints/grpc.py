@@ -28,6 +28,7 @@ from identity.application.register import register
 from identity.application.set_roles import set_roles
 from identity.application.tokens import Tokens
 from identity.domain.user import User
+from identity.domain.validation import ParseEmail
 
 SERVICE_NAME = identity_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name
 
@@ -46,6 +47,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         passwords: PasswordHasher,
         sessions: SessionStore,
         access_tokens: AccessTokenIssuer,
+        parse_email: ParseEmail,
         clock: Clock,
         new_id: NewId,
     ) -> None:
@@ -53,6 +55,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self._passwords = passwords
         self._sessions = sessions
         self._access_tokens = access_tokens
+        self._parse_email = parse_email
         self._clock = clock
         self._new_id = new_id
 
@@ -66,6 +69,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
             request.name,
             users=self._users,
             passwords=self._passwords,
+            parse_email=self._parse_email,
             clock=self._clock,
             new_id=self._new_id,
         )
@@ -82,6 +86,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
             passwords=self._passwords,
             sessions=self._sessions,
             access_tokens=self._access_tokens,
+            parse_email=self._parse_email,
             clock=self._clock,
         )
         return identity_pb2.LoginResponse(tokens=_tokens_to_proto(tokens))
@@ -119,7 +124,12 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self, request: identity_pb2.FindUserRequest, context: Context
     ) -> identity_pb2.FindUserResponse:
         """Find a user by address."""
-        user = await find_user(_parse_actor(request.actor), request.email, users=self._users)
+        user = await find_user(
+            _parse_actor(request.actor),
+            request.email,
+            users=self._users,
+            parse_email=self._parse_email,
+        )
         return identity_pb2.FindUserResponse(user=_user_to_proto(user))
 
     async def SetRoles(

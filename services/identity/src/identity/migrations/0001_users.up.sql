@@ -1,7 +1,10 @@
 CREATE TABLE identity.users (
     id uuid PRIMARY KEY,
-    email text NOT NULL CHECK (length(email) BETWEEN 3 AND 254),
-    name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    -- Lower case, and its domain in A-labels: an address has one form.
+    email text NOT NULL CHECK (
+        length(email) BETWEEN 3 AND 254 AND email ~ '^[!-~]+$' AND email !~ '[A-Z]'
+    ),
+    name text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 800),
     password_hash text NOT NULL,
     roles text[] NOT NULL CHECK (
         roles <@ ARRAY['user', 'organizer', 'admin'] AND 'user' = ANY (roles)
@@ -10,7 +13,7 @@ CREATE TABLE identity.users (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
--- An address has one account; its case does not matter.
-CREATE UNIQUE INDEX users_email_key ON identity.users (lower(email));
+-- An address has one account.
+CREATE UNIQUE INDEX users_email_key ON identity.users (email);
 -- Role changes lock all admins, so that at least one remains.
 CREATE INDEX users_admin_idx ON identity.users (id) WHERE 'admin' = ANY (roles);

@@ -1,29 +1,64 @@
--- One row for each message that requests an e-mail. The row is also the record that the message
--- was handled: a redelivered message finds it. Recipient, names and codes are not stored.
+-- One row for each message that requests an e-mail: the queue of the senders, the record that the
+-- message was handled, and the history. Recipient, names and codes are not stored.
 CREATE TABLE notification.deliveries (
     message_id uuid PRIMARY KEY,
+    event_id uuid NOT NULL,
     booking_id uuid NOT NULL,
     booking_version bigint NOT NULL,
+    -- The buyer's user id. It serves fairness between buyers; it is a pseudonym.
+    buyer_id uuid NOT NULL,
     kind text NOT NULL CHECK (kind IN ('tickets', 'cancellation', 'expiry')),
-    -- sending: a worker holds the lease and may be talking to the SMTP server;
+    -- Why the booking was cancelled.
+    cause text CHECK (cause IN ('by_buyer', 'by_organizer', 'event_cancelled')),
+    -- Estimated cost of the e-mail: tickets to render.
+    ticket_count integer NOT NULL CHECK (ticket_count >= 0),
+    -- The senders that serve the row. Each group has its own concurrency.
+    sender_group text NOT NULL CHECK (sender_group IN ('regular', 'large')),
+    -- W3C trace context of the message.
+    traceparent text,
+    -- pending: a sender may claim it now;
+    -- deferred: it becomes pending at due_at;
+    -- claimed: a worker prepares it; nothing was given to the SMTP server;
+    -- sending: a worker may have given it to the SMTP server;
     -- sent: the SMTP server has accepted the e-mail;
     -- superseded: not sent, because the booking has changed since;
-    -- deferred: the last attempt failed and another one may follow;
-    -- refused: the e-mail cannot be sent; the message is a dead letter and may be replayed.
-    status text NOT NULL CHECK (status IN ('sending', 'sent', 'superseded', 'deferred', 'refused')),
-    -- A lease that has expired belongs to a worker that crashed or hangs.
+    -- refused: it cannot be sent; `notification refused-deliveries replay` makes it pending again.
+    status text NOT NULL CHECK (status IN
+        ('pending', 'deferred', 'claimed', 'sending', 'sent', 'superseded', 'refused')),
+    -- Position among the pending deliveries of one event: start time of fair queueing.
+    fair_at timestamptz NOT NULL,
+    -- The end of a back-off (deferred) or of a lease (claimed, sending): then it is pending again.
+    due_at timestamptz,
     lease_token uuid,
-    lease_expires_at timestamptz,
+    -- How often it was claimed, and how often the booking service did not know the booking.
+    attempts integer NOT NULL DEFAULT 0,
+    failures integer NOT NULL DEFAULT 0,
     -- Why the last attempt failed, without e-mail addresses.
     reason text,
-    attempts integer NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    CHECK ((status = 'sending') = (lease_token IS NOT NULL)),
-    CHECK ((status = 'sending') = (lease_expires_at IS NOT NULL))
+    CHECK ((status IN ('claimed', 'sending')) = (lease_token IS NOT NULL)),
+    CHECK ((status IN ('deferred', 'claimed', 'sending')) = (due_at IS NOT NULL))
 );
 
--- Serves `claim`: the other deliveries about one booking.
+-- Finds the other deliveries about one booking.
 CREATE INDEX deliveries_booking_idx ON notification.deliveries (booking_id, booking_version);
+-- Serves `claim`: the next event, and the next deliveries of an event.
+CREATE INDEX deliveries_pending_idx
+    ON notification.deliveries (sender_group, event_id, fair_at) WHERE status = 'pending';
+-- Serves `enqueue`: the last pending delivery of a buyer.
+CREATE INDEX deliveries_buyer_idx
+    ON notification.deliveries (buyer_id, fair_at) WHERE status = 'pending';
+-- Serves `release_due`.
+CREATE INDEX deliveries_due_idx
+    ON notification.deliveries (due_at) WHERE status IN ('deferred', 'claimed', 'sending');
+-- Serves `measure_backlog`.
+CREATE INDEX deliveries_unfinished_idx
+    ON notification.deliveries (created_at)
+    WHERE status IN ('pending', 'deferred', 'claimed', 'sending');
+-- Serves `list_refused` and `replay_refused`.
+CREATE INDEX deliveries_refused_idx
+    ON notification.deliveries (created_at) WHERE status = 'refused';
 -- Serves `purge`.
-CREATE INDEX deliveries_created_at_idx ON notification.deliveries (created_at);
+CREATE INDEX deliveries_finished_idx
+    ON notification.deliveries (created_at) WHERE status IN ('sent', 'superseded', 'refused');

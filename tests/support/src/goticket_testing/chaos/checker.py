@@ -271,7 +271,7 @@ def every_buyer_gets_an_email(view: View) -> Iterator[str]:
 
 
 def backlog_is_empty(view: View) -> Iterator[str]:
-    """Outboxes, queues and dead-letter queues are empty."""
+    """Outboxes, queues, dead-letter queues and the queue of deliveries are empty."""
     for where, count in view.snapshot.backlog.items():
         if count:
             yield f"{count} still in {where}"

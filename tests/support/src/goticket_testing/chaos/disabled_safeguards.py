@@ -26,6 +26,16 @@ END $$
 """
 
 
+FORGET_DELIVERY = """
+CREATE FUNCTION public.forget_delivery() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    DELETE FROM notification.deliveries WHERE message_id = new.message_id AND status = 'sent';
+    RETURN new;
+END $$
+"""
+
+
 @asynccontextmanager
 async def superuser(stack: ChaosStack) -> AsyncIterator[asyncpg.Connection]:
     """Open a connection as superuser."""
@@ -81,6 +91,24 @@ async def deleting_new_rows(stack: ChaosStack, **keys: str) -> AsyncIterator[Non
             for table in tables:
                 await connection.execute(f"DROP TRIGGER IF EXISTS delete_new_row ON {table}")
             await connection.execute("DROP FUNCTION public.delete_new_row")
+
+
+@asynccontextmanager
+async def forgetting_deliveries(stack: ChaosStack) -> AsyncIterator[None]:
+    """Delete the sent delivery of a message when the message is delivered again."""
+    async with superuser(stack) as connection:
+        await connection.execute(FORGET_DELIVERY)
+        try:
+            await connection.execute(
+                "CREATE TRIGGER forget_delivery BEFORE INSERT ON notification.deliveries"
+                " FOR EACH ROW EXECUTE FUNCTION public.forget_delivery()"
+            )
+            yield
+        finally:
+            await connection.execute(
+                "DROP TRIGGER IF EXISTS forget_delivery ON notification.deliveries"
+            )
+            await connection.execute("DROP FUNCTION public.forget_delivery")
 
 
 @contextmanager

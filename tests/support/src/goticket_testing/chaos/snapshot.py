@@ -51,6 +51,9 @@ BOOKING_INBOX = "SELECT message_id::text FROM booking.inbox"
 HANDLED_BY_NOTIFICATION = """
 SELECT message_id::text FROM notification.deliveries WHERE status IN ('sent', 'superseded')
 """
+UNFINISHED_DELIVERIES = """
+SELECT count(*) FROM notification.deliveries WHERE status NOT IN ('sent', 'superseded')
+"""
 OUTBOX = "SELECT count(*) FROM {schema}.outbox"
 OUTBOXES = ("identity", "catalog", "booking")
 
@@ -81,6 +84,7 @@ async def _read_database(
     for schema in OUTBOXES:
         count = await connection.fetchval(OUTBOX.format(schema=schema))
         backlog[f"{schema}.outbox"] = count
+    backlog["notification.deliveries"] = await connection.fetchval(UNFINISHED_DELIVERIES)
     bookings = await connection.fetch(BOOKINGS, wanted)
     return Snapshot(
         inventory=[InventoryRow(**row) for row in await connection.fetch(INVENTORY, wanted)],

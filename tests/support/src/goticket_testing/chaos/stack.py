@@ -12,7 +12,7 @@ from goticket_testing.backend import RabbitBackend, RedisBackend
 from goticket_testing.chaos.plan import BOOKING_PROXY, NOTIFICATION_DATA_PROXY, SMTP_PROXY
 from goticket_testing.chaos.tcp_proxy import TcpProxy
 from goticket_testing.databases import Postgres
-from goticket_testing.stack import DATABASE, VHOST, RunningStack
+from goticket_testing.stack import RunningStack
 
 HOLD_SECONDS = 4
 BOOKING, SECOND_BOOKING = "booking serve", "booking serve 2"
@@ -63,9 +63,7 @@ class ChaosStack(RunningStack):
 
     def set_up(self) -> None:
         """Create database and virtual host, migrate and start, without the demo accounts."""
-        self.postgres.create_database(DATABASE)
-        self.rabbitmq.add_vhost(VHOST)
-        self.migrate()
+        self.set_up_servers()
         for proxy in self.proxies.values():
             proxy.start()
         self.start()

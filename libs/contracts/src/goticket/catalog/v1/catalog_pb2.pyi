@@ -56,7 +56,9 @@ class _EventSort:
 class _EventSortEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventSort.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     EVENT_SORT_UNSPECIFIED: _EventSort.ValueType  # 0
-    """Same as STARTS_AT_ASC without a query, by relevance with one."""
+    """By relevance with a query of three characters or more. Otherwise STARTS_AT_ASC, and
+    STARTS_AT_DESC for events that have ended.
+    """
     EVENT_SORT_STARTS_AT_ASC: _EventSort.ValueType  # 1
     """Earliest start first."""
     EVENT_SORT_STARTS_AT_DESC: _EventSort.ValueType  # 2
@@ -68,7 +70,9 @@ class EventSort(_EventSort, metaclass=_EventSortEnumTypeWrapper):
     """Order of a list."""
 
 EVENT_SORT_UNSPECIFIED: EventSort.ValueType  # 0
-"""Same as STARTS_AT_ASC without a query, by relevance with one."""
+"""By relevance with a query of three characters or more. Otherwise STARTS_AT_ASC, and
+STARTS_AT_DESC for events that have ended.
+"""
 EVENT_SORT_STARTS_AT_ASC: EventSort.ValueType  # 1
 """Earliest start first."""
 EVENT_SORT_STARTS_AT_DESC: EventSort.ValueType  # 2
@@ -92,7 +96,7 @@ class TicketType(_message.Message):
     id: _builtins.str
     """Ticket type id, UUID text."""
     name: _builtins.str
-    """Name as printed on tickets, 1 to 100 characters."""
+    """Name as printed on tickets, 1 to 100 characters as people see them."""
     price: _builtins.int
     """Price of one ticket in minor units of the event's currency (cents for EUR), >= 0."""
     capacity: _builtins.int
@@ -506,22 +510,27 @@ class ListEventsRequest(_message.Message):
     SORT_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     ORGANIZER_ID_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """Page size, 1 to 100; 0 means the default of 20."""
     cursor: _builtins.str
     """next_cursor of the previous page; empty for the first page."""
     query: _builtins.str
-    """Full-text and fuzzy query over name, description and location; ignores accents."""
+    """Part of the name or the location, or words of any text, or words like those of name and
+    location; ignores case and accents.
+    """
     location: _builtins.str
     """Only events whose location contains this text; ignores case and accents."""
     status: Global___EventStatus.ValueType
     """Only this status; unspecified means PUBLISHED. DRAFT lists the actor's own events, all for
-    an admin.
+    an admin. PUBLISHED leaves out events that have ended, unless `from` or `ended` is given.
     """
     sort: Global___EventSort.ValueType
     """Order."""
     organizer_id: _builtins.str
     """Only events of this organizer; empty means all organizers."""
+    ended: _builtins.bool
+    """Only published events that have ended; the status must be PUBLISHED or unspecified."""
     @_builtins.property
     def to(self) -> _timestamp_pb2.Timestamp:
         """Only events that start before this instant."""
@@ -542,10 +551,11 @@ class ListEventsRequest(_message.Message):
         sort: Global___EventSort.ValueType = ...,
         actor: _common_pb2.Actor | None = ...,
         organizer_id: _builtins.str = ...,
+        ended: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "from", b"from", "to", b"to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cursor", b"cursor", "from", b"from", "limit", b"limit", "location", b"location", "organizer_id", b"organizer_id", "query", b"query", "sort", b"sort", "status", b"status", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cursor", b"cursor", "ended", b"ended", "from", b"from", "limit", b"limit", "location", b"location", "organizer_id", b"organizer_id", "query", b"query", "sort", b"sort", "status", b"status", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -34,7 +34,7 @@ class User(_message.Message):
     id: _builtins.str
     """User id, UUIDv7 text."""
     email: _builtins.str
-    """Address, lower case."""
+    """Address: lower case, its domain in A-labels (RFC 5890)."""
     name: _builtins.str
     """Name as printed on tickets."""
     @_builtins.property
@@ -104,7 +104,7 @@ class RegisterRequest(_message.Message):
     email: _builtins.str
     """Address; must be unique regardless of case."""
     password: _builtins.str
-    """Password: 8 to 72 bytes of UTF-8 (the limit of bcrypt)."""
+    """Password, 8 to 128 characters once it is prepared (RFC 8265, 4.2)."""
     name: _builtins.str
     """Name, 1 to 200 characters."""
     def __init__(

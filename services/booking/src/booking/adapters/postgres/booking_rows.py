@@ -29,13 +29,15 @@ class PostgresBookingRows:
         [booking] = await self._lock("lock_booking", event_id, booking_id)
         return booking
 
-    async def claim_due_holds(self, event_id: UUID, now: datetime, limit: int) -> list[Booking]:
+    async def claim_due_holds(
+        self, event_id: UUID, booking_ids: Sequence[UUID], now: datetime
+    ) -> list[Booking]:
         """See the port."""
-        return await self._lock("claim_due_holds", event_id, now, limit)
+        return await self._lock("claim_due_holds", event_id, list(booking_ids), now)
 
-    async def claim_open(self, event_id: UUID, after: UUID, limit: int) -> list[Booking]:
+    async def claim_open(self, event_id: UUID, booking_ids: Sequence[UUID]) -> list[Booking]:
         """See the port."""
-        return await self._lock("claim_open_bookings", event_id, after, limit)
+        return await self._lock("claim_open_bookings", event_id, list(booking_ids))
 
     async def find(self, wanted: Collection[BookingKey]) -> dict[UUID, Booking]:
         """See the port."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import asyncpg
@@ -11,7 +11,6 @@ from goticket_platform.messaging.outbox import OutboxNotifier
 from booking.adapters.postgres.queries import QUERIES
 from booking.adapters.postgres.records import ids_of
 from booking.adapters.postgres.rows import (
-    Row,
     bookings_of_events,
     event_of,
     inventories_of,
@@ -20,9 +19,11 @@ from booking.adapters.postgres.rows import (
 )
 from booking.adapters.postgres.transaction import PostgresTransaction
 from booking.application.ports import (
+    FIRST_ID,
     AvailabilityPublisher,
     BookingKey,
     BookingOfEvent,
+    DueHold,
     RequestKey,
     Snapshot,
     TicketOfBooking,
@@ -35,9 +36,12 @@ from booking.domain.inventory import EventInventory
 
 LAST_ID = UUID(int=2**128 - 1)
 MAX_DUE_EVENTS = 100
-"""Most events that one query for due work returns."""
+"""Most events in one page of due work."""
 MAX_DUE_HOLDS = 1_000
-"""Most holds that are read to find the events with due holds."""
+"""Most holds in one page of due holds."""
+MAX_OPEN_BOOKINGS = 500
+"""Most bookings in one page of open bookings, which are cancelled in one transaction."""
+_FIRST_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 class PostgresBookings:
@@ -140,23 +144,28 @@ class PostgresBookings:
         """See the port."""
         return inventories_of(await self._pool.fetch(QUERIES["inventories"], list(event_ids)))
 
-    async def events_with_due_holds(self, now: datetime) -> list[UUID]:
+    async def due_holds(self, now: datetime, after: DueHold | None = None) -> list[DueHold]:
         """See the port."""
-        return _ids(await self._pool.fetch(QUERIES["events_with_due_holds"], now, MAX_DUE_HOLDS))
+        position = (after.expires_at, after.booking_id) if after else (_FIRST_TIME, FIRST_ID)
+        rows = await self._pool.fetch(QUERIES["due_holds"], now, *position, MAX_DUE_HOLDS)
+        return [DueHold(row["event_id"], row["id"], row["expires_at"]) for row in rows]
 
-    async def events_to_close(self) -> list[UUID]:
+    async def events_to_close(self, after: UUID = FIRST_ID) -> list[UUID]:
         """See the port."""
-        return _ids(await self._pool.fetch(QUERIES["events_to_close"], MAX_DUE_EVENTS))
+        rows = await self._pool.fetch(QUERIES["events_to_close"], after, MAX_DUE_EVENTS)
+        return [row["event_id"] for row in rows]
 
-    async def events_to_resync(self, now: datetime) -> list[UUID]:
+    async def open_bookings(self, event_id: UUID, after: UUID = FIRST_ID) -> list[UUID]:
         """See the port."""
-        return _ids(await self._pool.fetch(QUERIES["events_to_resync"], now, MAX_DUE_EVENTS))
+        rows = await self._pool.fetch(QUERIES["open_bookings"], event_id, after, MAX_OPEN_BOOKINGS)
+        return [row["id"] for row in rows]
+
+    async def events_to_resync(self, now: datetime, after: UUID = FIRST_ID) -> list[UUID]:
+        """See the port."""
+        rows = await self._pool.fetch(QUERIES["events_to_resync"], now, after, MAX_DUE_EVENTS)
+        return [row["event_id"] for row in rows]
 
     async def purge_idempotency_keys(self, before: datetime, limit: int) -> int:
         """See the port."""
         status = await self._pool.execute(QUERIES["purge_idempotency_keys"], before, limit)
         return int(status.rpartition(" ")[2])
-
-
-def _ids(rows: Sequence[Row]) -> list[UUID]:
-    return [row["event_id"] for row in rows]

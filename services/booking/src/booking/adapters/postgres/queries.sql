@@ -371,21 +371,20 @@ WHERE event_id = $1 AND id = $2
 FOR UPDATE
 
 -- name: claim_due_holds
--- Lock holds of an event past their end that no other transaction has locked.
+-- Lock those of an event's bookings ($2) that are holds past their end ($3) and that no other
+-- transaction has locked.
 SELECT {booking_columns}
 FROM booking.bookings
-WHERE event_id = $1 AND status = 'held' AND expires_at <= $2
-ORDER BY expires_at
-LIMIT $3
+WHERE event_id = $1 AND id = ANY ($2::uuid[]) AND status = 'held' AND expires_at <= $3
+ORDER BY id
 FOR UPDATE SKIP LOCKED
 
 -- name: claim_open_bookings
--- Lock an event's next open bookings that no other transaction has locked.
+-- Lock those of an event's bookings ($2) that are open and that no other transaction has locked.
 SELECT {booking_columns}
 FROM booking.bookings
-WHERE event_id = $1 AND id > $2 AND status IN ('held', 'confirmed')
+WHERE event_id = $1 AND id = ANY ($2::uuid[]) AND status IN ('held', 'confirmed')
 ORDER BY id
-LIMIT $3
 FOR UPDATE SKIP LOCKED
 
 -- name: items
@@ -489,28 +488,36 @@ CROSS JOIN LATERAL (
 {data_of_ticket}
 ORDER BY w.page, t.id DESC
 
--- name: events_with_due_holds
--- Events of the holds whose end was the longest time ago.
-SELECT DISTINCT due.event_id
-FROM (
-    SELECT event_id
-    FROM booking.bookings
-    WHERE status = 'held' AND expires_at <= $1
-    ORDER BY expires_at
-    LIMIT $2
-) AS due
+-- name: due_holds
+-- The next $4 holds after position ($2, $3) whose end is past.
+SELECT event_id, id, expires_at
+FROM booking.bookings
+WHERE status = 'held' AND expires_at <= $1
+  AND (expires_at, id) > ($2::timestamptz, $3::uuid)
+ORDER BY expires_at, id
+LIMIT $4
 
 -- name: events_to_close
--- Cancelled events that may have open bookings.
-SELECT event_id FROM booking.events WHERE closing ORDER BY event_id LIMIT $1
+-- The next $2 cancelled events after $1 that may have open bookings.
+SELECT event_id FROM booking.events
+WHERE closing AND event_id > $1
+ORDER BY event_id
+LIMIT $2
+
+-- name: open_bookings
+-- The next $3 open bookings of an event after $2.
+SELECT id FROM booking.bookings
+WHERE event_id = $1 AND id > $2 AND status IN ('held', 'confirmed')
+ORDER BY id
+LIMIT $3
 
 -- name: events_to_resync
--- Events whose shrink the catalog has had time to save.
+-- The next $3 events after $2 whose shrink the catalog has had time to save.
 SELECT event_id
 FROM booking.events
-WHERE resync_after <= $1
-ORDER BY resync_after
-LIMIT $2
+WHERE resync_after <= $1 AND event_id > $2
+ORDER BY event_id
+LIMIT $3
 
 -- name: purge_idempotency_keys
 -- Delete the oldest idempotency keys from before $1, at most $2. Rows that another

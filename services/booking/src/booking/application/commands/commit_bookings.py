@@ -111,6 +111,7 @@ async def _commit(
         results = [batch.decide(booking) for booking in prepared]
         if batch.new_bookings:
             await transaction.creation.add(batch.new_bookings, snapshot.inventories.values())
+    context.known_inventories.record(snapshot.inventories.values())
     return results
 
 

@@ -26,11 +26,12 @@ async def confirm_booking(
     actor.require_admin_or(found.booking.user_id)
     async with bookings.transaction() as transaction:
         held = await transaction.bookings.lock(found.event.id, booking_id)
-        confirmed = held.confirm(now(), issue)
-        if confirmed is None:
+        moment = now()
+        if not held.require_confirmable(moment):
             return BookingOfEvent(held, found.event)
         inventory = await lock_inventory(transaction, [held])
         inventory.event.require_not_cancelled()
+        confirmed = held.confirm(moment, issue)
         inventory.confirm_hold(held)
         await transaction.bookings.save([confirmed], inventory)
     return BookingOfEvent(confirmed.booking, inventory.event)

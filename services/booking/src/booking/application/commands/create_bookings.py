@@ -1,10 +1,8 @@
 """Creates bookings: from commands to results, also for events that booking does not know yet."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import cast
-from uuid import UUID
 
 from goticket_kernel.errors import DomainError
 
@@ -72,7 +70,7 @@ async def _commit_provisioned(
     ]
     if not unknown:
         return results
-    found = await _provision_all({prepared[index].event_id for index in unknown}, provision)
+    found = await provision.all({prepared[index].event_id for index in unknown})
     repeated = []
     for index in unknown:
         match found[prepared[index].event_id]:
@@ -85,13 +83,3 @@ async def _commit_provisioned(
         for index, result in zip(repeated, committed, strict=True):
             results[index] = result
     return results
-
-
-async def _provision_all(
-    event_ids: Collection[UUID], provision: ProvisionEvent
-) -> dict[UUID, bool | BaseException]:
-    """Return for each event whether the catalog knows it, or the error."""
-    found = await asyncio.gather(
-        *(provision(event_id) for event_id in event_ids), return_exceptions=True
-    )
-    return dict(zip(event_ids, found, strict=True))

@@ -1,5 +1,6 @@
 """Expires holds past their end."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from booking.application.commands.lock_inventory import lock_inventory
@@ -10,15 +11,15 @@ BATCH_SIZE = 200
 
 
 async def expire_holds(
-    event_id: UUID, *, bookings: BookingStore, now: Clock, limit: int = BATCH_SIZE
+    event_id: UUID, hold_ids: Sequence[UUID], *, bookings: BookingStore, now: Clock
 ) -> int:
-    """Expire up to `limit` due holds of an event and release their inventory; return how many.
+    """Expire those of an event's holds that are due and release their inventory; return how many.
 
     Any number of sweepers may run concurrently: each claims holds that no other has locked.
     """
     async with bookings.transaction() as transaction:
         moment = now()
-        due = await transaction.bookings.claim_due_holds(event_id, moment, limit)
+        due = await transaction.bookings.claim_due_holds(event_id, hold_ids, moment)
         if not due:
             return 0
         inventory = await lock_inventory(transaction, due)

@@ -16,6 +16,8 @@ MAX_PRESIGNED_TICKETS = 20
 """Most tickets signed in advance for one command, which may still be rejected."""
 FINGERPRINT_CACHE_SIZE = 1_024
 """Most cached fingerprints. Many commands for one event have the same lines."""
+MAX_CACHED_LINES = 4
+"""Fingerprints of more lines are not cached, so that the cache uses a megabyte at most."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,8 +69,8 @@ def prepare_booking(
 ) -> PreparedBooking:
     """Prepare a command. Signing tickets is the most expensive step.
 
-    If the event has probably sold out, nothing is signed in advance. `headers` go into
-    the messages that the booking causes.
+    Nothing is signed in advance for a command that will probably be rejected: a rejection
+    must not cost more than a booking. `headers` go into the messages that the booking causes.
 
     Raises:
         InvalidBooking: the command is malformed.
@@ -77,19 +79,20 @@ def prepare_booking(
     prepared = PreparedBooking(command, context.new_id(), headers)
     event_id = command.event_id
     if event_id not in context.sold_out:
-        quantity = 0 if command.hold else sum(line.quantity for line in command.lines)
-        count = min(quantity, MAX_PRESIGNED_TICKETS)
-        prepared.tickets = tuple(context.issue(event_id) for _ in range(count))
         _ = prepared.fingerprint
+        if not command.hold and context.known_inventories.probably_grants(command, context.now()):
+            quantity = sum(line.quantity for line in command.lines)
+            count = min(quantity, MAX_PRESIGNED_TICKETS)
+            prepared.tickets = tuple(context.issue(event_id) for _ in range(count))
     return prepared
 
 
 def fingerprint(command: CreateBookingCommand) -> bytes:
     """Digest event, lines and hold; the order and splitting of the lines do not matter."""
-    return _digest(command.event_id, command.lines, command.hold)
+    digest = _cached_digest if len(command.lines) <= MAX_CACHED_LINES else _digest
+    return digest(command.event_id, command.lines, command.hold)
 
 
-@lru_cache(maxsize=FINGERPRINT_CACHE_SIZE)
 def _digest(event_id: UUID, lines: tuple[CommandLine, ...], hold: bool) -> bytes:
     merged: dict[str, int] = {}
     for line in lines:
@@ -97,3 +100,6 @@ def _digest(event_id: UUID, lines: tuple[CommandLine, ...], hold: bool) -> bytes
         merged[name] = merged.get(name, 0) + line.quantity
     canonical = json.dumps([str(event_id), sorted(merged.items()), hold])
     return hashlib.sha256(canonical.encode()).digest()
+
+
+_cached_digest = lru_cache(maxsize=FINGERPRINT_CACHE_SIZE)(_digest)

@@ -7,6 +7,12 @@ from uuid import UUID
 from booking.application.commands.apply_event import apply_event
 from booking.application.ports import BookingStore, Catalog
 
+_Fetched = dict[UUID, bool | BaseException]
+"""Events that the catalog knows: True, or the error of storing one."""
+
+MAX_EVENTS_PER_CALL = 100
+"""The catalog accepts 200."""
+
 
 class ProvisionEvent:
     """Fetches events with single flight: concurrent requests for one event share one call."""
@@ -14,7 +20,7 @@ class ProvisionEvent:
     def __init__(self, catalog: Catalog, bookings: BookingStore) -> None:
         self._catalog = catalog
         self._bookings = bookings
-        self._in_flight: dict[UUID, asyncio.Task[bool]] = {}
+        self._in_flight: dict[UUID, asyncio.Task[_Fetched]] = {}
 
     async def __call__(self, event_id: UUID) -> bool:
         """Store the catalog's state of the event; return whether the catalog knows it.
@@ -22,13 +28,28 @@ class ProvisionEvent:
         Raises:
             CatalogUnavailable: the catalog does not answer.
         """
-        task = self._in_flight.get(event_id)
-        if task is None:
-            task = asyncio.create_task(self._fetch(event_id))
-            self._in_flight[event_id] = task
-            task.add_done_callback(lambda done: self._complete(event_id, done))
+        found = (await self.all([event_id]))[event_id]
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    async def all(self, event_ids: Collection[UUID]) -> dict[UUID, bool | BaseException]:
+        """Store the catalog's state of events; return for each whether the catalog knows it.
+
+        Those that no other caller is fetching are fetched together. The result of an event
+        that could not be fetched is the error.
+        """
+        new = [event_id for event_id in event_ids if event_id not in self._in_flight]
+        for first in range(0, len(new), MAX_EVENTS_PER_CALL):
+            self._start(new[first : first + MAX_EVENTS_PER_CALL])
+        tasks = {event_id: self._in_flight[event_id] for event_id in event_ids}
         # Shielded: the deadline of one caller must not cancel the call for the others.
-        return await asyncio.shield(task)
+        waits = [asyncio.shield(task) for task in tasks.values()]
+        results = await asyncio.gather(*waits, return_exceptions=True)
+        return {
+            event_id: result if isinstance(result, BaseException) else result.get(event_id, False)
+            for event_id, result in zip(tasks, results, strict=True)
+        }
 
     async def many(self, event_ids: Collection[UUID]) -> None:
         """Store the catalog's state of some events.
@@ -39,13 +60,23 @@ class ProvisionEvent:
         for found in await self._catalog.get_events(event_ids):
             await apply_event(found, bookings=self._bookings)
 
-    async def _fetch(self, event_id: UUID) -> bool:
-        found = await self._catalog.get_events([event_id])
-        for event in found:
-            await apply_event(event, bookings=self._bookings)
-        return bool(found)
+    def _start(self, event_ids: Collection[UUID]) -> None:
+        task = asyncio.create_task(self._fetch(event_ids))
+        self._in_flight |= dict.fromkeys(event_ids, task)
+        task.add_done_callback(lambda done: self._complete(event_ids, done))
 
-    def _complete(self, event_id: UUID, task: asyncio.Task[bool]) -> None:
-        del self._in_flight[event_id]
+    async def _fetch(self, event_ids: Collection[UUID]) -> _Fetched:
+        fetched: _Fetched = {}
+        for event in await self._catalog.get_events(event_ids):
+            try:
+                await apply_event(event, bookings=self._bookings)
+                fetched[event.event.id] = True
+            except Exception as error:  # noqa: BLE001 - passed on to the callers of this event
+                fetched[event.event.id] = error
+        return fetched
+
+    def _complete(self, event_ids: Collection[UUID], task: asyncio.Task[_Fetched]) -> None:
+        for event_id in event_ids:
+            del self._in_flight[event_id]
         if not task.cancelled():
             task.exception()  # retrieved, even if every caller was cancelled

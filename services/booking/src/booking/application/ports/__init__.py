@@ -29,10 +29,11 @@ from booking.application.ports.inventory import (
     InventoryQueries,
     InventoryRows,
 )
-from booking.application.ports.maintenance import MaintenanceQueries
+from booking.application.ports.maintenance import FIRST_ID, DueHold, MaintenanceQueries
 from booking.application.ports.transaction import BookingStore, Transaction
 
 __all__ = [
+    "FIRST_ID",
     "AvailabilityPublisher",
     "BookingCreation",
     "BookingDetailsQueries",
@@ -45,6 +46,7 @@ __all__ = [
     "Catalog",
     "Clock",
     "CreationStore",
+    "DueHold",
     "EventRows",
     "IdempotencyRecord",
     "Inbox",

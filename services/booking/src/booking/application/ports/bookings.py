@@ -50,12 +50,14 @@ class BookingRows(Protocol):
         """Lock and read a booking that exists."""
         ...
 
-    async def claim_due_holds(self, event_id: UUID, now: datetime, limit: int) -> list[Booking]:
-        """Lock holds past their end, skipping those that another transaction has locked."""
+    async def claim_due_holds(
+        self, event_id: UUID, booking_ids: Sequence[UUID], now: datetime
+    ) -> list[Booking]:
+        """Lock those of the bookings that are holds past their end, skipping locked ones."""
         ...
 
-    async def claim_open(self, event_id: UUID, after: UUID, limit: int) -> list[Booking]:
-        """Lock held and confirmed bookings with ids beyond `after`, skipping locked ones."""
+    async def claim_open(self, event_id: UUID, booking_ids: Sequence[UUID]) -> list[Booking]:
+        """Lock those of the bookings that are held or confirmed, skipping locked ones."""
         ...
 
     async def find(self, wanted: Collection[BookingKey]) -> dict[UUID, Booking]:

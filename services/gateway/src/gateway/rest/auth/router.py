@@ -5,8 +5,9 @@ from fastapi import APIRouter, Response
 from gateway.http.openapi import problems
 from gateway.rest.auth.schemas import Credentials, RefreshToken, Registration, TokensOut, UserOut
 from gateway.rest.dependencies import Identity
+from gateway.rest.routes import HeadFirstRoute
 
-router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
+router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=HeadFirstRoute)
 
 
 @router.post(

@@ -6,7 +6,17 @@ from typing import Literal, Self
 from goticket.identity.v1 import identity_pb2 as pb
 from pydantic import Field
 
-from gateway.rest.schemas import Answer, Body, Email, EmailOut, Id, Page, Text
+from gateway.rest.schemas import (
+    Answer,
+    Body,
+    Email,
+    EmailOut,
+    Id,
+    Page,
+    Password,
+    PersonName,
+    Text,
+)
 
 Role = Literal["user", "organizer", "admin"]
 
@@ -15,19 +25,15 @@ class Registration(Body):
     """A new account."""
 
     email: Email
-    password: Text = Field(
-        max_length=72, description="8 to 72 bytes of UTF-8.", examples=["correct horse battery"]
-    )
-    name: Text = Field(
-        max_length=200, description="As printed on tickets.", examples=["Grace Hopper"]
-    )
+    password: Password = Field(description="8 to 128 characters.")
+    name: PersonName = Field(description="As printed on tickets.", examples=["Grace Hopper"])
 
 
 class Credentials(Body):
     """Input of a login."""
 
     email: Email
-    password: Text = Field(max_length=1000, examples=["correct horse battery"])
+    password: Password
 
 
 class RefreshToken(Body):

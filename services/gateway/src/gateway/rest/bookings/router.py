@@ -24,9 +24,10 @@ from gateway.rest.dependencies import (
     Limit,
     Pipeline,
 )
+from gateway.rest.routes import HeadFirstRoute
 from gateway.security.authentication import AnyCaller, Organizer
 
-router = APIRouter(prefix="/api/v1", tags=["bookings"])
+router = APIRouter(prefix="/api/v1", tags=["bookings"], route_class=HeadFirstRoute)
 
 _CREATED: dict[str, Any] = {
     "headers": {
@@ -58,7 +59,6 @@ OfStatus = Annotated[BookingStatus | None, Query(alias="status")]
             "sold_out",
             "event_cancelled",
             "event_over",
-            "event_started",
             "request_in_progress",
             "unknown_ticket_type",
             "max_per_booking_exceeded",
@@ -158,7 +158,6 @@ async def get_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking
         "hold_expired",
         "booking_closed",
         "event_cancelled",
-        "event_over",
     ),
 )
 async def confirm_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
@@ -176,7 +175,7 @@ async def confirm_booking(caller: AnyCaller, booking_id: BookingId, booking: Boo
         "hold_expired",
         "hold_already_extended",
         "booking_closed",
-        "conflict",
+        "event_cancelled",
     ),
 )
 async def extend_hold(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
@@ -188,9 +187,7 @@ async def extend_hold(caller: AnyCaller, booking_id: BookingId, booking: Booking
     "/bookings/{booking_id}/cancel",
     summary="Cancel a booking",
     response_model_exclude_none=True,
-    responses=problems(
-        "forbidden", "booking_not_found", "booking_closed", "event_started", "event_over"
-    ),
+    responses=problems("forbidden", "booking_not_found", "booking_closed", "event_started"),
 )
 async def cancel_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
     """Voids its tickets and makes them available again. Cancelling twice changes nothing."""

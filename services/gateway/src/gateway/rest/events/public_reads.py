@@ -6,20 +6,19 @@ oldest data in it, which is a second at most.
 
 import asyncio
 import math
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import grpc
-from cachetools import LRUCache
 from goticket.catalog.v1 import catalog_pb2 as pb
-from goticket_platform.caching import Entry, TTLCache
+from goticket_platform.caching import CacheBudget, Entry, TTLCache
 from goticket_platform.rpc.errors import RemoteError
 
 from gateway.cache.availability_reader import (
     UNPROVISIONED,
     Availability,
     AvailabilityReader,
+    size_of_availability,
 )
 from gateway.cache.event_cache import (
     TTL_SECONDS,
@@ -27,6 +26,7 @@ from gateway.cache.event_cache import (
     is_personal,
     list_name,
     may_have_drafts,
+    size_of_event,
 )
 from gateway.http.etags import matches_weakly
 from gateway.http.request_context import RequestContext
@@ -40,10 +40,8 @@ from gateway.rest.events.rendering import (
 )
 from gateway.security.authentication import Caller
 
-RENDERED_BYTES = 32 * 1024 * 1024
-"""Size of all rendered answers of one kind at most."""
-ENTRY_BYTES = 512
-"""Size of an entry without its body, roughly."""
+_ANSWER_BYTES = 512
+"""Memory of a rendered answer beside its body, at most."""
 SHARED_CACHE = b"public, max-age=1, stale-while-revalidate=1"
 """With `Age` rounded up, a shared cache stops using an answer when it is two seconds old."""
 PRIVATE = b"private, no-cache"
@@ -76,27 +74,33 @@ class _RenderedAvailability:
 
 
 class PublicReads:
-    """Answers reads of events; `clock` returns monotonic seconds."""
+    """Answers reads of events."""
 
     def __init__(
-        self,
-        events: EventCache,
-        availability: AvailabilityReader,
-        clock: Callable[[], float] = time.monotonic,
+        self, events: EventCache, availability: AvailabilityReader, budget: CacheBudget
     ) -> None:
         self.events = events
         self.availability = availability
-        self.clock = clock
-        self._rendered_events: LRUCache[str, _RenderedEvent] = LRUCache(
-            RENDERED_BYTES, getsizeof=lambda rendered: len(rendered.body) + ENTRY_BYTES
+        self.clock = budget.clock
+        self._rendered_events: TTLCache[_RenderedEvent] = TTLCache(
+            budget,
+            "rendered events",
+            size_of=lambda rendered: (
+                _ANSWER_BYTES
+                + len(rendered.body)
+                + size_of_event(rendered.event)
+                + size_of_availability(rendered.availability)
+            ),
         )
-        self._rendered_availability: LRUCache[str, _RenderedAvailability] = LRUCache(
-            RENDERED_BYTES, getsizeof=lambda rendered: len(rendered.body) + ENTRY_BYTES
+        self._rendered_availability: TTLCache[_RenderedAvailability] = TTLCache(
+            budget,
+            "rendered availability",
+            size_of=lambda rendered: (
+                _ANSWER_BYTES + len(rendered.body) + size_of_availability(rendered.availability)
+            ),
         )
         self._pages: TTLCache[RenderedAnswer] = TTLCache(
-            max_bytes=RENDERED_BYTES,
-            size_of=lambda answer: len(answer.body) + ENTRY_BYTES,
-            clock=clock,
+            budget, "pages", size_of=lambda answer: _ANSWER_BYTES + len(answer.body)
         )
 
     async def event(
@@ -126,13 +130,15 @@ class PublicReads:
     ) -> RenderedAnswer:
         entry, availability_entry = await self._load_event(event_id, caller, context)
         availability = availability_entry.value if availability_entry else None
-        rendered = self._rendered_events.get(event_id)
+        cached = self._rendered_events.get(event_id)
+        event = entry.value
         if (
-            rendered is None
-            or rendered.event is not entry.value
-            or not _is_same(rendered.availability, availability)
+            cached is not None
+            and cached.value.event is event
+            and _is_same(cached.value.availability, availability)
         ):
-            event = entry.value
+            rendered = cached.value
+        else:
             rendered = _RenderedEvent(
                 event,
                 availability,
@@ -140,7 +146,8 @@ class PublicReads:
                 event_etag(event, availability),
             )
             if caller is None or not may_have_drafts(caller):
-                self._rendered_events[event_id] = rendered
+                kept = Entry(rendered, entry.loaded_at, entry.expires_at)
+                self._rendered_events.put(event_id, kept)
         loaded_at = (
             min(entry.loaded_at, availability_entry.loaded_at)
             if availability_entry
@@ -153,12 +160,15 @@ class PublicReads:
     ) -> tuple[Entry[pb.Event], Entry[Availability] | None]:
         if entry := self.events.cached(event_id, caller):
             return entry, await self.availability.load_if_known(event_id)
-        # At the same time: one after the other would double the time of a miss.
-        loading = asyncio.create_task(self.availability.load_if_known(event_id))
+        # At the same time: one after the other would double the time of a miss. Booking is
+        # asked only about an event that exists, because an unknown one costs it a call, too.
+        finding = asyncio.create_task(self.availability.find(event_id))
         try:
-            return await self.events.event(event_id, caller, context), await loading
+            entry = await self.events.event(event_id, caller, context)
+            availability = await finding
         finally:
-            loading.cancel()
+            finding.cancel()
+        return entry, availability or await self.availability.load_if_known(event_id)
 
     async def page(
         self, request: pb.ListEventsRequest, caller: Caller | None, context: RequestContext
@@ -205,11 +215,14 @@ class PublicReads:
                 {kind.id: kind.capacity for kind in entry.value.ticket_types}
             )
             loaded_at = min(loaded_at, entry.loaded_at)
-        rendered = self._rendered_availability.get(event_id)
-        if rendered is None or not _is_same(rendered.availability, availability):
+        cached = self._rendered_availability.get(event_id)
+        if cached is not None and _is_same(cached.value.availability, availability):
+            rendered = cached.value
+        else:
             body = availability_json(event_id, availability)
             rendered = _RenderedAvailability(availability, body, content_etag(body))
-            self._rendered_availability[event_id] = rendered
+            kept = Entry(rendered, loaded_at, loaded_at + TTL_SECONDS)
+            self._rendered_availability.put(event_id, kept)
         return RenderedAnswer(rendered.body, rendered.etag, loaded_at)
 
     async def _event_if_catalog_answers(

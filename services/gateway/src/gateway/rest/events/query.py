@@ -6,11 +6,21 @@ from urllib.parse import parse_qsl
 from goticket.catalog.v1 import catalog_pb2 as pb
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.rest.events.schemas import EventSort, EventStatus
-from gateway.rest.schemas import QueryId, QueryInstant, QueryInteger, Text, to_timestamp
+from gateway.rest.events.schemas import EventSort, ListStatus
+from gateway.rest.schemas import (
+    Location,
+    QueryId,
+    QueryInstant,
+    QueryInteger,
+    SearchText,
+    Text,
+    to_timestamp,
+)
 
-_CACHED_QUERIES = 4096
-_MAX_CACHED_CHARACTERS = 512
+_CACHED_QUERIES = 1024
+_MAX_CACHED_CHARACTERS = 256
+QUERIES_BYTES = _CACHED_QUERIES * 2048
+"""Memory of all cached queries at most."""
 
 
 class EventQuery(BaseModel):
@@ -22,24 +32,33 @@ class EventQuery(BaseModel):
     cursor: Text | None = Field(
         default=None, max_length=1000, description="`nextCursor` of the page before."
     )
-    q: Text | None = Field(
+    q: SearchText | None = Field(
         default=None,
-        max_length=200,
-        description="Search; similar words match, accents are ignored.",
+        description="Search: any part of a name or a location, words of a description, and"
+        " similar words. Case and accents are ignored.",
     )
     starts_from: QueryInstant | None = Field(
-        default=None, alias="from", description="Only events that start at or after this time."
+        default=None,
+        alias="from",
+        description="Only events that start at or after this time; with it, those that have ended"
+        " are listed too.",
     )
     starts_before: QueryInstant | None = Field(
         default=None, alias="to", description="Only events that start before this time."
     )
-    location: Text | None = Field(
-        default=None, max_length=300, description="Part of the location; ignores case and accents."
+    location: Location | None = Field(
+        default=None, description="Part of the location; ignores case and accents."
     )
-    status: EventStatus | None = Field(
-        default=None, description="published when absent; draft lists the caller's own events."
+    status: ListStatus | None = Field(
+        default=None,
+        description="published when absent: events that have not ended, unless `from` is given."
+        " ended: published ones whose `endAt` has come. draft: the caller's own.",
     )
-    sort: EventSort | None = None
+    sort: EventSort | None = Field(
+        default=None,
+        description="By relevance when absent and `q` has three characters or more; otherwise"
+        " the soonest first, of ended events the latest.",
+    )
     organizer_id: QueryId | None = Field(default=None, alias="organizerId")
 
 
@@ -53,6 +72,7 @@ def list_request(query: EventQuery) -> pb.ListEventsRequest:
         status=query.status.message if query.status else pb.EVENT_STATUS_UNSPECIFIED,
         sort=query.sort.message if query.sort else pb.EVENT_SORT_UNSPECIFIED,
         organizer_id=query.organizer_id or "",
+        ended=query.status is ListStatus.ENDED,
         to=to_timestamp(query.starts_before),
         actor=None,  # named only where it makes a difference
         **{"from": to_timestamp(query.starts_from)},  # "from" is a keyword

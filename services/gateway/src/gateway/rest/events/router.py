@@ -26,9 +26,10 @@ from gateway.rest.events.schemas import (
     EventOut,
     EventPage,
 )
+from gateway.rest.routes import HeadFirstRoute
 from gateway.security.authentication import MaybeCaller, Organizer
 
-router = APIRouter(prefix="/api/v1/events", tags=["events"])
+router = APIRouter(prefix="/api/v1/events", tags=["events"], route_class=HeadFirstRoute)
 
 _VERSIONED: dict[str, Any] = {
     "headers": {"ETag": {"description": "The version, for If-Match.", "schema": {"type": "string"}}}
@@ -110,7 +111,7 @@ async def list_events(
     if_none_match: IfNoneMatch,
     query: Annotated[EventQuery, Query()],
 ) -> Any:
-    """Ordered by start time, or by relevance when `q` is given."""
+    """Upcoming events, the soonest first; those that have ended by `status` or `from` only."""
     page = await reads.page(list_request(query), caller, RequestContext.current())
     return as_starlette(render_answer(page, caller, if_none_match, reads.clock()))
 
@@ -150,7 +151,8 @@ async def replace_event(
 ) -> EventOut:
     """Absent description and location become empty; absent currency, timezone, status stay."""
     _reject_missing(body)
-    request = body.replacement().update_request(event_id, caller.actor, expected_version)
+    version = await expected_version.among_current(catalog, caller, event_id)
+    request = body.replacement().update_request(event_id, caller.actor, version)
     event = await catalog.update(request)
     await reads.events.changed(event.id, event.version)
     availability = await reads.availability.load_if_known(event.id)
@@ -172,7 +174,8 @@ async def change_event(
     reads: Reads,
 ) -> EventOut:
     """Absent fields stay. `status: published` puts a draft on sale, `cancelled` cancels."""
-    request = body.update_request(event_id, caller.actor, expected_version)
+    version = await expected_version.among_current(catalog, caller, event_id)
+    request = body.update_request(event_id, caller.actor, version)
     event = await catalog.update(request)
     await reads.events.changed(event.id, event.version)
     availability = await reads.availability.load_if_known(event.id)
@@ -194,7 +197,8 @@ async def cancel_event(
     reads: Reads,
 ) -> None:
     """The event stays readable; its bookings are cancelled and the buyers notified."""
-    event = await catalog.cancel(event_id, caller.actor, expected_version)
+    version = await expected_version.among_current(catalog, caller, event_id)
+    event = await catalog.cancel(event_id, caller.actor, version)
     await reads.events.changed(event.id, event.version)
 
 

@@ -16,11 +16,15 @@ from gateway.rest.schemas import (
     Body,
     Count,
     Currency,
+    Description,
+    EventName,
     Id,
     Instant,
+    Location,
     Money,
     Page,
     Text,
+    TicketTypeName,
     Timezone,
     to_instant,
     to_timestamp,
@@ -43,6 +47,22 @@ class EventStatus(StrEnum):
     def of(cls, status: "pb.EventStatus.ValueType") -> "EventStatus":
         """Translate from the catalog's enum."""
         return cls[pb.EventStatus.Name(status).removeprefix("EVENT_STATUS_")]
+
+
+class ListStatus(StrEnum):
+    """Which events a list has."""
+
+    DRAFT = "draft"
+    PUBLISHED = "published"
+    CANCELLED = "cancelled"
+    ENDED = "ended"
+
+    @property
+    def message(self) -> "pb.EventStatus.ValueType":
+        """The value of the catalog's enum. Events that have ended are published ones."""
+        if self is ListStatus.ENDED:
+            return pb.EVENT_STATUS_PUBLISHED
+        return EventStatus(self).message
 
 
 class EventSort(StrEnum):
@@ -81,7 +101,7 @@ class TicketTypeIn(Body):
     id: Text | None = Field(
         default=None, max_length=36, description="The ticket type to change; absent for a new one."
     )
-    name: Text = Field(max_length=100, examples=["Golden circle"])
+    name: TicketTypeName = Field(examples=["Golden circle"])
     price: Money = Field(examples=[45000])
     capacity: Count = Field(examples=[200])
     max_per_booking: int | None = Field(
@@ -101,7 +121,7 @@ class TicketTypeIn(Body):
         )
 
 
-_NAME = Field(max_length=200, examples=["Metallica Live"])
+_NAME = Field(examples=["Metallica Live"])
 _START = Field(examples=["2027-06-01T19:00:00+02:00"])
 _END = Field(examples=["2027-06-01T23:00:00+02:00"], description="After startAt.")
 _PRICE = Field(
@@ -122,14 +142,14 @@ class EventIn(Body):
     `ticketTypes` they are not needed.
     """
 
-    name: Text = _NAME
+    name: EventName = _NAME
     start_at: Instant = _START
     end_at: Instant = _END
     price: Money | None = _PRICE
     capacity: Count | None = _CAPACITY
     ticket_types: list[TicketTypeIn] | None = _TICKET_TYPES
-    description: Text | None = Field(default=None, max_length=10_000)
-    location: Text | None = Field(default=None, max_length=300, examples=["PGE Narodowy, Warsaw"])
+    description: Description | None = Field(default=None, description="May have several lines.")
+    location: Location | None = Field(default=None, examples=["PGE Narodowy, Warsaw"])
     currency: Currency | None = None
     timezone: Timezone | None = None
     status: EventStatus | None = Field(
@@ -181,14 +201,14 @@ class EventIn(Body):
 class EventChange(Body):
     """Some fields of an event; absent ones, and null ones, stay as they are."""
 
-    name: Text | None = Field(default=None, max_length=200, examples=["Metallica Live"])
+    name: EventName | None = Field(default=None, examples=["Metallica Live"])
     start_at: Instant | None = None
     end_at: Instant | None = None
     price: Money | None = _PRICE
     capacity: Count | None = _CAPACITY
     ticket_types: list[TicketTypeIn] | None = _TICKET_TYPES
-    description: Text | None = Field(default=None, max_length=10_000)
-    location: Text | None = Field(default=None, max_length=300)
+    description: Description | None = Field(default=None, description="May have several lines.")
+    location: Location | None = None
     currency: Currency | None = None
     timezone: Timezone | None = None
     status: EventStatus | None = Field(

@@ -1,6 +1,7 @@
 """Reads of tickets, for FastAPI's routes and the fast path."""
 
 import asyncio
+from collections.abc import Callable
 
 from cachetools import LRUCache
 from goticket.booking.v1 import booking_pb2 as pb
@@ -11,14 +12,18 @@ from gateway.http.problems import Problem
 from gateway.http.request_context import RequestContext
 from gateway.http.responses import HttpResponse, content_headers, json_response
 from gateway.rest.tickets.rendering import ticket_json, ticket_page_json
+from gateway.rest.tickets.ticket_pdf import TicketPrinter
 from gateway.security.authentication import Caller
 
 SVG = "image/svg+xml"
-DRAWINGS_BYTES = 32 * 1024 * 1024
+PDF = "application/pdf"
+DRAWINGS_BYTES = 16 * 1024 * 1024
 """Size of all drawings that are cached, by code. A ticket is read before each answer, so a
 cached drawing never outlives its ticket."""
 
-_drawings: LRUCache[str, bytes] = LRUCache(DRAWINGS_BYTES, getsizeof=len)
+_drawings: LRUCache[str, bytes] = LRUCache(
+    DRAWINGS_BYTES, getsizeof=lambda drawing: len(drawing) + 1024
+)
 
 
 async def read_ticket(
@@ -64,6 +69,28 @@ async def read_ticket_qr(
         drawing = await asyncio.to_thread(qr_svg, ticket.code)
         _drawings[ticket.code] = drawing
     return HttpResponse(200, content_headers(SVG.encode(), drawing), drawing)
+
+
+async def read_ticket_pdf(
+    booking: BookingClient,
+    printer: TicketPrinter,
+    caller: Caller,
+    ticket_id: str,
+    context: RequestContext,
+    is_disconnected: Callable[[], bool],
+) -> HttpResponse:
+    """Return a ticket as a PDF.
+
+    Raises:
+        Problem: ticket_void; busy, if too many documents wait; unavailable, if drawing fails.
+        RemoteError: booking refuses or is unavailable.
+    """
+    ticket = await read_usable_ticket(booking, caller, ticket_id, context)
+    document = await printer.print(ticket, is_disconnected)
+    name = f'attachment; filename="ticket-{ticket.id}.pdf"'
+    headers = content_headers(PDF.encode(), document)
+    headers.append((b"content-disposition", name.encode()))
+    return HttpResponse(200, headers, document)
 
 
 async def read_usable_ticket(

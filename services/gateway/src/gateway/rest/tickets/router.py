@@ -1,29 +1,28 @@
 """Tickets and their printed forms."""
 
-import asyncio
-from datetime import UTC, datetime
+import functools
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
+from gateway.http.disconnect import is_disconnected
 from gateway.http.openapi import problems
 from gateway.http.request_context import RequestContext
 from gateway.http.responses import as_starlette
-from gateway.rest.dependencies import Booking, Cursor, Limit, TicketId
+from gateway.rest.dependencies import Booking, Cursor, Limit, Printer, TicketId
+from gateway.rest.routes import HeadFirstRoute
 from gateway.rest.tickets.reads import (
+    PDF,
     SVG,
     read_ticket,
+    read_ticket_pdf,
     read_ticket_qr,
     read_tickets,
-    read_usable_ticket,
 )
 from gateway.rest.tickets.schemas import TicketOut, TicketPage
-from gateway.rest.tickets.ticket_pdf import ticket_pdf
 from gateway.security.authentication import AnyCaller
 
-router = APIRouter(prefix="/api/v1/tickets", tags=["tickets"])
-
-PDF = "application/pdf"
+router = APIRouter(prefix="/api/v1/tickets", tags=["tickets"], route_class=HeadFirstRoute)
 
 
 def _file(media_type: str) -> dict[int | str, dict[str, Any]]:
@@ -78,10 +77,12 @@ async def get_ticket_qr(caller: AnyCaller, ticket_id: TicketId, booking: Booking
     response_class=_Pdf,
     responses={**_file(PDF), **problems("forbidden", "ticket_not_found", "ticket_void")},
 )
-async def get_ticket_pdf(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -> Response:
+async def get_ticket_pdf(
+    request: Request, caller: AnyCaller, ticket_id: TicketId, booking: Booking, printer: Printer
+) -> Response:
     """One page to print or to show at the entrance."""
-    ticket = await read_usable_ticket(booking, caller, ticket_id, RequestContext.current())
-    # Milliseconds of computing: in a thread they do not delay other requests.
-    document = await asyncio.to_thread(ticket_pdf, ticket, datetime.now(UTC))
-    name = f'attachment; filename="ticket-{ticket.id}.pdf"'
-    return _Pdf(document, headers={"Content-Disposition": name})
+    context = RequestContext.current()
+    disconnected = functools.partial(is_disconnected, request.receive)
+    return as_starlette(
+        await read_ticket_pdf(booking, printer, caller, ticket_id, context, disconnected)
+    )

@@ -8,10 +8,11 @@ from goticket_platform.rpc.errors import RemoteError
 from gateway.http.openapi import problems
 from gateway.rest.auth.schemas import RolesChange, UserOut, UserPage
 from gateway.rest.dependencies import Identity, UserId
+from gateway.rest.routes import HeadFirstRoute
 from gateway.rest.schemas import Email
 from gateway.security.authentication import Admin, AnyCaller
 
-router = APIRouter(prefix="/api/v1/users", tags=["users"])
+router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=HeadFirstRoute)
 
 
 @router.get("/me", summary="Read the caller's account", responses=problems("user_not_found"))

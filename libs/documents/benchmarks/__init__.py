@@ -1,0 +1,1 @@
+"""Measurements of drawing tickets; started manually."""

@@ -1,0 +1,1 @@
+"""Runs functions in processes of low priority beside an event loop."""
