@@ -31,9 +31,14 @@ from gateway.components import Components
 from gateway.config import GatewaySettings
 from gateway.http.access_log_writer import AccessLogWriter
 from gateway.http.app import create_app
+from gateway.http.client_address import CLIENTS_BYTES, ClientAddresses
 from gateway.http.cors import ORIGINS_BYTES
 from gateway.http.problems import MEMBERS_BYTES
 from gateway.http.server import bind, serve
+from gateway.rate_limits.blocked_clients import BLOCKED_BYTES, BlockedClients
+from gateway.rate_limits.local_limiter import BUCKETS_BYTES, LocalLimiter
+from gateway.rate_limits.redis_limiter import RedisLimiter
+from gateway.rate_limits.request_limits import RequestLimits
 from gateway.rest.events.public_reads import PublicReads
 from gateway.rest.events.query import QUERIES_BYTES
 from gateway.rest.read_fast_path import PATHS_BYTES
@@ -46,7 +51,10 @@ REDIS_SECONDS = 0.05
 """Time limit of Redis; booking answers faster than a stalled cache."""
 REDIS_CONNECTIONS = 64
 CACHES_WITH_OWN_BOUND = (
+    BLOCKED_BYTES,
     BODIES_BYTES,
+    2 * BUCKETS_BYTES,
+    CLIENTS_BYTES,
     DRAWINGS_BYTES,
     MEMBERS_BYTES,
     ORIGINS_BYTES,
@@ -65,7 +73,6 @@ async def open_components(settings: GatewaySettings) -> AsyncIterator[Components
         booking = BookingClient(
             await _channel(resources, settings.booking_target), batch_reads=settings.batching
         )
-        submitter = _submitter(resources, settings, booking)
         access_log = AccessLogWriter()
         resources.callback(access_log.close)
         client = open_cache_redis(
@@ -81,16 +88,19 @@ async def open_components(settings: GatewaySettings) -> AsyncIterator[Components
         printing = open_pool()
         resources.push_async_callback(printing.close)
         keys = KeyRing(identity.jwks_json, time.monotonic)
+        verifier = TokenVerifier(keys, budget, issuer=settings.issuer, audience=settings.audience)
+        limits = _request_limits(resources, settings, shared, verifier)
+        submitter = _submitter(resources, settings, booking, limits)
         yield Components(
             backends=Backends(identity=identity, catalog=catalog, booking=booking),
-            booking_pipeline=BookingPipeline(submitter, sold_out, events),
+            booking_pipeline=BookingPipeline(submitter, sold_out, events, limits),
             public_reads=PublicReads(events, availability, budget),
             keys=keys,
-            verifier=TokenVerifier(
-                keys, budget, issuer=settings.issuer, audience=settings.audience
-            ),
+            verifier=verifier,
             health=Health(),
             access_log=access_log,
+            addresses=ClientAddresses(settings.proxies),
+            limits=limits,
             ticket_printer=TicketPrinter(printing, budget),
         )
 
@@ -105,12 +115,34 @@ def _cache_budget(resources: AsyncExitStack, settings: GatewaySettings) -> Cache
     return budget
 
 
+def _request_limits(
+    resources: AsyncExitStack,
+    settings: GatewaySettings,
+    shared: SharedCache,
+    verifier: TokenVerifier,
+) -> RequestLimits:
+    """Return the rate limits, and start to follow the blocks of other gateways."""
+    policy = settings.rate_limits
+    blocked = BlockedClients(shared, policy.unknown_routes_per_address.block_seconds)
+    _run(resources, blocked.read_regularly())
+    return RequestLimits(
+        policy,
+        RedisLimiter(shared.client, LocalLimiter(time.monotonic)),
+        LocalLimiter(time.monotonic),
+        blocked,
+        verifier,
+    )
+
+
 def _submitter(
-    resources: AsyncExitStack, settings: GatewaySettings, booking: BookingClient
+    resources: AsyncExitStack,
+    settings: GatewaySettings,
+    booking: BookingClient,
+    limits: RequestLimits,
 ) -> BookingSubmitter:
     if not settings.batching:
-        return UnbatchedSubmitter(booking.create)
-    submitter = BatchedSubmitter(booking.create, booking.create_many)
+        return UnbatchedSubmitter(booking.create, admit=limits.admit_many)
+    submitter = BatchedSubmitter(booking.create, booking.create_many, admit=limits.admit_many)
     QUEUE_DEPTH.set_function(lambda: submitter.waiting)
     resources.push_async_callback(submitter.close)
     return submitter

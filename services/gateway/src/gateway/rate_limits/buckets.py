@@ -6,13 +6,13 @@ needs no entry. A negative number is the end of a block; the bucket is full then
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 MICROSECONDS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limit:
     """At most `quota` units at once, refilled evenly within `window_seconds`.
 
@@ -23,6 +23,10 @@ class Limit:
     quota: int
     window_seconds: int
     block_seconds: int = 0
+    emission: int = field(init=False, compare=False)
+    """Microseconds in which one unit is refilled."""
+    capacity: int = field(init=False, compare=False)
+    """Microseconds in which an empty bucket is refilled."""
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -32,16 +36,11 @@ class Limit:
         """
         if self.quota < 1 or self.window_seconds < 1 or self.block_seconds < 0:
             raise ValueError(f"limit {self.name} is not valid")
-
-    @property
-    def emission(self) -> int:
-        """Microseconds in which one unit is refilled."""
-        return self.window_seconds * MICROSECONDS // self.quota
-
-    @property
-    def capacity(self) -> int:
-        """Microseconds in which an empty bucket is refilled."""
-        return self.emission * self.quota
+        emission = self.window_seconds * MICROSECONDS // self.quota
+        if emission < 1:
+            raise ValueError(f"limit {self.name} has more than a unit in a microsecond")
+        object.__setattr__(self, "emission", emission)
+        object.__setattr__(self, "capacity", emission * self.quota)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The client's address comes from X-Forwarded-For only as far as proxies are trusted."""
 
 import pytest
-from gateway.rate_limits.client_address import (
+from gateway.http.client_address import (
     UNKNOWN,
     client_address,
     limit_key,

@@ -1,6 +1,8 @@
 """The address of a client, also behind proxies, and the key that its limits share."""
 
+import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
@@ -10,6 +12,36 @@ IPV6_PREFIX_BITS = 64
 MAX_HOPS = 20
 """Addresses of an X-Forwarded-For that are read."""
 UNKNOWN = "unknown"
+_CACHED_CLIENTS = 4096
+_CACHED_CHARACTERS = 256
+"""Longer X-Forwarded-For fields are not cached."""
+CLIENTS_BYTES = _CACHED_CLIENTS * 1024
+"""Memory of all cached clients at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The address that sent a request, and what limits count: see `limit_key`."""
+
+    address: str
+    limit_key: str
+
+
+class ClientAddresses:
+    """Finds the clients of requests; `trusted` are the networks of the proxies."""
+
+    def __init__(self, trusted: Sequence[Network]) -> None:
+        self._trusted = tuple(trusted)
+        self._cached = functools.lru_cache(_CACHED_CLIENTS)(self._find)
+
+    def client(self, peer: str | None, forwarded_for: bytes) -> Client:
+        """Return the client of a request; see `client_address`."""
+        find = self._cached if len(forwarded_for) <= _CACHED_CHARACTERS else self._find
+        return find(peer, forwarded_for)
+
+    def _find(self, peer: str | None, forwarded_for: bytes) -> Client:
+        address = client_address(peer, forwarded_for.decode("latin-1"), self._trusted)
+        return Client(address, limit_key(address))
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
