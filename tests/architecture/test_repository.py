@@ -46,7 +46,6 @@ USED_UNIMPORTED = {
     "fastapi-swagger": "ships Swagger UI 5 as files, which the gateway serves",
     "cryptography": "PyJWT signs and verifies EdDSA with it",
     "httptools": "uvicorn parses HTTP with it",
-    "tzdata": "zoneinfo reads time zones from it where the system has none",
 }
 """Distributions that are used without an import, and their purpose."""
 

@@ -182,8 +182,8 @@ WRONG_SNAPSHOTS: dict[str, tuple[Callable[[Snapshot], Snapshot], str]] = {
         "the e-mail about message a1 was sent twice without a fault",
     ),
     "a backlog": (
-        lambda s: replace(s, backlog={"notification.booking-events.dead": 2}),
-        "2 still in notification.booking-events.dead",
+        lambda s: replace(s, backlog={"notification.events.dead": 2}),
+        "2 still in notification.events.dead",
     ),
 }
 

@@ -21,7 +21,7 @@ from goticket_contracts.topology import (
     BOOKING_CATALOG_EVENTS,
     EVENT_LOG,
     EXCHANGE,
-    NOTIFICATION_BOOKING_EVENTS,
+    NOTIFICATION_EVENTS,
     TOPOLOGY,
     QueueSpec,
 )
@@ -241,7 +241,7 @@ async def test_the_gateway_receives_changes_of_the_catalog_and_no_bookings(
         await eventually(lambda: received == [EVENT_UPDATED])
 
 
-@pytest.mark.parametrize("spec", [BOOKING_CATALOG_EVENTS, NOTIFICATION_BOOKING_EVENTS])
+@pytest.mark.parametrize("spec", [BOOKING_CATALOG_EVENTS, NOTIFICATION_EVENTS])
 async def test_a_consumer_retries_dead_letters_and_replays_with_its_own_user(
     broker: RabbitBackend, urls: dict[str, str], spec: QueueSpec
 ) -> None:

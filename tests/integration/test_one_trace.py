@@ -183,7 +183,7 @@ async def test_one_booking_is_one_trace_from_http_to_smtp(
         "goticket.booking.v1.BookingService/CreateBooking",
         "goticket.catalog.v1.CatalogService/",
         "goticket.events publish",
-        "notification.booking-events process",
+        "notification.events process",
         "goticket.booking.v1.NotificationDataService/",
         "SMTP",
     ):

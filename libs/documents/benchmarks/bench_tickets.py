@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from goticket_documents.money import Money
 from goticket_documents.ticket_model import PrintableTicket
 from goticket_documents.ticket_pdf import render_ticket
+from goticket_kernel.time_zones import TimeZone
 
 NOW = datetime(2027, 6, 12, 17, 30, tzinfo=UTC)
 CODE_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
@@ -59,7 +59,7 @@ def ticket(name: str, place: str, holder: str) -> PrintableTicket:
         booking_reference="0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d5f",
         event_name=name,
         place=place,
-        zone=ZoneInfo("Europe/Berlin"),
+        zone=TimeZone("Europe/Berlin"),
         starts_at=NOW,
         ends_at=NOW + timedelta(hours=3),
         holder=holder,

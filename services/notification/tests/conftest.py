@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import pytest
 from google.protobuf import json_format
@@ -19,6 +18,7 @@ from goticket_contracts.event_types import (
     BOOKING_HELD,
 )
 from goticket_documents.money import Money
+from goticket_kernel.time_zones import TimeZone
 from goticket_platform.messaging.consumer import ReceivedMessage
 from notification.bookings import Booking, Event, Line, Ticket
 
@@ -52,8 +52,10 @@ def make_booking() -> BookingFactory:
         price: Money | None = None,
         tickets: int = 2,
         zone: str = "Europe/Berlin",
+        start: datetime = START,
         lasts: timedelta = timedelta(hours=3, minutes=30),
         version: int = 1,
+        event_version: int = 1,
         was_confirmed: bool = True,
     ) -> Booking:
         price = price or Money(25000, "EUR")
@@ -62,7 +64,7 @@ def make_booking() -> BookingFactory:
             version=version,
             buyer_name=buyer,
             buyer_email=email,
-            event=Event(name, place, ZoneInfo(zone), START, START + lasts),
+            event=Event(name, place, TimeZone(zone), start, start + lasts, event_version),
             lines=(Line(ticket_type, tickets, price),),
             tickets=tuple(
                 Ticket(
@@ -90,7 +92,11 @@ def make_details() -> DetailsFactory:
         name: str = "Ada\r\nLovelace",
     ) -> BookingDetails:
         event = pb.EventSnapshot(
-            id=str(uuid.uuid4()), name="Metallica Live", location="Berlin", timezone="Europe/Berlin"
+            id=str(uuid.uuid4()),
+            name="Metallica Live",
+            location="Berlin",
+            timezone="Europe/Berlin",
+            version=1,
         )
         event.starts_at.FromDatetime(START)
         event.ends_at.FromDatetime(START + timedelta(hours=3))

@@ -77,13 +77,13 @@ class Topology:
 BOOKING_CATALOG_EVENTS: Final = QueueSpec("booking.catalog-events", (CATALOG_EVENTS,))
 """The booking service's queue of catalog messages."""
 
-NOTIFICATION_BOOKING_EVENTS: Final = QueueSpec("notification.booking-events", (BOOKING_EVENTS,))
-"""The notification service's queue of booking messages."""
+NOTIFICATION_EVENTS: Final = QueueSpec("notification.events", (BOOKING_EVENTS, CATALOG_EVENTS))
+"""The notification service's queue of booking and catalog messages."""
 
 TOPOLOGY: Final = Topology(
     exchange=EXCHANGE,
     event_log=EVENT_LOG,
-    queues=(BOOKING_CATALOG_EVENTS, NOTIFICATION_BOOKING_EVENTS),
+    queues=(BOOKING_CATALOG_EVENTS, NOTIFICATION_EVENTS),
 )
 """The topology of the whole system. All of it exists before the first message is published, so
 that a queue gets messages that were published before its consumer started for the first time."""

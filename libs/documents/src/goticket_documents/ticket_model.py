@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo
+
+from goticket_kernel.time_zones import TimeZone
 
 from goticket_documents.money import Money
 
@@ -19,7 +20,7 @@ class PrintableTicket:
     booking_reference: str
     event_name: str
     place: str
-    zone: ZoneInfo
+    zone: TimeZone
     starts_at: datetime
     ends_at: datetime
     holder: str

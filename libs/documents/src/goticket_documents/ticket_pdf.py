@@ -13,7 +13,7 @@ from goticket_documents.shaping import printable
 from goticket_documents.text_layout import write, write_block, write_centred
 from goticket_documents.ticket_document import Colour, TicketDocument
 from goticket_documents.ticket_model import PrintableTicket
-from goticket_documents.times import clock_span_text, date_text, zone_text
+from goticket_documents.times import period_text
 
 # Lengths are in millimetres, type sizes in points.
 PAGE = (210.0, 105.0)
@@ -132,11 +132,10 @@ def _draw_frame(pdf: TicketDocument, ticket: PrintableTicket) -> None:
 
 def _draw_event(pdf: TicketDocument, ticket: PrintableTicket) -> None:
     y = _block(pdf, 24, ticket.event_name, "B", (30, 24, 20, 16, 13, 10, 8.5), 22, _INK)
-    start = ticket.starts_at.astimezone(ticket.zone)
-    y = _block(pdf, y + 2.4, date_text(start), "B", (11.5,), 6, _ACCENT)
-    span = clock_span_text(ticket.starts_at, ticket.ends_at, ticket.zone)
-    y = _block(pdf, y + 0.4, span, "", (10.5,), 5, _BODY)
-    _block(pdf, y + 0.2, zone_text(ticket.starts_at, ticket.zone), "", (7.5,), 4, _FAINT)
+    period = period_text(ticket.starts_at, ticket.ends_at, ticket.zone)
+    y = _block(pdf, y + 2.4, period.date, "B", (11.5,), 6, _ACCENT)
+    y = _block(pdf, y + 0.4, period.hours, "", (10.5, 9, 8, 7), 5, _BODY)
+    _block(pdf, y + 0.2, period.zone, "", (7.5,), 4, _FAINT)
     if ticket.place:
         _block(pdf, y + 6.2, ticket.place, "", (12, 10.5, 9, 8, 7), 12.5, _BODY)
 

@@ -1,7 +1,9 @@
 """Dates, times and zones as text, independent of the process's locale."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from goticket_kernel.time_zones import TimeZone
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (
@@ -20,12 +22,40 @@ _MONTHS = (
 )
 
 
-def known_zone(name: str) -> ZoneInfo | None:
-    """Return the IANA time zone, or None if this machine's time zone data lacks it."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
+@dataclass(frozen=True)
+class PeriodText:
+    """A period in local time, in three parts. Its text form joins them on one line.
+
+    `hours` begins with the start's clock time; `date` is the day of the start.
+    """
+
+    date: str
+    hours: str
+    zone: str
+
+    def __str__(self) -> str:
+        return f"{self.date}, {self.hours} ({self.zone})"
+
+
+def period_text(starts_at: datetime, ends_at: datetime, zone: TimeZone) -> PeriodText:
+    """Return a period as its zone's clocks show it; the only form in which people read times.
+
+    The end has a date only on another day. When abbreviation or offset change during the period,
+    `hours` has them for each end: "02:30 (CEST, UTC+02:00)" to "02:15 (CET, UTC+01:00)".
+    Otherwise `zone` has them: "Europe/Berlin, CEST, UTC+02:00". Seconds are left out, and with
+    them the end of a period in which the clock shows no other minute.
+    """
+    start, end = starts_at.astimezone(zone), ends_at.astimezone(zone)
+    first, last = clock_text(start), clock_text(end)
+    offset, end_offset = _offset_text(start), _offset_text(end)
+    zone_text = ", ".join(dict.fromkeys([zone.key, *offset]))
+    if offset != end_offset:
+        first, last = f"{first} ({', '.join(offset)})", f"{last} ({', '.join(end_offset)})"
+        zone_text = zone.key
+    if start.date() != end.date():
+        last = f"{date_text(end)}, {last}"
+    hours = first if first == last else f"{first} \N{EN DASH} {last}"
+    return PeriodText(date_text(start), hours, zone_text)
 
 
 def date_text(moment: datetime) -> str:
@@ -35,29 +65,19 @@ def date_text(moment: datetime) -> str:
 
 
 def clock_text(moment: datetime) -> str:
-    """Return a time such as "19:30"."""
+    """Return a time such as "19:30", in the moment's own zone."""
     return f"{moment.hour:02d}:{moment.minute:02d}"
 
 
-def zone_text(moment: datetime, zone: ZoneInfo) -> str:
-    """Return zone and offset at the moment, such as "Europe/Berlin, CEST, UTC+02:00"."""
-    local = moment.astimezone(zone)
+def _offset_text(local: datetime) -> list[str]:
+    """Return abbreviation and offset, such as ["CEST", "UTC+02:00"], or ["UTC"].
+
+    Zones without an abbreviation have their offset in its place, such as "-03" or "+0545".
+    """
+    name = local.tzname() or ""
+    if name == "UTC":
+        return [name]
     minutes = int((local.utcoffset() or local - local).total_seconds() // 60)
     sign = "-" if minutes < 0 else "+"
     offset = f"UTC{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
-    # The abbreviation of some zones is only an offset, such as "-03" or "+0545".
-    name = local.tzname() or ""
-    parts = [zone.key, name if name.isalpha() else "", offset if name != "UTC" else ""]
-    return ", ".join(dict.fromkeys(part for part in parts if part))
-
-
-def clock_span_text(starts_at: datetime, ends_at: datetime, zone: ZoneInfo) -> str:
-    """Return start and end with an en dash between; the end has a date only on another day.
-
-    Examples of an end are "23:00" and "Sunday, 13 June 2027, 04:00".
-    """
-    start, end = starts_at.astimezone(zone), ends_at.astimezone(zone)
-    until = clock_text(end)
-    if start.date() != end.date():
-        until = f"{date_text(end)}, {until}"
-    return f"{clock_text(start)} \N{EN DASH} {until}"
+    return [name, offset] if name.isalpha() else [offset]

@@ -6,7 +6,6 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pypdf
 import pypdfium2
@@ -16,6 +15,7 @@ from goticket_documents.fonts import PLACEHOLDER
 from goticket_documents.money import Money
 from goticket_documents.ticket_model import PrintableTicket
 from goticket_documents.ticket_pdf import PAGE, missing_characters, render_ticket
+from goticket_kernel.time_zones import TimeZone
 from PIL import Image, ImageChops
 
 SCRIPTS = {
@@ -62,7 +62,7 @@ TICKET = PrintableTicket(
     booking_reference="0198c2f0-7b1e-7c3a-9d55-6f1a2b3c4d5f",
     event_name="Metallica Live",
     place="Olympiastadion, Berlin",
-    zone=ZoneInfo("Europe/Berlin"),
+    zone=TimeZone("Europe/Berlin"),
     starts_at=START,
     ends_at=START + timedelta(hours=3, minutes=30),
     holder="Ada Lovelace",
@@ -169,7 +169,7 @@ def test_all_fields_are_printed() -> None:
         printed(
             ticket_type="Balcony",
             price=Money(9800, "JPY"),
-            zone=ZoneInfo("Asia/Tokyo"),
+            zone=TimeZone("Asia/Tokyo"),
             numbered=(2, 3),
         )
     )
@@ -188,6 +188,16 @@ def test_all_fields_are_printed() -> None:
         TICKET.booking_reference,
     ):
         assert expected in text
+
+
+def test_each_end_of_a_period_has_its_own_offset() -> None:
+    start = datetime(2027, 10, 29, 18, tzinfo=UTC)
+
+    text = text_of(printed(starts_at=start, ends_at=start + timedelta(days=3)))
+
+    expected = "20:00 (CEST, UTC+02:00) – Monday, 1 November 2027, 19:00 (CET, UTC+01:00)"
+    assert expected in text
+    assert "Europe/Berlin" in text.replace(expected, "")
 
 
 @pytest.mark.parametrize(

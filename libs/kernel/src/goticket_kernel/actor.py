@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from goticket_kernel.errors import Forbidden
-
 ADMIN: Final = "admin"
 ORGANIZER: Final = "organizer"
 
@@ -28,23 +26,13 @@ class Actor:
 
     @property
     def is_admin(self) -> bool:
-        """Whether the actor may change everything."""
+        """Whether the actor has the role admin."""
         return ADMIN in self.roles and not self.is_anonymous
 
     @property
     def is_organizer(self) -> bool:
-        """Whether the actor may own events."""
+        """Whether the actor has the role organizer."""
         return ORGANIZER in self.roles and not self.is_anonymous
-
-    def require_admin(self) -> None:
-        """Raise Forbidden unless the actor is an admin."""
-        if not self.is_admin:
-            raise Forbidden
-
-    def require_admin_or(self, *user_ids: UUID) -> None:
-        """Raise Forbidden unless the actor is one of these users or an admin."""
-        if self.is_anonymous or self.user_id not in user_ids:
-            self.require_admin()
 
 
 ANONYMOUS: Final = Actor()

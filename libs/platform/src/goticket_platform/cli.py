@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
 from goticket_contracts.topology import TOPOLOGY, QueueSpec, Topology
+from goticket_kernel.time_zones import TIME_ZONE_DATA
 
 from goticket_platform.lifecycle import Stop, run
-from goticket_platform.logs import configure_logging
+from goticket_platform.logs import configure_logging, get_logger
 from goticket_platform.messaging.dead_letters import (
     LIST_LIMIT,
     list_dead_letters,
@@ -29,6 +30,8 @@ from goticket_platform.telemetry import configure_tracing
 
 FAILED = 1
 
+logger = get_logger(__name__)
+
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 ResultT = TypeVar("ResultT")
 
@@ -39,6 +42,14 @@ class Process(Generic[SettingsT]):
 
     settings: type[SettingsT]
     run: Callable[[SettingsT, Stop], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Report(Generic[SettingsT]):
+    """A command that prints lines and ends: its settings and the function that returns them."""
+
+    settings: type[SettingsT]
+    lines: Callable[[SettingsT], Awaitable[Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,7 @@ class CommandLine:
 
     service: str
     processes: Mapping[str, Process[Any]]
+    reports: Mapping[str, Report[Any]] = field(default_factory=dict)
     migrations: Migrations | None = None
     dead_letters: DeadLetters | None = None
     replayables: Mapping[str, Replayable] = field(default_factory=dict)
@@ -97,11 +109,32 @@ def execute(line: CommandLine, argv: Sequence[str] | None = None) -> None:
             action, limit = arguments.action, arguments.limit
             amqp_url = line.dead_letters.amqp_url()
             sys.exit(dead_letters_command(action, limit, amqp_url, line.dead_letters.queue))
+        case name if report := line.reports.get(name):
+            sys.exit(report_command(report))
         case name if name in line.replayables:
             replayable = line.replayables[name]
             sys.exit(replayable_command(arguments.action, arguments.limit, replayable))
         case name:
-            _run_process(line.service, line.processes[name])
+            _run_process(line.service, name, line.processes[name])
+
+
+def report_command(report: Report[Any]) -> int:
+    """Print the report's lines and return the exit code.
+
+    When the database is unavailable, the code is 1 and one line on stderr has the reason.
+    """
+
+    async def read() -> Sequence[str]:
+        return await report.lines(load(report.settings))
+
+    try:
+        sys.stdout.writelines(f"{line}\n" for line in asyncio.run(read()))
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        sys.stderr.write(f"{' '.join(str(error).split()) or type(error).__name__}\n")
+        return FAILED
+    return 0
 
 
 def migrate_command(action: str, steps: int, dsn: str, package: str) -> int:
@@ -174,10 +207,11 @@ def _migrate(action: str, steps: int, dsn: str, package: str) -> list[str]:
             return [f"{'applied' if applied else 'pending'}  {label}" for label, applied in status]
 
 
-def _run_process(service: str, process: Process[Any]) -> None:
+def _run_process(service: str, name: str, process: Process[Any]) -> None:
     settings = load(process.settings)
     configure_logging(service, settings.log_level)
     configure_tracing(service, settings.otlp_endpoint, settings.trace_sample_ratio)
+    logger.info("starting", process=name, time_zone_data=TIME_ZONE_DATA)
 
     async def main(stop: Stop) -> None:
         await process.run(settings, stop)
@@ -189,7 +223,7 @@ def _parser(line: CommandLine) -> argparse.ArgumentParser:
     usage = _usage(line)
     parser = argparse.ArgumentParser(prog=line.service, usage=usage, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in line.processes:
+    for name in (*line.processes, *line.reports):
         commands.add_parser(name, usage=usage)
     if line.migrations:
         migrate = commands.add_parser("migrate", usage=usage)
@@ -206,7 +240,7 @@ def _parser(line: CommandLine) -> argparse.ArgumentParser:
 
 
 def _usage(line: CommandLine) -> str:
-    commands = [*line.processes]
+    commands = [*line.processes, *line.reports]
     if line.migrations:
         commands += ["migrate up", "migrate down [STEPS]", "migrate status"]
     for name in _replayable_names(line):

@@ -104,13 +104,16 @@ async def server(settings: ServeSettings) -> AsyncIterator[int]:
                 creation=context,
                 submitter=submitter,
                 queries=bookings,
+                check_in=bookings,
                 inventories=bookings,
                 availability=RedisAvailability(redis),
                 ticket_keys=signer.public_keys,
                 extend_holds_by=timedelta(seconds=settings.hold_extension_seconds),
             )
             details = NotificationDataService(
-                queries=bookings, token=settings.notification_token.get_secret_value()
+                queries=bookings,
+                buyers=bookings,
+                token=settings.notification_token.get_secret_value(),
             )
             async with serve_grpc(
                 settings.grpc_listen,

@@ -48,6 +48,7 @@ def event_snapshot(event: Event) -> booking_pb2.EventSnapshot:
         starts_at=_timestamp(event.starts_at),
         ends_at=_timestamp(event.ends_at),
         organizer_id=str(event.organizer_id),
+        version=event.version,
     )
 
 

@@ -159,7 +159,7 @@ async def test_the_database_rejects_overselling(system: "BookingSystem", command
 
     async def reserve_too_many() -> None:
         async with system.bookings.transaction() as transaction:
-            inventory = await transaction.inventory.lock(event.event.id, None)
+            inventory = await transaction.inventory.lock(event.event.id)
             assert inventory is not None
             next(iter(inventory.ticket_types.values())).capacity = 100
             granted = decide_booking(

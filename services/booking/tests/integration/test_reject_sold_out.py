@@ -99,7 +99,7 @@ async def test_a_repeat_waits_for_the_commit_of_the_first_request(
     [request] = commands_for(event, command(1, key="k"))
     prepared = prepare_booking(request, context, {})
     async with system.bookings.transaction() as transaction:
-        snapshot = await transaction.creation.lock_snapshot({event.event.id: None}, [])
+        snapshot = await transaction.creation.lock_snapshot([event.event.id], [])
         inventory = snapshot.inventories[event.event.id]
         granted = decide_booking(
             request,

@@ -26,6 +26,7 @@ MANY_ROWS = (
     "change_bookings",
     "bookings",
     "bookings_by_key",
+    "confirmed_bookings_of_buyers",
     "printed_tickets",
     "tickets_of_users",
     "items",
@@ -144,7 +145,7 @@ def with_many_values(query: str) -> str:
     ]
     argument = json.dumps({"bookings": bookings, "inventory": adjustments})
     query = query.replace("$1::jsonb", f"'{argument}'::jsonb").replace("$2", f"'{UUID(int=1)}'")
-    return query.replace("$1", f"'{UUID(int=1)}'")
+    return query.replace("$3", "1").replace("$1", f"'{UUID(int=1)}'")
 
 
 async def test_the_index_test_can_fail(connection: asyncpg.Connection) -> None:

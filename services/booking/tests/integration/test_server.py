@@ -247,10 +247,11 @@ async def test_pages_contain_each_item_once(booking: "Booking", catalog: TinyCat
 
     newest_first = created[::-1]
     assert await ids(actor=BUYER) == newest_first
-    assert await ids(actor=BUYER, event_id=events[1].id) == newest_first[1::2]
     assert await ids(actor=ORGANIZER, event_id=events[0].id) == newest_first[::2]
     assert await ids(actor=BUYER, status=pb.BOOKING_STATUS_HELD) == [created[4], created[0]]
-    assert await ids(actor=STRANGER, event_id=events[0].id) == []
+    for actor in (BUYER, STRANGER):
+        foreign = pb.ListBookingsRequest(actor=actor, event_id=events[0].id)
+        assert (await refusal(booking.ListBookings, foreign)).code == "forbidden"
     assert await ids(actor=ORGANIZER) == []
     tickets = await call(booking.ListTickets, pb.ListTicketsRequest(actor=BUYER, limit=3))
     assert len(tickets.tickets) == 3
@@ -509,6 +510,78 @@ async def test_details_for_emails_are_of_bookings_as_they_are_now(
     cancelled = found[created[0].id]
     assert cancelled.status == pb.BOOKING_STATUS_CANCELLED
     assert [(t.status, t.code) for t in cancelled.tickets] == [(pb.TICKET_STATUS_VOID, "")] * 2
+
+
+async def test_the_buyers_of_an_event_are_read_page_by_page(
+    server_address: str, booking: "Booking", catalog: TinyCatalog
+) -> None:
+    event, other = catalog.add(50), catalog.add(50)
+    created = [(await call(booking.CreateBooking, create(event))).booking for _ in range(5)]
+    await call(booking.CreateBooking, create(other))
+    await call(booking.CreateBooking, create(event, hold=True))
+    cancel = pb.CancelBookingRequest(actor=BUYER, booking_id=created[1].id)
+    await call(booking.CancelBooking, cancel)
+    confirmed = sorted(each.id for each in created if each is not created[1])
+
+    async with grpc.aio.insecure_channel(server_address) as channel:
+        details: Details = NotificationDataServiceStub(channel)
+
+        async def page(
+            after: str, limit: int, of: str = event.id
+        ) -> data_pb.ListConfirmedBookingsResponse:
+            request = data_pb.ListConfirmedBookingsRequest(
+                event_id=of, after_booking_id=after, limit=limit
+            )
+            return await details.ListConfirmedBookings(request, metadata=bearer(TOKEN))
+
+        first = await page("", 3)
+        second = await page(first.bookings[-1].booking_id, 3)
+        end = await page(confirmed[-1], 3)
+        unknown = await page("", 3, str(new_id()))
+        for arguments in (("", 0), ("", 1001), ("x", 1), ("", 1, "x")):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await page(*arguments)
+            assert remote_error(caught.value).code == "validation_failed"
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await details.ListConfirmedBookings(data_pb.ListConfirmedBookingsRequest())
+        assert remote_error(caught.value).code == "forbidden"
+
+    assert [each.booking_id for each in (*first.bookings, *second.bookings)] == confirmed
+    assert {each.user_id for each in first.bookings} == {created[0].user_id}
+    assert (len(end.bookings), end.event_version) == (0, first.event_version)
+    assert first.event_version >= 1
+    assert (len(unknown.bookings), unknown.event_version) == (0, 0)
+
+
+async def test_the_bookings_of_a_buyer_are_the_confirmed_ones_of_the_event(
+    server_address: str, booking: "Booking", catalog: TinyCatalog
+) -> None:
+    event, other = catalog.add(50), catalog.add(50)
+    created = [(await call(booking.CreateBooking, create(event))).booking for _ in range(3)]
+    await call(booking.CreateBooking, create(other))
+    cancel = pb.CancelBookingRequest(actor=BUYER, booking_id=created[1].id)
+    await call(booking.CancelBooking, cancel)
+    buyer = data_pb.BuyerReference(event_id=event.id, user_id=created[0].user_id)
+    stranger = data_pb.BuyerReference(event_id=event.id, user_id=str(new_id()))
+
+    async with grpc.aio.insecure_channel(server_address) as channel:
+        details: Details = NotificationDataServiceStub(channel)
+        request = data_pb.BatchGetBuyerBookingsRequest(buyers=[buyer, stranger, buyer])
+        response = await details.BatchGetBuyerBookings(request, metadata=bearer(TOKEN))
+        too_many = data_pb.BatchGetBuyerBookingsRequest(buyers=[buyer] * 201)
+        invalid = data_pb.BatchGetBuyerBookingsRequest(
+            buyers=[data_pb.BuyerReference(event_id=event.id, user_id="x")]
+        )
+        for refused in (too_many, invalid):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await details.BatchGetBuyerBookings(refused, metadata=bearer(TOKEN))
+            assert remote_error(caught.value).fields[0][0] == "buyers"
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await details.BatchGetBuyerBookings(request)
+        assert remote_error(caught.value).code == "forbidden"
+
+    assert [each.booking for each in response.bookings] == [created[0], created[2]]
+    assert {each.event.version for each in response.bookings} == {1}
 
 
 async def test_published_keys_verify_codes_offline(

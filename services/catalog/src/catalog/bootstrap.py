@@ -18,10 +18,13 @@ from goticket_platform.rpc.server import serve_grpc
 
 from catalog.adapters.booking_inventory import BookingInventory
 from catalog.adapters.event_repository import SESSION_SETTINGS, PostgresEventRepository
+from catalog.adapters.schedules import PostgresScheduleSource
+from catalog.application.find_moved_events import find_moved_events
 from catalog.application.ports import Clock, Inventory
-from catalog.config import RelaySettings, ServeSettings
+from catalog.config import CatalogSettings, RelaySettings, ServeSettings
 from catalog.entrypoints.grpc import SERVICE_NAME, CatalogService
 from catalog.entrypoints.grpc_errors import ERRORS
+from catalog.entrypoints.moved_events import moved_event_line
 
 SCHEMA = "catalog"
 SOURCE = "/goticket/catalog"
@@ -55,6 +58,16 @@ async def run_relay(settings: RelaySettings, stop: Stop) -> None:
         metrics_listen=settings.metrics_listen,
         stop=stop,
     )
+
+
+async def moved_events(settings: CatalogSettings) -> list[str]:
+    """Return a line for each event whose local times other time zone rules have moved."""
+    pool = await open_pool(settings.database_url)
+    try:
+        found = find_moved_events(schedules=PostgresScheduleSource(pool), clock=now)
+        return [moved_event_line(schedule, present) async for schedule, present in found]
+    finally:
+        await pool.close()
 
 
 @asynccontextmanager

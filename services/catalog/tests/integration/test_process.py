@@ -145,8 +145,23 @@ async def test_migrate_status_lists_the_applied_migrations(database: DatabaseFac
     assert all(line.startswith("applied  ") for line in lines)
 
 
+async def test_moved_events_prints_nothing_without_events(database: DatabaseFactory) -> None:
+    settings = {"CATALOG_DATABASE_URL": await database("catalog")}
+    async with process("moved-events", settings=settings) as running:
+        output, _ = await running.communicate()
+    assert (running.returncode, output) == (0, b"")
+
+
+async def test_moved_events_without_a_database_ends_with_1_and_a_reason() -> None:
+    settings = {"CATALOG_DATABASE_URL": "postgresql://catalog@127.0.0.1:1/goticket"}
+    async with process("moved-events", settings=settings) as running:
+        _, output = await running.communicate()
+    assert running.returncode == 1
+    assert output.count(b"\n") == 1
+
+
 async def test_an_unknown_command_prints_the_usage() -> None:
     async with process("dance", settings={}) as running:
         _, output = await running.communicate()
     assert running.returncode == 2
-    assert output.decode().startswith("usage: catalog serve | relay")
+    assert output.decode().startswith("usage: catalog serve | relay | moved-events")

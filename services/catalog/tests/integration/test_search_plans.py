@@ -73,6 +73,9 @@ async def large_table(postgres_server: Postgres) -> AsyncIterator["Connection"]:
                 "UTC",
                 starts_at,
                 starts_at + timedelta(hours=2),
+                starts_at.replace(tzinfo=None),
+                (starts_at + timedelta(hours=2)).replace(tzinfo=None),
+                "2026f",
                 random_.choices(["published", "cancelled", "draft"], [90, 5, 5])[0],
                 1,
                 NOW + timedelta(seconds=number),
@@ -82,6 +85,7 @@ async def large_table(postgres_server: Postgres) -> AsyncIterator["Connection"]:
         )
     columns = (
         "id organizer_id name description location currency timezone starts_at ends_at"
+        " local_starts_at local_ends_at time_zone_data"
         " status version created_at updated_at published_at"
     )
     name = await postgres_server.clone("catalog")

@@ -312,7 +312,7 @@ async def test_http_1_0_gets_no_100_continue(
 async def test_a_trailer_field_is_no_header_field(
     connection: RawClient, booked: ScriptedBackends, bearer: Bearer
 ) -> None:
-    """RFC 9110, section 6.5.1: a token in a trailer field logs nobody in."""
+    """RFC 9110, section 6.5.1: a token in a trailer field authenticates no caller."""
     chunked = "Transfer-Encoding: chunked\nTrailer: Authorization, Idempotency-Key"
     trailers = "".join(f"{name}: {value}\r\n" for name, value in bearer().items()).encode()
     body = CHUNKED_BODY.removesuffix(b"\r\n") + trailers + b"Idempotency-Key: trailer\r\n\r\n"

@@ -28,7 +28,7 @@ BATCH_SIZE = Histogram(
 
 # Faults of the message or of this one booking. Any other status is an outage or a wrong
 # configuration, and no reason to dead-letter the message.
-_MESSAGE_FAULTS = {
+MESSAGE_FAULTS = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.UNKNOWN,
@@ -89,7 +89,7 @@ class BookingDetailsClient:
                 self._batch_get, request, idempotent=True, metadata=[self._authorization]
             )
         except RemoteError as error:
-            if error.status in _MESSAGE_FAULTS:
+            if error.status in MESSAGE_FAULTS:
                 if len(request.bookings) == 1:
                     raise
                 return await self._load_separately(keys)

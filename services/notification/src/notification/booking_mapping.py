@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from goticket.booking.v1 import booking_pb2, notification_data_pb2
+from goticket.catalog.v1 import events_pb2
 from goticket_documents.money import Money
 from goticket_documents.sanitize import sanitize_text
-from goticket_documents.times import known_zone
+from goticket_kernel.time_zones import UTC_ZONE, TimeZone, find_time_zone
 from goticket_platform.logs import get_logger
 from goticket_platform.messaging.consumer import NonRetryableError
 
@@ -24,7 +24,7 @@ def map_booking(details: notification_data_pb2.BookingDetails) -> Booking:
         NonRetryableError: the details lack something that every e-mail prints.
     """
     try:
-        return _booking(details.booking, _event(details.event))
+        return _booking(details.booking, map_event(details.event))
     except (ValueError, KeyError) as error:
         raise NonRetryableError(f"the booking's details are incomplete: {error!r}") from error
 
@@ -75,7 +75,12 @@ def _line(item: booking_pb2.BookingItem, currency: str) -> Line:
     return Line(sanitize_text(item.ticket_type_name), item.quantity, price)
 
 
-def _event(event: booking_pb2.EventSnapshot) -> Event:
+def map_event(event: booking_pb2.EventSnapshot | events_pb2.EventState) -> Event:
+    """Return the event with sanitized texts.
+
+    Raises:
+        ValueError: the event has no start or no end.
+    """
     if not (event.HasField("starts_at") and event.HasField("ends_at")):
         raise ValueError("the event has no start or no end")
     return Event(
@@ -84,6 +89,7 @@ def _event(event: booking_pb2.EventSnapshot) -> Event:
         zone=_zone(event.timezone),
         starts_at=_moment(event.starts_at),
         ends_at=_moment(event.ends_at),
+        version=event.version,
     )
 
 
@@ -91,9 +97,9 @@ def _moment(timestamp: Timestamp) -> datetime:
     return timestamp.ToDatetime(tzinfo=UTC)
 
 
-def _zone(name: str) -> ZoneInfo:
+def _zone(name: str) -> TimeZone:
     """Return the zone, or UTC if it is unknown: times in UTC are better than no tickets."""
-    zone = known_zone(name)
+    zone = find_time_zone(name)
     if zone is None:
         logger.warning("unknown time zone", timezone=name)
-    return zone or ZoneInfo("UTC")
+    return zone or UTC_ZONE

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from goticket_documents.money import Money
+from goticket_kernel.time_zones import TimeZone
 
 LARGE_TICKETS = 4
 """An e-mail with more tickets is large: it has senders of its own, and is rendered beside the event
@@ -19,17 +19,22 @@ class NotificationKind(StrEnum):
     TICKETS = "tickets"
     CANCELLATION = "cancellation"
     EXPIRY = "expiry"
+    EVENT_CHANGE = "event_change"
 
 
 @dataclass(frozen=True)
 class Event:
-    """The event of a booking. Texts are one line each; the place may be empty."""
+    """The event of a booking. Texts are one line each; the place may be empty.
+
+    `version` is the catalog's; it grows with every change.
+    """
 
     name: str
     place: str
-    zone: ZoneInfo
+    zone: TimeZone
     starts_at: datetime
     ends_at: datetime
+    version: int
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,9 @@ class NotificationRequest:
     """The e-mail that a message requests: ids and numbers, no personal data.
 
     `ticket_count` is the number of tickets to render. `traceparent` is the W3C trace context of
-    the message.
+    the message. An e-mail about a change of the event has `event_before`: the event as the buyer
+    knows it. It is about all bookings of the buyer for the event, and `booking_id` stands for
+    both of them.
     """
 
     message_id: UUID
@@ -100,12 +107,24 @@ class NotificationRequest:
     ticket_count: int = 0
     cause: CancellationCause | None = None
     traceparent: str | None = None
+    event_before: Event | None = None
 
 
 @dataclass(frozen=True)
 class Notification:
-    """The content of one e-mail. `reason` is a sentence, for cancellations."""
+    """The content of one e-mail. `reason` is a sentence, for cancellations.
+
+    An e-mail about a change of the event has the event before it, and may be about several
+    bookings of one buyer: `booking` and `further_bookings`.
+    """
 
     kind: NotificationKind
     booking: Booking
     reason: str = ""
+    event_before: Event | None = None
+    further_bookings: tuple[Booking, ...] = ()
+
+    @property
+    def bookings(self) -> tuple[Booking, ...]:
+        """All bookings that the e-mail is about."""
+        return (self.booking, *self.further_bookings)

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from goticket_contracts.topology import NOTIFICATION_BOOKING_EVENTS
+from goticket_contracts.topology import NOTIFICATION_EVENTS
 from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.consumer import Consumer, ReceivedMessage
 from goticket_platform.ops import Health, serve_ops
@@ -11,6 +11,7 @@ from goticket_platform.postgres import INDEX_ONLY_SETTINGS, open_pool
 from goticket_platform.rpc.client import open_channel
 
 from notification.accept_message import accept_message
+from notification.announce_changes import announce_changes
 from notification.booking_details import BookingDetailsClient
 from notification.config import WorkerSettings, sender_address
 from notification.delivery_maintenance import (
@@ -21,6 +22,8 @@ from notification.delivery_maintenance import (
 )
 from notification.delivery_queue import DeliveryQueue, SenderGroup
 from notification.email_rendering import SenderProfile
+from notification.event_buyers import EventBuyersClient
+from notification.event_changes import EventChanges
 from notification.outage_pause import OutagePause
 from notification.render_pool import RenderPool
 from notification.send_delivery import DeliverySender
@@ -42,18 +45,25 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
     mailer = SmtpMailer(smtp_account(settings), settings.smtp_connections)
     renderer = RenderPool(profile)
     channel = open_channel(settings.booking_target)
-    bookings = BookingDetailsClient(channel, settings.booking_token.get_secret_value())
+    token = settings.booking_token.get_secret_value()
+    bookings, buyers = BookingDetailsClient(channel, token), EventBuyersClient(channel, token)
     pool = await open_pool(
         settings.database_url, max_size=DATABASE_CONNECTIONS, settings=INDEX_ONLY_SETTINGS
     )
     queue = DeliveryQueue(pool, timedelta(seconds=settings.attempt_seconds + LEASE_MARGIN_SECONDS))
+    changes = EventChanges(
+        pool,
+        timedelta(seconds=settings.change_window_seconds),
+        timedelta(seconds=settings.change_limit_seconds),
+    )
     pause = OutagePause()
     sender = DeliverySender(
-        queue, bookings, renderer, mailer, _now, settings.attempt_seconds, pause
+        queue, bookings, buyers, renderer, mailer, _now, settings.attempt_seconds, pause
     )
     connections = {
         SenderGroup.REGULAR: settings.concurrency,
         SenderGroup.LARGE: settings.large_concurrency,
+        SenderGroup.EVENT_CHANGES: settings.change_concurrency,
     }
     groups = {
         group: Senders(group, count, queue, sender.send, pause)
@@ -65,9 +75,11 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
             senders.wake()
 
     async def handle(message: ReceivedMessage) -> None:
-        await accept_message(message, queue=queue, wake=lambda group: groups[group].wake())
+        await accept_message(
+            message, queue=queue, changes=changes, wake=lambda group: groups[group].wake()
+        )
 
-    consumer = Consumer(settings.amqp_url, NOTIFICATION_BOOKING_EVENTS, handle, prefetch=PREFETCH)
+    consumer = Consumer(settings.amqp_url, NOTIFICATION_EVENTS, handle, prefetch=PREFETCH)
     # Neither SMTP nor booking is checked: without them deliveries wait, in any worker.
     health.add_check("postgres", lambda: pool.fetchval("SELECT 1"))
     health.add_check("rabbitmq", consumer.check)
@@ -80,6 +92,8 @@ async def run_worker(settings: WorkerSettings, stop: Stop) -> None:
                 for senders in groups.values():
                     tasks.create_task(senders.run(stop))
                 tasks.create_task(release_due_deliveries(queue, wake_all, stop))
+                wake_changes = groups[SenderGroup.EVENT_CHANGES].wake
+                tasks.create_task(announce_changes(changes, buyers, wake_changes, stop))
                 tasks.create_task(renew_claims_periodically(queue, stop))
                 tasks.create_task(measure_backlog_periodically(pool, stop))
                 tasks.create_task(purge_deliveries_periodically(pool, retention, stop))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from goticket_contracts.topology import NOTIFICATION_BOOKING_EVENTS
+from goticket_contracts.topology import NOTIFICATION_EVENTS
 from goticket_platform.cli import (
     CommandLine,
     DeadLetters,
@@ -21,7 +21,7 @@ COMMANDS = CommandLine(
     "notification",
     processes={"worker": Process(WorkerSettings, bootstrap.run_worker)},
     migrations=Migrations("notification.migrations", lambda: load(DatabaseSettings).database_url),
-    dead_letters=DeadLetters(NOTIFICATION_BOOKING_EVENTS, lambda: load(BrokerSettings).amqp_url),
+    dead_letters=DeadLetters(NOTIFICATION_EVENTS, lambda: load(BrokerSettings).amqp_url),
     replayables={
         "refused-deliveries": Replayable(
             lambda limit: list_refused(load(DatabaseSettings).database_url, limit),

@@ -76,6 +76,15 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     large_concurrency: int = Field(default=2, ge=1, le=100)
     """SMTP connections for e-mails with many tickets."""
 
+    change_concurrency: int = Field(default=2, ge=1, le=100)
+    """SMTP connections for e-mails about changes of events."""
+
+    change_window_seconds: float = Field(default=60.0, ge=0, le=3600)
+    """A change of an event is announced this long after the last one of a series."""
+
+    change_limit_seconds: float = Field(default=600.0, ge=0, le=86_400)
+    """A change is announced at most this long after the first one of a series."""
+
     attempt_seconds: float = Field(default=30.0, ge=1, le=50)
     """Longest SMTP dialogue of one e-mail. After a crash, an e-mail in transit is sent again only
     this much later."""
@@ -87,7 +96,7 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     @property
     def smtp_connections(self) -> int:
         """Most SMTP connections, and most e-mails that a crash may repeat."""
-        return self.concurrency + self.large_concurrency
+        return self.concurrency + self.large_concurrency + self.change_concurrency
 
     @model_validator(mode="after")
     def _login_is_complete_and_encrypted(self) -> Self:

@@ -10,6 +10,7 @@ from goticket_platform.postgres import is_transient
 from prometheus_client import Gauge
 
 from notification.delivery_queue import CLAIM_LEASE, QUERIES, DeliveryQueue
+from notification.event_changes import QUERIES as EVENT_QUERIES
 
 RELEASE_SECONDS = 0.5
 RENEW_SECONDS = CLAIM_LEASE.total_seconds() / 5
@@ -77,10 +78,26 @@ async def purge_deliveries(
     Several processes may run it concurrently. `older_than` must be longer than a message can wait
     in a retry queue or as a dead letter: without its delivery, a message is sent again.
     """
+    return await _purge(pool, QUERIES["purge"], older_than, batch_size)
+
+
+async def purge_event_changes(
+    pool: asyncpg.Pool, older_than: timedelta, *, batch_size: int = PURGE_BATCH_SIZE
+) -> int:
+    """Delete events and announcements that ended longer ago than `older_than`; return how many."""
+    return sum(
+        [
+            await _purge(pool, EVENT_QUERIES[name], older_than, batch_size)
+            for name in ("purge_events", "purge_announcements")
+        ]
+    )
+
+
+async def _purge(pool: asyncpg.Pool, statement: str, older_than: timedelta, batch_size: int) -> int:
     before = datetime.now(UTC) - older_than
     purged = 0
     while True:
-        status = await pool.execute(QUERIES["purge"], before, batch_size)
+        status = await pool.execute(statement, before, batch_size)
         count = int(status.rpartition(" ")[2])
         purged += count
         if count < batch_size:
@@ -90,10 +107,11 @@ async def purge_deliveries(
 async def purge_deliveries_periodically(
     pool: asyncpg.Pool, older_than: timedelta, stop: Stop, *, interval: float = PURGE_SECONDS
 ) -> None:
-    """Purge now and every `interval` seconds until `stop`."""
+    """Purge deliveries and event changes now and every `interval` seconds until `stop`."""
 
     async def purge() -> None:
         logger.info("deliveries purged", count=await purge_deliveries(pool, older_than))
+        logger.info("event changes purged", count=await purge_event_changes(pool, older_than))
 
     await _periodically(purge, "purging deliveries failed", interval, stop)
 

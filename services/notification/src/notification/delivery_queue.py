@@ -12,6 +12,7 @@ from goticket_platform.retry import RetryPolicy, retry
 from prometheus_client import Counter
 
 from notification.bookings import LARGE_TICKETS, NotificationKind, NotificationRequest
+from notification.event_json import event_from_json
 from notification.grouped_calls import GroupedCalls
 
 CLAIM_LEASE = timedelta(seconds=15)
@@ -37,6 +38,8 @@ class SenderGroup(StrEnum):
 
     REGULAR = "regular"
     LARGE = "large"
+    EVENT_CHANGES = "event_changes"
+    """E-mails about changes of events: few connections, so that they delay no tickets."""
 
 
 class Status(StrEnum):
@@ -219,6 +222,7 @@ def _delivery(row: asyncpg.Record, token: UUID) -> Delivery:
         ticket_count=row["ticket_count"],
         cause=row["cause"],
         traceparent=row["traceparent"],
+        event_before=event_from_json(row["event_before"]) if row["event_before"] else None,
     )
     return Delivery(request, token, row["attempts"], row["failures"])
 

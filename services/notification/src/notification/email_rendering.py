@@ -11,12 +11,13 @@ from uuid import UUID
 from goticket_documents.money import price_text
 from goticket_documents.ticket_model import PrintableTicket
 from goticket_documents.ticket_pdf import missing_characters, render_ticket
-from goticket_documents.times import clock_span_text, date_text, zone_text
+from goticket_documents.times import period_text
 from goticket_platform.messaging.consumer import NonRetryableError
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from notification.bookings import Booking, Notification, NotificationKind, Ticket
 from notification.calendar_file import calendar_method, render_calendar
+from notification.event_differences import Difference, event_differences
 from notification.mime_message import Attachment, Headers, build_message
 
 _TEMPLATES = Environment(
@@ -37,6 +38,7 @@ _SUBJECTS = {
     NotificationKind.TICKETS: "Your tickets for {}",
     NotificationKind.CANCELLATION: "Cancelled: your booking for {}",
     NotificationKind.EXPIRY: "Your hold for {} has expired",
+    NotificationKind.EVENT_CHANGE: "Your event has changed: {}",
 }
 
 
@@ -172,18 +174,25 @@ def _printable(booking: Booking, ticket: Ticket) -> PrintableTicket:
     )
 
 
+def _changes(notification: Notification) -> list[Difference]:
+    if notification.event_before is None:
+        return []
+    return event_differences(notification.event_before, notification.booking.event)
+
+
 def _template_context(profile: SenderProfile, notification: Notification) -> dict[str, object]:
     """Return the variables of the templates, as text."""
     booking: Booking = notification.booking
     event = booking.event
+    period = period_text(event.starts_at, event.ends_at, event.zone)
     return {
         "public_url": profile.public_url,
         "buyer": booking.buyer_name,
         "event": event.name,
         "place": event.place,
-        "date": date_text(event.starts_at.astimezone(event.zone)),
-        "hours": clock_span_text(event.starts_at, event.ends_at, event.zone),
-        "zone": zone_text(event.starts_at, event.zone),
+        "date": period.date,
+        "hours": period.hours,
+        "zone": period.zone,
         "lines": [
             {
                 "quantity": line.quantity,
@@ -195,7 +204,9 @@ def _template_context(profile: SenderProfile, notification: Notification) -> dic
         ],
         "total": price_text(booking.total),
         "ticket_count": len(booking.tickets),
-        "reference": str(booking.id),
+        "reference": ", ".join(str(each.id) for each in notification.bookings),
+        "booking_count": len(notification.bookings),
+        "changes": _changes(notification),
         "reason": notification.reason,
         "was_confirmed": booking.was_confirmed,
     }

@@ -93,7 +93,7 @@ WITH RECURSIVE events AS (
     RETURNING delivery.*, chosen.turn, chosen.position
 )
 SELECT message_id, event_id, booking_id, booking_version, buyer_id, kind, cause, ticket_count,
-       traceparent, attempts, failures, position
+       traceparent, attempts, failures, event_before, position
 FROM claimed
 ORDER BY turn, position
 

@@ -21,9 +21,17 @@ from opentelemetry import context
 from notification.attempt_outcome import is_outage, outcome_of
 from notification.booking_details import BookingKey, BookingNotFound
 from notification.booking_mapping import map_booking
-from notification.bookings import Booking, CancellationCause, Notification, NotificationKind
+from notification.bookings import (
+    Booking,
+    CancellationCause,
+    Notification,
+    NotificationKind,
+    NotificationRequest,
+)
 from notification.delivery_queue import Delivery, DeliveryQueue, Outcome, Status
 from notification.email_rendering import Email
+from notification.event_buyers import EventBuyer
+from notification.event_differences import event_differences
 from notification.event_mapping import TRACEPARENT
 from notification.outage_pause import OutagePause
 from notification.smtp_client import EmailDeferred, EmailRefused
@@ -53,6 +61,14 @@ class BookingDetailsSource(Protocol):
         ...
 
 
+class BuyerBookingsSource(Protocol):
+    """Returns the bookings of buyers, as they are now."""
+
+    async def bookings(self, buyer: EventBuyer) -> list[BookingDetails]:
+        """Return all confirmed bookings of a buyer for an event."""
+        ...
+
+
 class Renderer(Protocol):
     """Renders e-mails."""
 
@@ -75,6 +91,7 @@ class DeliverySender:
 
     queue: DeliveryQueue
     bookings: BookingDetailsSource
+    buyers: BuyerBookingsSource
     renderer: Renderer
     mailer: Mailer
     now: Callable[[], datetime]
@@ -115,6 +132,8 @@ class DeliverySender:
     async def _notification(self, delivery: Delivery) -> Notification | None:
         """Return the content, or None if the booking has changed since the message."""
         request = delivery.request
+        if request.kind is NotificationKind.EVENT_CHANGE:
+            return await self._event_change(request)
         details = await self.bookings.get(BookingKey(request.event_id, request.booking_id))
         booking = map_booking(details)
         if booking.version < request.booking_version:
@@ -125,6 +144,21 @@ class DeliverySender:
             _require_tickets(booking)
         cause = _CAUSES[request.cause] if request.cause else ""
         return Notification(request.kind, booking, cause)
+
+    async def _event_change(self, request: NotificationRequest) -> Notification | None:
+        """Return the content, or None if the buyer has no booking or the event is as before."""
+        details = await self.buyers.bookings(EventBuyer(request.event_id, request.buyer_id))
+        bookings = [map_booking(each) for each in details]
+        if not bookings or request.event_before is None:
+            return None
+        if not event_differences(request.event_before, bookings[0].event):
+            return None
+        return Notification(
+            request.kind,
+            bookings[0],
+            event_before=request.event_before,
+            further_bookings=tuple(bookings[1:]),
+        )
 
     async def _send(self, delivery: Delivery, notification: Notification) -> None:
         try:

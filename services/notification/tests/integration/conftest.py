@@ -18,20 +18,29 @@ from goticket.booking.v1 import booking_pb2 as pb
 from goticket.booking.v1.notification_data_pb2 import (
     BatchGetBookingDetailsRequest,
     BatchGetBookingDetailsResponse,
+    BatchGetBuyerBookingsRequest,
+    BatchGetBuyerBookingsResponse,
     BookingDetails,
+    ConfirmedBooking,
+    ListConfirmedBookingsRequest,
+    ListConfirmedBookingsResponse,
 )
 from goticket.booking.v1.notification_data_pb2_grpc import (
     NotificationDataServiceServicer,
     add_NotificationDataServiceServicer_to_server,
 )
+from goticket_platform.lifecycle import Stop
 from goticket_platform.messaging.consumer import ReceivedMessage
 from goticket_platform.postgres import open_pool
 from goticket_platform.rpc.client import open_channel
 from goticket_testing.databases import DatabaseFactory
 from notification.accept_message import accept_message
+from notification.announce_changes import continue_announcements
 from notification.booking_details import BookingDetailsClient
 from notification.delivery_queue import DeliveryQueue, SenderGroup
 from notification.email_rendering import SenderProfile
+from notification.event_buyers import EventBuyersClient
+from notification.event_changes import EventChanges
 from notification.outage_pause import OutagePause
 from notification.render_pool import RenderPool
 from notification.send_delivery import DeliverySender
@@ -148,7 +157,7 @@ class ScriptedBookingService(NotificationDataServiceServicer):
         self.details: dict[str, BookingDetails] = {}
         self.failures: deque[grpc.StatusCode] = deque()
         self.unreadable: set[str] = set()
-        """Ids of bookings that fail every call in which they are."""
+        """Ids of bookings and buyers that fail every call in which they are."""
         self.batch_sizes: list[int] = []
         self.call_received = asyncio.Event()
         self.may_answer = asyncio.Event()
@@ -209,6 +218,62 @@ class ScriptedBookingService(NotificationDataServiceServicer):
         known = (self.details.get(reference.booking_id) for reference in request.bookings)
         return BatchGetBookingDetailsResponse(bookings=[each for each in known if each])
 
+    async def ListConfirmedBookings(  # noqa: N802 - the name is the proto's
+        self,
+        request: ListConfirmedBookingsRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> ListConfirmedBookingsResponse:
+        """Answer with a page of the known bookings, or with the scripted failure."""
+        await self._authorize(context)
+        confirmed = [
+            ConfirmedBooking(booking_id=each.booking.id, user_id=each.booking.user_id)
+            for each in self._confirmed(request.event_id)
+            if each.booking.id > request.after_booking_id
+        ]
+        versions = [
+            each.event.version
+            for each in self.details.values()
+            if each.event.id == request.event_id
+        ]
+        return ListConfirmedBookingsResponse(
+            event_version=max(versions, default=0), bookings=confirmed[: request.limit]
+        )
+
+    async def BatchGetBuyerBookings(  # noqa: N802 - the name is the proto's
+        self,
+        request: BatchGetBuyerBookingsRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> BatchGetBuyerBookingsResponse:
+        """Answer with the known bookings, or with the scripted failure."""
+        await self._authorize(context)
+        if self.unreadable & {buyer.user_id for buyer in request.buyers}:
+            await context.abort(grpc.StatusCode.INTERNAL, "scripted")
+        return BatchGetBuyerBookingsResponse(
+            bookings=[
+                each
+                for buyer in request.buyers
+                for each in self._confirmed(buyer.event_id)
+                if each.booking.user_id == buyer.user_id
+            ]
+        )
+
+    async def _authorize(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+        metadata = dict(context.invocation_metadata() or ())
+        if metadata.get("authorization") != f"Bearer {TOKEN}":
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "forbidden")
+        if self.failures:
+            await context.abort(self.failures.popleft(), "scripted")
+
+    def _confirmed(self, event_id: str) -> list[BookingDetails]:
+        return sorted(
+            (
+                each
+                for each in self.details.values()
+                if each.event.id == event_id and each.booking.status == pb.BOOKING_STATUS_CONFIRMED
+            ),
+            key=lambda each: each.booking.id,
+        )
+
 
 @pytest.fixture
 async def smtp() -> AsyncIterator[ScriptedSmtpServer]:
@@ -247,12 +312,15 @@ class Worker:
         self,
         queue: DeliveryQueue,
         bookings: BookingDetailsClient,
+        buyers: EventBuyersClient,
         renderer: RenderPool,
         mailer: SmtpMailer,
         pool: asyncpg.Pool,
     ) -> None:
         self.queue: Any = queue
         self.bookings: Any = bookings
+        self.buyers: Any = buyers
+        self.changes = EventChanges(pool, timedelta(0), timedelta(0))
         self.renderer: Any = renderer
         self.mailer: Any = mailer
         self.pause = OutagePause()
@@ -264,7 +332,14 @@ class Worker:
     async def accept(self, *messages: ReceivedMessage) -> None:
         """Store the deliveries of messages, one after another."""
         for message in messages:
-            await accept_message(message, queue=self.queue, wake=lambda _group: None)
+            await accept_message(
+                message, queue=self.queue, changes=self.changes, wake=lambda _group: None
+            )
+
+    async def announce(self) -> None:
+        """Announce the changes that are due."""
+        await self.changes.start_due()
+        await continue_announcements(self.changes, self.buyers, lambda: None, Stop())
 
     async def send_pending(self) -> int:
         """Claim every pending delivery and make one attempt at each; return how many."""
@@ -294,6 +369,7 @@ class Worker:
         sender = DeliverySender(
             self.queue,
             self.bookings,
+            self.buyers,
             self.renderer,
             self.mailer,
             lambda: datetime.now(UTC),
@@ -323,7 +399,8 @@ async def worker(
     renderer = RenderPool(PROFILE)
     async with open_channel(booking_service.target) as channel:
         bookings = BookingDetailsClient(channel, booking_token)
-        yield Worker(DeliveryQueue(pool, LEASE), bookings, renderer, mailer, pool)
+        buyers = EventBuyersClient(channel, booking_token)
+        yield Worker(DeliveryQueue(pool, LEASE), bookings, buyers, renderer, mailer, pool)
     await mailer.close()
     await renderer.close()
 

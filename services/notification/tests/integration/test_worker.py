@@ -347,7 +347,7 @@ async def test_the_email_is_in_the_trace_of_its_cause(
 
     finished = {span.name: span for span in spans.get_finished_spans()}
     sending = finished["smtp send"]
-    consuming = finished["notification.booking-events process"]
+    consuming = finished["notification.events process"]
     assert sending.context is not None
     assert consuming.context is not None
     assert sending.context.trace_id == cause.get_span_context().trace_id

@@ -87,5 +87,6 @@ def test_the_number_of_smtp_connections_is_the_sum_of_the_groups(
 ) -> None:
     environment.setenv("NOTIFICATION_CONCURRENCY", "3")
     environment.setenv("NOTIFICATION_LARGE_CONCURRENCY", "2")
+    environment.setenv("NOTIFICATION_CHANGE_CONCURRENCY", "4")
 
-    assert load(WorkerSettings).smtp_connections == 5
+    assert load(WorkerSettings).smtp_connections == 9

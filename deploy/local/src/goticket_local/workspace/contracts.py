@@ -10,7 +10,7 @@ PACKAGE_FOLDERS = ("libs/*", "services/*", "deploy/local", "tests/support")
 
 # The layers of the other packages, from the top: a module may import those of later lines.
 LIBRARY_LAYERS: Mapping[str, tuple[str, ...]] = {
-    "goticket_kernel": ("actor", "errors | text"),
+    "goticket_kernel": ("permissions", "actor", "errors | text | time_zones"),
     "goticket_contracts": ("permissions", "topology", "event_types | redis_names"),
     "goticket_platform": (
         "(cli)",

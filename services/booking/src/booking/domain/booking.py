@@ -6,15 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from goticket_kernel.actor import Actor
-
-from booking.domain.errors import (
-    BookingClosed,
-    EventStarted,
-    HoldAlreadyExtended,
-    HoldExpired,
-)
-from booking.domain.event import Event
+from booking.domain.errors import BookingClosed, HoldAlreadyExtended, HoldExpired
 
 
 class BookingStatus(StrEnum):
@@ -67,7 +59,11 @@ class BookingItem:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """One admission. A void ticket has no code: a scanner would accept it without a call."""
+    """One admission.
+
+    The code is empty if the ticket is void, because a scanner would accept it without a call,
+    and if the reader may not have it.
+    """
 
     id: UUID
     ticket_type_id: UUID
@@ -243,33 +239,3 @@ def issue_tickets(
         Ticket(ticket.id, item.ticket_type_id, ticket.code, TicketStatus.VALID)
         for item, ticket in zip(admissions, issued, strict=True)
     )
-
-
-def require_reader(actor: Actor, buyer_id: UUID, event: Event) -> None:
-    """Check that `actor` may read a buyer's booking of `event`, or one of its tickets.
-
-    Raises:
-        Forbidden: the actor is not the buyer, the event's organizer or an admin.
-    """
-    actor.require_admin_or(buyer_id, event.organizer_id)
-
-
-def cancellation_reason(
-    actor: Actor, booking: Booking, event: Event, now: datetime
-) -> CancellationReason:
-    """Check that `actor` may cancel `booking` and return the reason to record.
-
-    A buyer cannot cancel a confirmed booking once the event has started. The organizer
-    and admins may cancel at any time.
-
-    Raises:
-        Forbidden: the actor is not the buyer, the event's organizer or an admin.
-        EventStarted: the actor is the buyer, and the event has started.
-    """
-    actor.require_admin_or(booking.user_id, event.organizer_id)
-    if actor.user_id == event.organizer_id or actor.is_admin:
-        own = actor.user_id == booking.user_id
-        return CancellationReason.BY_BUYER if own else CancellationReason.BY_ORGANIZER
-    if booking.status is BookingStatus.CONFIRMED and now >= event.starts_at:
-        raise EventStarted
-    return CancellationReason.BY_BUYER

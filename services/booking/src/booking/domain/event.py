@@ -46,14 +46,19 @@ class Event:
         """
         if self.status is EventStatus.DRAFT:
             raise EventNotFound
-        self.require_not_cancelled()
-        if now >= self.ends_at:
-            raise EventOver
+        self.require_not_ended(now)
 
-    def require_not_cancelled(self) -> None:
-        """Raise EventCancelled if the event was cancelled."""
+    def require_not_ended(self, now: datetime) -> None:
+        """Raise if the event is cancelled or over.
+
+        Raises:
+            EventCancelled: the event was cancelled.
+            EventOver: `now` is at or past its end.
+        """
         if self.status is EventStatus.CANCELLED:
             raise EventCancelled
+        if now >= self.ends_at:
+            raise EventOver
 
 
 @dataclass(frozen=True, slots=True)

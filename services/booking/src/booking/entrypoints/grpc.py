@@ -22,12 +22,14 @@ from booking.application.ports import (
     AvailabilityPublisher,
     BookingOfEvent,
     BookingQueries,
+    CheckInQueries,
     InventoryQueries,
 )
 from booking.application.queries.get_availability import get_availability
 from booking.application.queries.list_bookings import list_bookings
 from booking.domain.errors import BookingNotFound, EventNotFound
 from booking.domain.inventory import EventInventory
+from booking.entrypoints.check_in_list import check_in_tickets, check_in_version
 from booking.entrypoints.create_bookings import batch_create_bookings, create_booking
 from booking.entrypoints.reads import (
     batch_get_bookings,
@@ -58,6 +60,7 @@ class BookingService(BookingServiceServicer):
     creation: BookingContext
     submitter: BookingSubmitter
     queries: BookingQueries
+    check_in: CheckInQueries
     inventories: InventoryQueries
     availability: AvailabilityPublisher
     ticket_keys: Mapping[str, bytes]
@@ -137,6 +140,7 @@ class BookingService(BookingServiceServicer):
             before=before_of(request.cursor),
             limit=limit + 1,
             queries=self.queries,
+            provision=self.creation.provision,
         )
         page, cursor = page_of(found, limit, lambda each: each.booking.id)
         return pb.ListBookingsResponse(
@@ -166,6 +170,18 @@ class BookingService(BookingServiceServicer):
     ) -> pb.BatchListTicketsResponse:
         """List the tickets of several actors."""
         return await batch_list_tickets(request.requests, self.queries)
+
+    async def GetCheckInVersion(  # noqa: N802 - named by the proto
+        self, request: pb.GetCheckInVersionRequest, context: object
+    ) -> pb.GetCheckInVersionResponse:
+        """Read the version of an event's check-in list."""
+        return await check_in_version(request, self.check_in, self.creation.provision)
+
+    async def ListCheckInTickets(  # noqa: N802 - named by the proto
+        self, request: pb.ListCheckInTicketsRequest, context: object
+    ) -> pb.ListCheckInTicketsResponse:
+        """List a page of an event's check-in list."""
+        return await check_in_tickets(request, self.check_in, self.creation.provision)
 
     async def GetAvailability(  # noqa: N802 - named by the proto
         self, request: pb.GetAvailabilityRequest, context: object

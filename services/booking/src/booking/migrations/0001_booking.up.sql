@@ -39,7 +39,7 @@ CREATE TABLE booking.inventory (
     sold bigint NOT NULL DEFAULT 0 CONSTRAINT inventory_sold_not_negative CHECK (sold >= 0),
     max_per_booking int NOT NULL CHECK (max_per_booking >= 1),
     max_per_buyer int NOT NULL DEFAULT 0,     -- 0 means no limit
-    -- Grows with every change. Copies of the availability ignore older versions.
+    -- Grows by one with every change. Copies of the availability ignore older versions.
     inventory_version bigint NOT NULL DEFAULT 1,
     active boolean NOT NULL DEFAULT true,
     PRIMARY KEY (event_id, ticket_type_id),
@@ -90,12 +90,22 @@ CREATE TABLE booking.tickets (
     ticket_type_id uuid NOT NULL,
     code text NOT NULL,
     status text NOT NULL CHECK (status IN ('valid', 'void', 'checked_in')),
+    -- Version of the event's check-in list in which the ticket got this status. The list's
+    -- version is the sum of inventory_version over the event's ticket types. A transaction that
+    -- issues or voids tickets holds the locks of all these rows until it has committed, and
+    -- increases one of them. So of two such transactions of an event, the one that commits later
+    -- has the higher version, and a reader that sees version n sees all changes up to n. Versions
+    -- from a sequence would be visible in another order than they were assigned: a device could
+    -- read version 8 while version 7 is not committed, and would then never ask for it.
+    check_in_version bigint NOT NULL,
     PRIMARY KEY (event_id, id),
     FOREIGN KEY (event_id, booking_id) REFERENCES booking.bookings
 );
 CREATE INDEX tickets_id_idx ON booking.tickets (id);
 CREATE INDEX tickets_booking_idx ON booking.tickets (event_id, booking_id);
 CREATE INDEX tickets_user_idx ON booking.tickets (user_id, id);
+-- Changes of the check-in list in their order, one status after the other.
+CREATE INDEX tickets_check_in_idx ON booking.tickets (event_id, status, check_in_version, id);
 
 -- The booking that each key led to, written in the booking's transaction.
 CREATE TABLE booking.idempotency_keys (

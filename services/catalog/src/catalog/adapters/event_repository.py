@@ -16,6 +16,7 @@ from catalog.application.ports import EventPage
 from catalog.domain.errors import StaleVersion
 from catalog.domain.event import Event, EventChange
 from catalog.domain.list_events import EventPageRequest
+from catalog.domain.local_times import local_times
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -73,6 +74,7 @@ class PostgresEventRepository:
 
 async def _write(connection: "PoolConnectionProxy[asyncpg.Record]", event: Event) -> None:
     details, ticket_types = event.details, event.ticket_types
+    local = local_times(details.timezone, details.starts_at, details.ends_at)
     values = (
         details.name,
         details.description,
@@ -86,6 +88,9 @@ async def _write(connection: "PoolConnectionProxy[asyncpg.Record]", event: Event
         event.updated_at,
         event.published_at,
         details.max_per_buyer,
+        local.starts_at,
+        local.ends_at,
+        local.time_zone_data,
     )
     if event.version == 1:
         await connection.execute(

@@ -41,17 +41,34 @@ ORDER BY {order}
 INSERT INTO catalog.events
     (id, organizer_id, name, description, location, currency, timezone,
      starts_at, ends_at, status, version, updated_at, published_at, max_per_buyer,
-     created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+     local_starts_at, local_ends_at, time_zone_data, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 
 -- name: update_event
--- Store the next version of an event; returns no row when another change came first.
+-- Store the next version of an event; returns no row when another change came first. The local
+-- times stay as they were recorded unless the change sets a time or the zone.
 UPDATE catalog.events
 SET name = $2, description = $3, location = $4, currency = $5, timezone = $6,
     starts_at = $7, ends_at = $8, status = $9, version = $10, updated_at = $11, published_at = $12,
-    max_per_buyer = $13
+    max_per_buyer = $13,
+    (local_starts_at, local_ends_at, time_zone_data) = (
+        SELECT local_starts_at, local_ends_at, time_zone_data
+        WHERE (timezone, starts_at, ends_at) = ($6, $7, $8)
+        UNION ALL
+        SELECT $14::timestamp, $15::timestamp, $16::text
+        WHERE (timezone, starts_at, ends_at) <> ($6, $7, $8)
+    )
 WHERE id = $1 AND version = $10 - 1
 RETURNING id
+
+-- name: unfinished_schedules
+-- Read the times of all events that are not over at $1, for an operator after an update of the
+-- time zone data. Reads most of the table, so no index would help.
+SELECT id, organizer_id, name, timezone, starts_at, ends_at,
+       local_starts_at, local_ends_at, time_zone_data
+FROM catalog.events
+WHERE ends_at > $1 AND status IN ('draft', 'published')
+ORDER BY starts_at, id
 
 -- name: delete_ticket_types
 -- Delete all ticket types of an event, before its new list is inserted.

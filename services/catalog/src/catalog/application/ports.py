@@ -1,6 +1,6 @@
 """Interfaces that the use cases need from adapters."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -8,6 +8,7 @@ from uuid import UUID
 
 from catalog.domain.event import Event, EventChange
 from catalog.domain.list_events import EventPageRequest
+from catalog.domain.local_times import Schedule
 
 Clock = Callable[[], datetime]
 """Returns the time, in UTC."""
@@ -45,6 +46,13 @@ class EventRepository(Protocol):
         Raises:
             StaleVersion: the stored version is not the one before the change's.
         """
+
+
+class ScheduleSource(Protocol):
+    """Reads the times of events."""
+
+    def unfinished(self, now: datetime) -> AsyncIterator[Schedule]:
+        """Yield the drafts and published events that end after `now`, the earliest start first."""
 
 
 class Inventory(Protocol):

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from goticket_kernel.actor import Actor
 from goticket_kernel.errors import Forbidden
+from goticket_kernel.permissions import Permission, is_permitted
 
 from catalog.domain.errors import InvalidEvent
 from catalog.domain.event import (
@@ -61,7 +62,7 @@ def create(
         Forbidden: the actor is neither organizer nor admin.
         InvalidEvent: names every field that is wrong.
     """
-    if not (actor.is_organizer or actor.is_admin):
+    if not is_permitted(actor, Permission.CREATE_EVENT):
         raise Forbidden("Only organizers and admins may create events.")
     with FieldErrors.raised_as(InvalidEvent) as errors:
         details = validate_details(errors, _details(errors, command, now), not_before=now)

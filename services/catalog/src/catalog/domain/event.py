@@ -8,6 +8,7 @@ from uuid import UUID
 
 from goticket_kernel.actor import Actor
 from goticket_kernel.errors import FieldError, Forbidden
+from goticket_kernel.permissions import Permission, is_permitted
 
 from catalog.domain.errors import EventIsCancelled, EventNotFound, InvalidEvent, StaleVersion
 
@@ -74,9 +75,7 @@ class Event:
 
         An event that was never published is private: a draft, and a draft that was cancelled.
         """
-        if self.published_at is not None:
-            return True
-        return actor.is_admin or self._is_owned_by(actor)
+        return self.published_at is not None or self._permits(actor, Permission.READ_DRAFT)
 
     def require_changeable_by(self, actor: Actor, expected_version: int | None) -> None:
         """Check that `actor` may change the event and that its version is the expected one.
@@ -90,7 +89,7 @@ class Event:
         """
         if not self.visible_to(actor):
             raise EventNotFound
-        if not (actor.is_admin or (actor.is_organizer and self._is_owned_by(actor))):
+        if not self._permits(actor, Permission.CHANGE_EVENT):
             raise Forbidden("Only the event's organizer or an admin may do this.")
         if expected_version is not None and expected_version != self.version:
             raise StaleVersion
@@ -136,8 +135,8 @@ class Event:
             published_at=now if status is EventStatus.PUBLISHED else self.published_at,
         )
 
-    def _is_owned_by(self, actor: Actor) -> bool:
-        return not actor.is_anonymous and actor.user_id == self.organizer_id
+    def _permits(self, actor: Actor, permission: Permission) -> bool:
+        return is_permitted(actor, permission, organizer_id=self.organizer_id)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from goticket_kernel.actor import Actor
 from goticket_kernel.errors import FieldError
+from goticket_kernel.permissions import Permission, is_permitted
 from goticket_kernel.text import LOCATION, SEARCH
 
 from catalog.domain.errors import InvalidQuery
@@ -114,12 +115,14 @@ def restrict_to_visible(request: EventPageRequest, actor: Actor) -> EventPageReq
     their own.
     """
     filter_ = request.filter
-    own = not actor.is_anonymous and filter_.organizer_id == actor.user_id
-    if filter_.status is EventStatus.PUBLISHED or own or actor.is_admin:
+    if filter_.status is EventStatus.PUBLISHED or is_permitted(
+        actor, Permission.READ_DRAFT, organizer_id=filter_.organizer_id
+    ):
         return request
     if filter_.status is EventStatus.CANCELLED:
         return replace(request, filter=replace(filter_, once_published=True))
-    if actor.is_anonymous or filter_.organizer_id is not None:
+    own = is_permitted(actor, Permission.READ_DRAFT, organizer_id=actor.user_id)
+    if not own or filter_.organizer_id is not None:
         return None
     return replace(request, filter=replace(filter_, organizer_id=actor.user_id))
 

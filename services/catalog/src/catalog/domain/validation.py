@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from goticket_kernel.errors import FieldError
 from goticket_kernel.text import (
@@ -17,6 +16,7 @@ from goticket_kernel.text import (
     TextRule,
     comparison_key,
 )
+from goticket_kernel.time_zones import TIME_ZONE_NAMES
 
 from catalog.domain.currencies import KNOWN_CURRENCIES
 from catalog.domain.errors import ValidationFailed
@@ -31,10 +31,6 @@ MAX_PER_BOOKING = 100
 MAX_PER_BUYER = 100_000
 LATEST_TIME = datetime(3000, 1, 1, tzinfo=UTC)
 """Later times are typing errors, and some calendar programs cannot store them."""
-
-# Read once: the zone database does not change while a process runs. "localtime"
-# and "Factory" are names of some systems that are not IANA time zones.
-KNOWN_TIME_ZONES = frozenset(available_timezones()) - {"localtime", "Factory"}
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,7 @@ def validate_details(
     `not_before` is the earliest allowed start.
     """
     errors.require(details.currency in KNOWN_CURRENCIES, "currency", "is not an ISO 4217 code")
-    errors.require(details.timezone in KNOWN_TIME_ZONES, "timezone", "is not an IANA time zone")
+    errors.require(details.timezone in TIME_ZONE_NAMES, "timezone", "is not an IANA time zone")
     starts_at, ends_at = details.starts_at, details.ends_at
     if not_before is not None and starts_at < not_before:
         errors.add("starts_at", "must not be in the past")

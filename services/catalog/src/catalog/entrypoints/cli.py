@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from goticket_platform.cli import CommandLine, Migrations, Process, execute
+from goticket_platform.cli import CommandLine, Migrations, Process, Report, execute
 from goticket_platform.settings import load
 
 from catalog import bootstrap
@@ -14,6 +14,7 @@ COMMANDS = CommandLine(
         "serve": Process(ServeSettings, bootstrap.run_server),
         "relay": Process(RelaySettings, bootstrap.run_relay),
     },
+    reports={"moved-events": Report(CatalogSettings, bootstrap.moved_events)},
     migrations=Migrations("catalog.migrations", lambda: load(CatalogSettings).database_url),
 )
 

@@ -73,6 +73,11 @@ CREATE TABLE catalog.events (
     timezone text NOT NULL,
     starts_at timestamptz NOT NULL,
     ends_at timestamptz NOT NULL,
+    -- Start and end on the clocks of `timezone`, by the rules of release `time_zone_data` ("2026f"),
+    -- as they were when one of the times or the zone was last set.
+    local_starts_at timestamp NOT NULL,
+    local_ends_at timestamp NOT NULL,
+    time_zone_data text NOT NULL,
     status text NOT NULL CHECK (status IN ('draft', 'published', 'cancelled')),
     -- Most tickets of one buyer over all bookings; 0 means no limit.
     max_per_buyer int NOT NULL DEFAULT 0 CHECK (max_per_buyer BETWEEN 0 AND 100000),

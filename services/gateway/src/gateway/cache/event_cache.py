@@ -37,6 +37,7 @@ from goticket_contracts.redis_names import (
     event_key,
     event_list_key,
 )
+from goticket_kernel.permissions import Permission, roles_with
 from goticket_platform.caching import BatchLoader, CacheBudget, Entry, SharedCache, TTLCache
 from goticket_platform.rpc.errors import RemoteError
 from prometheus_client import Counter
@@ -331,7 +332,7 @@ def _serialized(entry: Entry[pb.ListEventsResponse]) -> Entry[bytes]:
 
 def may_have_drafts(caller: Caller) -> bool:
     """Return whether the caller may see events that are not public."""
-    return not caller.roles.isdisjoint({"organizer", "admin"})
+    return not caller.roles.isdisjoint(roles_with(Permission.READ_DRAFT))
 
 
 def is_personal(request: pb.ListEventsRequest, caller: Caller | None) -> bool:

@@ -183,6 +183,17 @@ class BookingClient:
             await call(self._stub.GetAvailability, request, timeout=READ_SECONDS, idempotent=True)
         ).events
 
+    async def check_in_version(self, actor: Actor, event_id: str) -> int:
+        """Return the version of an event's check-in list."""
+        request = pb.GetCheckInVersionRequest(actor=actor, event_id=event_id)
+        return (await _read(self._stub.GetCheckInVersion, request, READ_SECONDS)).version
+
+    async def check_in_tickets(
+        self, request: pb.ListCheckInTicketsRequest
+    ) -> Sequence[pb.CheckInTicket]:
+        """Read a page of an event's check-in list."""
+        return (await _read(self._stub.ListCheckInTickets, request, READ_SECONDS)).tickets
+
     async def ticket_keys(self) -> Sequence[pb.TicketKey]:
         """Return the public keys that verify ticket codes."""
         request = pb.ListTicketKeysRequest()

@@ -22,6 +22,7 @@ from gateway.http.problems import HANDLERS, Problem, answer_problem
 from gateway.rate_limits.request_limits import RequestLimits
 from gateway.rest.auth import router as auth
 from gateway.rest.bookings import router as bookings
+from gateway.rest.check_in import router as check_in
 from gateway.rest.dependencies import exchange_of
 from gateway.rest.docs import router as docs
 from gateway.rest.events import router as events
@@ -81,7 +82,7 @@ def create_app(
     app.state.components = components
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
-    for module in (auth, users, events, bookings, tickets, keys, operations, docs):
+    for module in (auth, users, events, bookings, tickets, check_in, keys, operations, docs):
         app.include_router(module.router)
     if public_metrics:
         app.include_router(operations.metrics_router)

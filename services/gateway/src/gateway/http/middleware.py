@@ -54,14 +54,22 @@ class FastPath(Protocol):
         ...
 
 
-class RequestCheck(Protocol):
+class RateLimits(Protocol):
     """Refuses requests before any route is called."""
 
-    async def check(self, exchange: HttpExchange) -> None:
-        """Admit a request.
+    def check_address(self, exchange: HttpExchange) -> None:
+        """Admit a request by its address, from memory.
 
         Raises:
-            Problem: the request is refused.
+            Problem: rate_limited.
+        """
+        ...
+
+    async def charge(self, exchange: HttpExchange) -> None:
+        """Charge the limits of a request's route.
+
+        Raises:
+            Problem: rate_limited.
         """
         ...
 
@@ -74,7 +82,7 @@ class RequestMiddleware:
         app: ASGIApp,
         fast_paths: Sequence[FastPath],
         access_log: AccessLogWriter,
-        limits: RequestCheck,
+        limits: RateLimits,
         *,
         addresses: ClientAddresses,
         cors_origins: Sequence[str],
@@ -135,8 +143,9 @@ class RequestMiddleware:
 
     async def _dispatch(self, exchange: HttpExchange) -> None:
         try:
-            await self._limits.check(exchange)
+            self._limits.check_address(exchange)
             check_content_coding(exchange.headers, exchange.scope["headers"])
+            await self._limits.charge(exchange)
         except Problem as problem:
             await exchange.respond(_problem(exchange, problem))
             return

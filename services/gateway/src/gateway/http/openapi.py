@@ -34,6 +34,7 @@ TAGS = [
     {"name": "events", "description": "Events, ticket types and availability."},
     {"name": "bookings", "description": "Orders of tickets."},
     {"name": "tickets", "description": "Admissions and their printed forms."},
+    {"name": "check-in", "description": "What devices at the door need."},
     {"name": "keys", "description": "Public keys to verify tokens and tickets with."},
     {"name": "operations", "description": "Health and metrics."},
 ]
@@ -41,6 +42,8 @@ TAGS = [
 OPTIONAL_TOKEN: dict[str, Any] = {"security": [{}]}
 """`openapi_extra` of an operation that also answers callers without a token."""
 
+HEAD_CODES = ("malformed_request", "request_timeout", "uri_too_long", "headers_too_large")
+"""Problems of a request's head and of its arrival, which any operation may answer."""
 BODY_CODES = ("malformed_request", "body_too_large", "unsupported_media_type")
 TOKEN_CODES = ("unauthenticated", "token_expired", "token_invalid")
 LIMIT_CODES = ("rate_limited",)
@@ -180,7 +183,7 @@ def _complete(operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     if "application/json" in responses.get("422", {}).get("content", {}):
         del responses["422"]  # FastAPI's own form, which is never sent
-    codes = ["internal", *BACKEND_CODES, *LIMIT_CODES]
+    codes = ["internal", *HEAD_CODES, *BACKEND_CODES, *LIMIT_CODES]
     if operation.get("security"):
         codes += TOKEN_CODES
     if operation.get("requestBody"):

@@ -27,7 +27,7 @@ class RouteClass(Enum):
     OTHER = auto()
 
 
-_PROBES = frozenset({"/health", "/health/db", "/livez", "/readyz", "/metrics"})
+PROBES = frozenset({"/health", "/health/db", "/livez", "/readyz", "/metrics"})
 _READS = re.compile(
     r"/api/v1/events(?:/[^/]+(?:/availability)?)?|/openapi\.json|/docs(?:/[^/]*)?|/\.well-known/.+"
 )
@@ -46,7 +46,7 @@ def route_class(method: str, path: str) -> RouteClass:
             return RouteClass.BOOKING
         return _POSTS.get(path, RouteClass.OTHER)
     if method in {"GET", "HEAD"}:
-        if path in _PROBES:
+        if path in PROBES:
             return RouteClass.PROBE
         if _READS.fullmatch(path):
             return RouteClass.CACHED_READ

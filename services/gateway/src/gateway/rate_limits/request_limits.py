@@ -24,11 +24,13 @@ from gateway.rate_limits.buckets import Charge, Decision, RateLimiter, whole_sec
 from gateway.rate_limits.charged_request import ChargedRequest, admit, refusal
 from gateway.rate_limits.headers import rate_limit_headers
 from gateway.rate_limits.local_limiter import LocalLimiter
-from gateway.rate_limits.policy import RateLimitPolicy, RouteClass, route_class
+from gateway.rate_limits.policy import PROBES, RateLimitPolicy, RouteClass, route_class
 from gateway.security.authentication import TokenVerifier, authenticate
 
 MAX_BATCH = 256
-_COUNTED_LATER = frozenset({RouteClass.CACHED_READ, RouteClass.BOOKING, RouteClass.LOGIN})
+_CHARGED_ELSEWHERE = frozenset(
+    {RouteClass.PROBE, RouteClass.CACHED_READ, RouteClass.BOOKING, RouteClass.LOGIN}
+)
 _UNASKED = frozenset({"/favicon.ico", "/robots.txt"})
 """Addresses that browsers and crawlers request by themselves: they are no scan."""
 
@@ -53,27 +55,34 @@ class RequestLimits:
             self._admit_by_request, max_batch=MAX_BATCH
         )
 
-    async def check(self, exchange: HttpExchange) -> None:
-        """Admit a request before its route is called.
+    def check_address(self, exchange: HttpExchange) -> None:
+        """Admit a request by its address, from memory.
+
+        Raises:
+            Problem: rate_limited.
+        """
+        if exchange.scope["path"] in PROBES:
+            return
+        address, policy = exchange.client.limit_key, self._policy
+        if left := self._blocked.seconds_left(address):
+            raise self._block_problem(exchange, left)
+        if not self._reads.take(policy.reads_per_address, address):
+            wait = self._reads.seconds_until(policy.reads_per_address, address)
+            raise self._refuse(exchange, Decision(False, policy.reads_per_address, 0, wait, wait))
+
+    async def charge(self, exchange: HttpExchange) -> None:
+        """Charge the limits of a request's route, unless they are charged elsewhere.
 
         Raises:
             Problem: rate_limited.
         """
         scope = exchange.scope
         kind = route_class(scope["method"], scope["path"])
-        if kind is RouteClass.PROBE:
-            return
-        address = exchange.client.limit_key
-        policy = self._policy
-        if left := self._blocked.seconds_left(address):
-            raise self._block_problem(exchange, left)
-        if not self._reads.take(policy.reads_per_address, address):
-            wait = self._reads.seconds_until(policy.reads_per_address, address)
-            raise self._refuse(exchange, Decision(False, policy.reads_per_address, 0, wait, wait))
-        if kind in _COUNTED_LATER:
+        if kind in _CHARGED_ELSEWHERE:
             return
         user_id = await self._user_id(exchange)
-        request = ChargedRequest(policy.charges(kind, address, user_id), exchange)
+        charges = self._policy.charges(kind, exchange.client.limit_key, user_id)
+        request = ChargedRequest(charges, exchange)
         if problem := await self._loader.load(request):
             raise problem
 

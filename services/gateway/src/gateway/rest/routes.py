@@ -16,7 +16,7 @@ from goticket_platform.ids import parse_id
 
 from gateway.http.problems import Problem
 from gateway.security.authentication import (
-    RequireRole,
+    RequireRoleFor,
     optional_caller,
     required_caller,
 )
@@ -46,7 +46,7 @@ class HeadFirstRoute(APIRoute):
 
 def _caller_check(dependant: Dependant) -> Callable[[Request], Awaitable[None]]:
     calls = list(_calls(dependant))
-    role = next((call for call in calls if isinstance(call, RequireRole)), None)
+    role = next((call for call in calls if isinstance(call, RequireRoleFor)), None)
     is_required = required_caller in calls
     is_read = optional_caller in calls
 

@@ -13,6 +13,7 @@ import structlog
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from goticket.common.v1.common_pb2 import Actor
+from goticket_kernel.permissions import Permission, roles_with
 from goticket_platform.caching import CacheBudget, Entry, TTLCache
 from jwt.utils import base64url_decode
 
@@ -199,11 +200,14 @@ async def required_caller(
     return caller
 
 
-class RequireRole:
-    """Admits callers that have any of `roles`, before any call to a backend."""
+class RequireRoleFor:
+    """Admits callers whose roles allow a permission, before any call to a backend.
 
-    def __init__(self, *roles: str) -> None:
-        self.roles = frozenset(roles)
+    The service that owns the object decides again, with the object's accounts.
+    """
+
+    def __init__(self, permission: Permission) -> None:
+        self.roles = roles_with(permission)
 
     async def __call__(self, caller: Annotated[Caller, Depends(required_caller)]) -> Caller:
         """Return the caller.
@@ -218,5 +222,9 @@ class RequireRole:
 
 MaybeCaller = Annotated[Caller | None, Depends(optional_caller)]
 AnyCaller = Annotated[Caller, Depends(required_caller)]
-Organizer = Annotated[Caller, Depends(RequireRole("organizer", "admin"))]
-Admin = Annotated[Caller, Depends(RequireRole("admin"))]
+EventCreator = Annotated[Caller, Depends(RequireRoleFor(Permission.CREATE_EVENT))]
+EventChanger = Annotated[Caller, Depends(RequireRoleFor(Permission.CHANGE_EVENT))]
+EventBookingsReader = Annotated[Caller, Depends(RequireRoleFor(Permission.LIST_EVENT_BOOKINGS))]
+CheckInListReader = Annotated[Caller, Depends(RequireRoleFor(Permission.READ_CHECK_IN_LIST))]
+UserFinder = Annotated[Caller, Depends(RequireRoleFor(Permission.FIND_USER))]
+RolesSetter = Annotated[Caller, Depends(RequireRoleFor(Permission.SET_ROLES))]

@@ -108,7 +108,7 @@ def _essence(answer: httpx.Response) -> dict[str, Any]:
     headers = {
         name: "random" if name == "retry-after" else value
         for name, value in answer.headers.items()
-        if name not in {"x-request-id", "content-length"}
+        if name not in {"x-request-id", "content-length", "ratelimit"}
     }
     body = {name: value for name, value in answer.json().items() if name != "requestId"}
     assert answer.headers["X-Request-ID"]

@@ -20,7 +20,7 @@ from starlette.types import Message, Scope
 
 TICKET = "0197c0de-7a11-7b00-8a00-0000000000c1"
 EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
-VARYING = {"x-request-id", "content-length"}
+VARYING = {"x-request-id", "content-length", "ratelimit"}
 """Headers that two answers need not share: a PDF of another second may differ in length."""
 
 Bearer = Callable[..., dict[str, str]]
@@ -29,8 +29,11 @@ Bearer = Callable[..., dict[str, str]]
 class Unlimited:
     """Admits every request."""
 
-    async def check(self, exchange: HttpExchange) -> None:
+    def check_address(self, exchange: HttpExchange) -> None:
         """Admit a request."""
+
+    async def charge(self, exchange: HttpExchange) -> None:
+        """Charge nothing."""
 
 
 @pytest.fixture

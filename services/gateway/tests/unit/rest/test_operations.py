@@ -8,15 +8,20 @@ from fastapi import FastAPI
 from gateway.bootstrap import open_components
 from gateway.config import GatewaySettings
 from gateway.http.app import create_app
+from goticket_kernel.time_zones import TIME_ZONE_DATA
 from goticket_testing.scripted import ScriptedBackends
 
 
 async def test_health_calls_no_backend(
     client: httpx.AsyncClient, backends: ScriptedBackends
 ) -> None:
-    for path in ("/health", "/livez", "/readyz"):
+    for path, detail in (
+        ("/health", {"timeZoneData": TIME_ZONE_DATA}),
+        ("/livez", {}),
+        ("/readyz", {}),
+    ):
         answer = await client.get(path)
-        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok", **detail})
     assert backends.was_not_called()
 
 

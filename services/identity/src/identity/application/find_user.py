@@ -1,6 +1,7 @@
 """Use case: find a user by e-mail address."""
 
 from goticket_kernel.actor import Actor
+from goticket_kernel.permissions import Permission, require_permission
 from goticket_kernel.text import InvalidText
 
 from identity.application.ports import Credentials, UserRepository
@@ -18,7 +19,7 @@ async def find_user(
         Forbidden: the actor is not an admin.
         UserNotFound: no account has this address.
     """
-    actor.require_admin()
+    require_permission(actor, Permission.FIND_USER)
     found = await find_by_email(email, users=users, parse_email=parse_email)
     if found is None:
         raise UserNotFound

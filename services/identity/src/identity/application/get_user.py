@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from goticket_kernel.actor import Actor
+from goticket_kernel.permissions import Permission, require_permission
 
 from identity.application.ports import UserRepository
 from identity.domain.errors import UserNotFound
@@ -16,7 +17,7 @@ async def get_user(actor: Actor, user_id: UUID, *, users: UserRepository) -> Use
         Forbidden: the actor is neither this user nor an admin.
         UserNotFound: there is no such user.
     """
-    actor.require_admin_or(user_id)
+    require_permission(actor, Permission.READ_USER, owner_id=user_id)
     user = await users.get(user_id)
     if user is None:
         raise UserNotFound

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from goticket_kernel.actor import Actor
 from goticket_kernel.errors import Forbidden
+from goticket_kernel.permissions import Permission, require_permission
 
 from identity.application.ports import UserRepository
 from identity.domain.errors import UserNotFound
@@ -23,7 +24,7 @@ async def set_roles(
         InvalidAccount: field roles: a role does not exist.
         LastAdmin: no administrator would remain.
     """
-    actor.require_admin()
+    require_permission(actor, Permission.SET_ROLES)
     async with users.transaction() as transaction:
         locked = await transaction.lock(user_id)
         if actor.user_id not in locked.admins:

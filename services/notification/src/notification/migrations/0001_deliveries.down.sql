@@ -1,1 +1,3 @@
+DROP TABLE notification.announcements;
+DROP TABLE notification.events;
 DROP TABLE notification.deliveries;

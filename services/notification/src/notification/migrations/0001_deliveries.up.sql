@@ -3,17 +3,19 @@
 CREATE TABLE notification.deliveries (
     message_id uuid PRIMARY KEY,
     event_id uuid NOT NULL,
+    -- The booking and its version. An e-mail about a change of the event is about all bookings of
+    -- one buyer for it: here it has a UUIDv5 of event and buyer, and version 0.
     booking_id uuid NOT NULL,
     booking_version bigint NOT NULL,
     -- The buyer's user id. It serves fairness between buyers; it is a pseudonym.
     buyer_id uuid NOT NULL,
-    kind text NOT NULL CHECK (kind IN ('tickets', 'cancellation', 'expiry')),
+    kind text NOT NULL CHECK (kind IN ('tickets', 'cancellation', 'expiry', 'event_change')),
     -- Why the booking was cancelled.
     cause text CHECK (cause IN ('by_buyer', 'by_organizer', 'event_cancelled')),
     -- Estimated cost of the e-mail: tickets to render.
     ticket_count integer NOT NULL CHECK (ticket_count >= 0),
     -- The senders that serve the row. Each group has its own concurrency.
-    sender_group text NOT NULL CHECK (sender_group IN ('regular', 'large')),
+    sender_group text NOT NULL CHECK (sender_group IN ('regular', 'large', 'event_changes')),
     -- W3C trace context of the message.
     traceparent text,
     -- pending: a sender may claim it now;
@@ -37,6 +39,9 @@ CREATE TABLE notification.deliveries (
     reason text,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
+    -- The event as the buyer knows it: the facts that e-mails show.
+    event_before jsonb,
+    CHECK ((kind = 'event_change') = (event_before IS NOT NULL)),
     CHECK ((status IN ('claimed', 'sending')) = (lease_token IS NOT NULL)),
     CHECK ((status IN ('deferred', 'claimed', 'sending')) = (due_at IS NOT NULL))
 );
@@ -62,3 +67,40 @@ CREATE INDEX deliveries_refused_idx
 -- Serves `purge`.
 CREATE INDEX deliveries_finished_idx
     ON notification.deliveries (created_at) WHERE status IN ('sent', 'superseded', 'refused');
+
+-- Every published event, to find what has changed since its buyers heard of it. No personal data.
+CREATE TABLE notification.events (
+    event_id uuid PRIMARY KEY,
+    -- The newest version that was received, and its facts: name, place, zone, start and end.
+    version bigint NOT NULL,
+    facts jsonb NOT NULL,
+    ends_at timestamptz NOT NULL,
+    -- The version that buyers know: the first one, or the last one that was announced.
+    announced_version bigint NOT NULL,
+    announced_facts jsonb NOT NULL,
+    is_announced boolean NOT NULL DEFAULT false,
+    -- When the facts became different, and when the difference will be announced.
+    changed_at timestamptz,
+    due_at timestamptz,
+    CHECK ((changed_at IS NULL) = (due_at IS NULL))
+);
+-- Serves `start_announcements`.
+CREATE INDEX events_due_idx ON notification.events (due_at) WHERE due_at IS NOT NULL;
+-- Serves `purge_events`.
+CREATE INDEX events_ends_at_idx ON notification.events (ends_at);
+
+-- Announcements of changes: position in the event's bookings, in the order of their ids.
+CREATE TABLE notification.announcements (
+    announcement_id uuid PRIMARY KEY,
+    event_id uuid NOT NULL,
+    version bigint NOT NULL,
+    event_before jsonb NOT NULL,
+    after_booking_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz
+);
+-- Serves `unfinished_announcements` and `record_cancellation`.
+CREATE INDEX announcements_unfinished_idx
+    ON notification.announcements (created_at) WHERE finished_at IS NULL;
+-- Serves `purge_announcements`.
+CREATE INDEX announcements_finished_idx ON notification.announcements (finished_at);

@@ -98,6 +98,7 @@ class EventSnapshot(_message.Message):
     STARTS_AT_FIELD_NUMBER: _builtins.int
     ENDS_AT_FIELD_NUMBER: _builtins.int
     ORGANIZER_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Event id."""
     name: _builtins.str
@@ -108,6 +109,8 @@ class EventSnapshot(_message.Message):
     """IANA time zone of the place."""
     organizer_id: _builtins.str
     """User id of the organizer."""
+    version: _builtins.int
+    """The event's version in the catalog that these values are of."""
     @_builtins.property
     def starts_at(self) -> _timestamp_pb2.Timestamp:
         """Start time."""
@@ -126,10 +129,11 @@ class EventSnapshot(_message.Message):
         starts_at: _timestamp_pb2.Timestamp | None = ...,
         ends_at: _timestamp_pb2.Timestamp | None = ...,
         organizer_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ends_at", b"ends_at", "starts_at", b"starts_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends_at", b"ends_at", "id", b"id", "location", b"location", "name", b"name", "organizer_id", b"organizer_id", "starts_at", b"starts_at", "timezone", b"timezone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends_at", b"ends_at", "id", b"id", "location", b"location", "name", b"name", "organizer_id", b"organizer_id", "starts_at", b"starts_at", "timezone", b"timezone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -221,7 +225,9 @@ class Ticket(_message.Message):
     ticket_type_name: _builtins.str
     """Name of the ticket type at the time of booking."""
     code: _builtins.str
-    """Signed code, the content of the QR code; empty if the ticket is void."""
+    """Signed code, the content of the QR code. Empty if the ticket is void, and if the actor is
+    not its buyer.
+    """
     status: Global___TicketStatus.ValueType
     """Status."""
     holder_name: _builtins.str
@@ -879,7 +885,7 @@ class ListBookingsRequest(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """Only bookings of this event; its organizer and admins see those of all buyers."""
+    """All bookings of this event. Only its organizer and admins may list them."""
     limit: _builtins.int
     """Page size, 1 to 100; 0 means 20."""
     cursor: _builtins.str
@@ -1206,6 +1212,166 @@ class BatchListTicketsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchListTicketsResponse: _TypeAlias = BatchListTicketsResponse  # noqa: Y015
+
+@_typing.final
+class GetCheckInVersionRequest(_message.Message):
+    """Input of GetCheckInVersion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """Event id."""
+    @_builtins.property
+    def actor(self) -> _common_pb2.Actor:
+        """The actor."""
+
+    def __init__(
+        self,
+        *,
+        actor: _common_pb2.Actor | None = ...,
+        event_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "event_id", b"event_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCheckInVersionRequest: _TypeAlias = GetCheckInVersionRequest  # noqa: Y015
+
+@_typing.final
+class GetCheckInVersionResponse(_message.Message):
+    """Output of GetCheckInVersion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Grows with every change of the list. All changes up to it can be read."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCheckInVersionResponse: _TypeAlias = GetCheckInVersionResponse  # noqa: Y015
+
+@_typing.final
+class CheckInTicket(_message.Message):
+    """A ticket as devices at the door know it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TICKET_TYPE_ID_FIELD_NUMBER: _builtins.int
+    HOLDER_NAME_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Ticket id."""
+    ticket_type_id: _builtins.str
+    """Ticket type id."""
+    holder_name: _builtins.str
+    """Name of the holder as printed."""
+    status: Global___TicketStatus.ValueType
+    """Status."""
+    version: _builtins.int
+    """Version of the list in which the ticket got this status."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        ticket_type_id: _builtins.str = ...,
+        holder_name: _builtins.str = ...,
+        status: Global___TicketStatus.ValueType = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder_name", b"holder_name", "id", b"id", "status", b"status", "ticket_type_id", b"ticket_type_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckInTicket: _TypeAlias = CheckInTicket  # noqa: Y015
+
+@_typing.final
+class ListCheckInTicketsRequest(_message.Message):
+    """Input of ListCheckInTickets. A page begins after the last ticket of the one before it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    AFTER_VERSION_FIELD_NUMBER: _builtins.int
+    AFTER_TICKET_ID_FIELD_NUMBER: _builtins.int
+    UP_TO_VERSION_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """Event id."""
+    status: Global___TicketStatus.ValueType
+    """Only tickets in this status."""
+    after_version: _builtins.int
+    """Only changes after this version, and after after_ticket_id within it."""
+    after_ticket_id: _builtins.str
+    """Last ticket that was read of after_version; empty if all of them were."""
+    up_to_version: _builtins.int
+    """Only changes up to this version."""
+    limit: _builtins.int
+    """Page size, 1 to 2000."""
+    @_builtins.property
+    def actor(self) -> _common_pb2.Actor:
+        """The actor."""
+
+    def __init__(
+        self,
+        *,
+        actor: _common_pb2.Actor | None = ...,
+        event_id: _builtins.str = ...,
+        status: Global___TicketStatus.ValueType = ...,
+        after_version: _builtins.int = ...,
+        after_ticket_id: _builtins.str = ...,
+        up_to_version: _builtins.int = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "after_ticket_id", b"after_ticket_id", "after_version", b"after_version", "event_id", b"event_id", "limit", b"limit", "status", b"status", "up_to_version", b"up_to_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCheckInTicketsRequest: _TypeAlias = ListCheckInTicketsRequest  # noqa: Y015
+
+@_typing.final
+class ListCheckInTicketsResponse(_message.Message):
+    """Output of ListCheckInTickets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tickets(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckInTicket]:
+        """One page, in the order of versions and ids."""
+
+    def __init__(
+        self,
+        *,
+        tickets: _abc.Iterable[Global___CheckInTicket] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tickets", b"tickets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCheckInTicketsResponse: _TypeAlias = ListCheckInTicketsResponse  # noqa: Y015
 
 @_typing.final
 class GetAvailabilityRequest(_message.Message):

@@ -96,6 +96,16 @@ class BookingServiceStub:
                 request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchListTicketsRequest.SerializeToString,
                 response_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchListTicketsResponse.FromString,
                 _registered_method=True)
+        self.GetCheckInVersion = channel.unary_unary(
+                '/goticket.booking.v1.BookingService/GetCheckInVersion',
+                request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.GetCheckInVersionRequest.SerializeToString,
+                response_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.GetCheckInVersionResponse.FromString,
+                _registered_method=True)
+        self.ListCheckInTickets = channel.unary_unary(
+                '/goticket.booking.v1.BookingService/ListCheckInTickets',
+                request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ListCheckInTicketsRequest.SerializeToString,
+                response_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ListCheckInTicketsResponse.FromString,
+                _registered_method=True)
         self.GetAvailability = channel.unary_unary(
                 '/goticket.booking.v1.BookingService/GetAvailability',
                 request_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.GetAvailabilityRequest.SerializeToString,
@@ -169,7 +179,7 @@ class BookingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListBookings(self, request, context):
-        """Lists the actor's own bookings, or all bookings of an event for its organizer.
+        """Lists the actor's own bookings, or all bookings of an event for its organizer and admins.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -199,6 +209,21 @@ class BookingServiceServicer:
     def BatchListTickets(self, request, context):
         """Lists the tickets of several actors. Each request has the result of a call with this
         request alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCheckInVersion(self, request, context):
+        """Returns the version of an event's check-in list. Allowed for its organizer and admins.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCheckInTickets(self, request, context):
+        """Lists an event's tickets in the order of their changes, without codes. Allowed for the
+        event's organizer and admins.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -288,6 +313,16 @@ def add_BookingServiceServicer_to_server(servicer, server):
                     servicer.BatchListTickets,
                     request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchListTicketsRequest.FromString,
                     response_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.BatchListTicketsResponse.SerializeToString,
+            ),
+            'GetCheckInVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCheckInVersion,
+                    request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.GetCheckInVersionRequest.FromString,
+                    response_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.GetCheckInVersionResponse.SerializeToString,
+            ),
+            'ListCheckInTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCheckInTickets,
+                    request_deserializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ListCheckInTicketsRequest.FromString,
+                    response_serializer=goticket_dot_booking_dot_v1_dot_booking__pb2.ListCheckInTicketsResponse.SerializeToString,
             ),
             'GetAvailability': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAvailability,
@@ -631,6 +666,60 @@ class BookingService:
             '/goticket.booking.v1.BookingService/BatchListTickets',
             goticket_dot_booking_dot_v1_dot_booking__pb2.BatchListTicketsRequest.SerializeToString,
             goticket_dot_booking_dot_v1_dot_booking__pb2.BatchListTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCheckInVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/goticket.booking.v1.BookingService/GetCheckInVersion',
+            goticket_dot_booking_dot_v1_dot_booking__pb2.GetCheckInVersionRequest.SerializeToString,
+            goticket_dot_booking_dot_v1_dot_booking__pb2.GetCheckInVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCheckInTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/goticket.booking.v1.BookingService/ListCheckInTickets',
+            goticket_dot_booking_dot_v1_dot_booking__pb2.ListCheckInTicketsRequest.SerializeToString,
+            goticket_dot_booking_dot_v1_dot_booking__pb2.ListCheckInTicketsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,7 +52,7 @@ class BookingServiceStub:
     BatchGetBookings: _grpc.UnaryUnaryMultiCallable[_booking_pb2.BatchGetBookingsRequest, _booking_pb2.BatchGetBookingsResponse]
     """Reads bookings for any actors. Each request has the result of a call with this request alone."""
     ListBookings: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListBookingsRequest, _booking_pb2.ListBookingsResponse]
-    """Lists the actor's own bookings, or all bookings of an event for its organizer."""
+    """Lists the actor's own bookings, or all bookings of an event for its organizer and admins."""
     GetTicket: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetTicketRequest, _booking_pb2.GetTicketResponse]
     """Reads a ticket. Allowed for its buyer, the event's organizer and admins."""
     BatchGetTickets: _grpc.UnaryUnaryMultiCallable[_booking_pb2.BatchGetTicketsRequest, _booking_pb2.BatchGetTicketsResponse]
@@ -62,6 +62,12 @@ class BookingServiceStub:
     BatchListTickets: _grpc.UnaryUnaryMultiCallable[_booking_pb2.BatchListTicketsRequest, _booking_pb2.BatchListTicketsResponse]
     """Lists the tickets of several actors. Each request has the result of a call with this
     request alone.
+    """
+    GetCheckInVersion: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetCheckInVersionRequest, _booking_pb2.GetCheckInVersionResponse]
+    """Returns the version of an event's check-in list. Allowed for its organizer and admins."""
+    ListCheckInTickets: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListCheckInTicketsRequest, _booking_pb2.ListCheckInTicketsResponse]
+    """Lists an event's tickets in the order of their changes, without codes. Allowed for the
+    event's organizer and admins.
     """
     GetAvailability: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetAvailabilityRequest, _booking_pb2.GetAvailabilityResponse]
     """Returns the availability of some events. Unknown events and drafts are left out."""
@@ -96,7 +102,7 @@ class BookingServiceAsyncStub(BookingServiceStub):
     BatchGetBookings: _aio.UnaryUnaryMultiCallable[_booking_pb2.BatchGetBookingsRequest, _booking_pb2.BatchGetBookingsResponse]  # type: ignore[assignment]
     """Reads bookings for any actors. Each request has the result of a call with this request alone."""
     ListBookings: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListBookingsRequest, _booking_pb2.ListBookingsResponse]  # type: ignore[assignment]
-    """Lists the actor's own bookings, or all bookings of an event for its organizer."""
+    """Lists the actor's own bookings, or all bookings of an event for its organizer and admins."""
     GetTicket: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetTicketRequest, _booking_pb2.GetTicketResponse]  # type: ignore[assignment]
     """Reads a ticket. Allowed for its buyer, the event's organizer and admins."""
     BatchGetTickets: _aio.UnaryUnaryMultiCallable[_booking_pb2.BatchGetTicketsRequest, _booking_pb2.BatchGetTicketsResponse]  # type: ignore[assignment]
@@ -106,6 +112,12 @@ class BookingServiceAsyncStub(BookingServiceStub):
     BatchListTickets: _aio.UnaryUnaryMultiCallable[_booking_pb2.BatchListTicketsRequest, _booking_pb2.BatchListTicketsResponse]  # type: ignore[assignment]
     """Lists the tickets of several actors. Each request has the result of a call with this
     request alone.
+    """
+    GetCheckInVersion: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetCheckInVersionRequest, _booking_pb2.GetCheckInVersionResponse]  # type: ignore[assignment]
+    """Returns the version of an event's check-in list. Allowed for its organizer and admins."""
+    ListCheckInTickets: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListCheckInTicketsRequest, _booking_pb2.ListCheckInTicketsResponse]  # type: ignore[assignment]
+    """Lists an event's tickets in the order of their changes, without codes. Allowed for the
+    event's organizer and admins.
     """
     GetAvailability: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetAvailabilityRequest, _booking_pb2.GetAvailabilityResponse]  # type: ignore[assignment]
     """Returns the availability of some events. Unknown events and drafts are left out."""
@@ -185,7 +197,7 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.ListBookingsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.ListBookingsResponse, _abc.Awaitable[_booking_pb2.ListBookingsResponse]]:
-        """Lists the actor's own bookings, or all bookings of an event for its organizer."""
+        """Lists the actor's own bookings, or all bookings of an event for its organizer and admins."""
 
     @_abc_1.abstractmethod
     def GetTicket(
@@ -219,6 +231,24 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_booking_pb2.BatchListTicketsResponse, _abc.Awaitable[_booking_pb2.BatchListTicketsResponse]]:
         """Lists the tickets of several actors. Each request has the result of a call with this
         request alone.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCheckInVersion(
+        self,
+        request: _booking_pb2.GetCheckInVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.GetCheckInVersionResponse, _abc.Awaitable[_booking_pb2.GetCheckInVersionResponse]]:
+        """Returns the version of an event's check-in list. Allowed for its organizer and admins."""
+
+    @_abc_1.abstractmethod
+    def ListCheckInTickets(
+        self,
+        request: _booking_pb2.ListCheckInTicketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.ListCheckInTicketsResponse, _abc.Awaitable[_booking_pb2.ListCheckInTicketsResponse]]:
+        """Lists an event's tickets in the order of their changes, without codes. Allowed for the
+        event's organizer and admins.
         """
 
     @_abc_1.abstractmethod

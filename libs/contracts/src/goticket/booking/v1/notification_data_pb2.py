@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from goticket.booking.v1 import booking_pb2 as goticket_dot_booking_dot_v1_dot_booking__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+goticket/booking/v1/notification_data.proto\x12\x13goticket.booking.v1\x1a!goticket/booking/v1/booking.proto\"8\n\x10\x42ookingReference\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x12\n\nbooking_id\x18\x02 \x01(\t\"X\n\x1d\x42\x61tchGetBookingDetailsRequest\x12\x37\n\x08\x62ookings\x18\x01 \x03(\x0b\x32%.goticket.booking.v1.BookingReference\"r\n\x0e\x42ookingDetails\x12-\n\x07\x62ooking\x18\x01 \x01(\x0b\x32\x1c.goticket.booking.v1.Booking\x12\x31\n\x05\x65vent\x18\x02 \x01(\x0b\x32\".goticket.booking.v1.EventSnapshot\"W\n\x1e\x42\x61tchGetBookingDetailsResponse\x12\x35\n\x08\x62ookings\x18\x01 \x03(\x0b\x32#.goticket.booking.v1.BookingDetails2\x9d\x01\n\x17NotificationDataService\x12\x81\x01\n\x16\x42\x61tchGetBookingDetails\x12\x32.goticket.booking.v1.BatchGetBookingDetailsRequest\x1a\x33.goticket.booking.v1.BatchGetBookingDetailsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+goticket/booking/v1/notification_data.proto\x12\x13goticket.booking.v1\x1a!goticket/booking/v1/booking.proto\"8\n\x10\x42ookingReference\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x12\n\nbooking_id\x18\x02 \x01(\t\"X\n\x1d\x42\x61tchGetBookingDetailsRequest\x12\x37\n\x08\x62ookings\x18\x01 \x03(\x0b\x32%.goticket.booking.v1.BookingReference\"r\n\x0e\x42ookingDetails\x12-\n\x07\x62ooking\x18\x01 \x01(\x0b\x32\x1c.goticket.booking.v1.Booking\x12\x31\n\x05\x65vent\x18\x02 \x01(\x0b\x32\".goticket.booking.v1.EventSnapshot\"W\n\x1e\x42\x61tchGetBookingDetailsResponse\x12\x35\n\x08\x62ookings\x18\x01 \x03(\x0b\x32#.goticket.booking.v1.BookingDetails\"Y\n\x1cListConfirmedBookingsRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x18\n\x10\x61\x66ter_booking_id\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"7\n\x10\x43onfirmedBooking\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"o\n\x1dListConfirmedBookingsResponse\x12\x15\n\revent_version\x18\x01 \x01(\x03\x12\x37\n\x08\x62ookings\x18\x02 \x03(\x0b\x32%.goticket.booking.v1.ConfirmedBooking\"3\n\x0e\x42uyerReference\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"S\n\x1c\x42\x61tchGetBuyerBookingsRequest\x12\x33\n\x06\x62uyers\x18\x01 \x03(\x0b\x32#.goticket.booking.v1.BuyerReference\"V\n\x1d\x42\x61tchGetBuyerBookingsResponse\x12\x35\n\x08\x62ookings\x18\x01 \x03(\x0b\x32#.goticket.booking.v1.BookingDetails2\x9d\x03\n\x17NotificationDataService\x12\x81\x01\n\x16\x42\x61tchGetBookingDetails\x12\x32.goticket.booking.v1.BatchGetBookingDetailsRequest\x1a\x33.goticket.booking.v1.BatchGetBookingDetailsResponse\x12~\n\x15ListConfirmedBookings\x12\x31.goticket.booking.v1.ListConfirmedBookingsRequest\x1a\x32.goticket.booking.v1.ListConfirmedBookingsResponse\x12~\n\x15\x42\x61tchGetBuyerBookings\x12\x31.goticket.booking.v1.BatchGetBuyerBookingsRequest\x1a\x32.goticket.booking.v1.BatchGetBuyerBookingsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BOOKINGDETAILS']._serialized_end=365
   _globals['_BATCHGETBOOKINGDETAILSRESPONSE']._serialized_start=367
   _globals['_BATCHGETBOOKINGDETAILSRESPONSE']._serialized_end=454
-  _globals['_NOTIFICATIONDATASERVICE']._serialized_start=457
-  _globals['_NOTIFICATIONDATASERVICE']._serialized_end=614
+  _globals['_LISTCONFIRMEDBOOKINGSREQUEST']._serialized_start=456
+  _globals['_LISTCONFIRMEDBOOKINGSREQUEST']._serialized_end=545
+  _globals['_CONFIRMEDBOOKING']._serialized_start=547
+  _globals['_CONFIRMEDBOOKING']._serialized_end=602
+  _globals['_LISTCONFIRMEDBOOKINGSRESPONSE']._serialized_start=604
+  _globals['_LISTCONFIRMEDBOOKINGSRESPONSE']._serialized_end=715
+  _globals['_BUYERREFERENCE']._serialized_start=717
+  _globals['_BUYERREFERENCE']._serialized_end=768
+  _globals['_BATCHGETBUYERBOOKINGSREQUEST']._serialized_start=770
+  _globals['_BATCHGETBUYERBOOKINGSREQUEST']._serialized_end=853
+  _globals['_BATCHGETBUYERBOOKINGSRESPONSE']._serialized_start=855
+  _globals['_BATCHGETBUYERBOOKINGSRESPONSE']._serialized_end=941
+  _globals['_NOTIFICATIONDATASERVICE']._serialized_start=944
+  _globals['_NOTIFICATIONDATASERVICE']._serialized_end=1357
 # @@protoc_insertion_point(module_scope)

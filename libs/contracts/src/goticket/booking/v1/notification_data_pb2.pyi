@@ -122,3 +122,163 @@ class BatchGetBookingDetailsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchGetBookingDetailsResponse: _TypeAlias = BatchGetBookingDetailsResponse  # noqa: Y015
+
+@_typing.final
+class ListConfirmedBookingsRequest(_message.Message):
+    """Input of ListConfirmedBookings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    AFTER_BOOKING_ID_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """Event id."""
+    after_booking_id: _builtins.str
+    """Id of the last booking of the page before; empty for the first page."""
+    limit: _builtins.int
+    """Most bookings of the page, from 1 to 1000."""
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        after_booking_id: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_booking_id", b"after_booking_id", "event_id", b"event_id", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListConfirmedBookingsRequest: _TypeAlias = ListConfirmedBookingsRequest  # noqa: Y015
+
+@_typing.final
+class ConfirmedBooking(_message.Message):
+    """A confirmed booking and its buyer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKING_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    booking_id: _builtins.str
+    """Booking id."""
+    user_id: _builtins.str
+    """User id of the buyer."""
+    def __init__(
+        self,
+        *,
+        booking_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmedBooking: _TypeAlias = ConfirmedBooking  # noqa: Y015
+
+@_typing.final
+class ListConfirmedBookingsResponse(_message.Message):
+    """Output of ListConfirmedBookings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_VERSION_FIELD_NUMBER: _builtins.int
+    BOOKINGS_FIELD_NUMBER: _builtins.int
+    event_version: _builtins.int
+    """Version of booking's copy of the event; 0 if booking does not know the event. E-mails about
+    bookings that are confirmed from now on show this version or a later one.
+    """
+    @_builtins.property
+    def bookings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConfirmedBooking]:
+        """The next bookings; the page is the last one if there are fewer than the limit."""
+
+    def __init__(
+        self,
+        *,
+        event_version: _builtins.int = ...,
+        bookings: _abc.Iterable[Global___ConfirmedBooking] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookings", b"bookings", "event_version", b"event_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListConfirmedBookingsResponse: _TypeAlias = ListConfirmedBookingsResponse  # noqa: Y015
+
+@_typing.final
+class BuyerReference(_message.Message):
+    """Names one buyer of an event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """Event id."""
+    user_id: _builtins.str
+    """User id of the buyer."""
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BuyerReference: _TypeAlias = BuyerReference  # noqa: Y015
+
+@_typing.final
+class BatchGetBuyerBookingsRequest(_message.Message):
+    """Input of BatchGetBuyerBookings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUYERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def buyers(self) -> _containers.RepeatedCompositeFieldContainer[Global___BuyerReference]:
+        """At most 200 buyers."""
+
+    def __init__(
+        self,
+        *,
+        buyers: _abc.Iterable[Global___BuyerReference] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buyers", b"buyers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetBuyerBookingsRequest: _TypeAlias = BatchGetBuyerBookingsRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetBuyerBookingsResponse(_message.Message):
+    """Output of BatchGetBuyerBookings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def bookings(self) -> _containers.RepeatedCompositeFieldContainer[Global___BookingDetails]:
+        """The confirmed bookings of these buyers for these events, in the order of booking ids."""
+
+    def __init__(
+        self,
+        *,
+        bookings: _abc.Iterable[Global___BookingDetails] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookings", b"bookings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetBuyerBookingsResponse: _TypeAlias = BatchGetBuyerBookingsResponse  # noqa: Y015

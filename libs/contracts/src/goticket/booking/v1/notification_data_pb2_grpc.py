@@ -42,6 +42,16 @@ class NotificationDataServiceStub:
                 request_serializer=goticket_dot_booking_dot_v1_dot_notification__data__pb2.BatchGetBookingDetailsRequest.SerializeToString,
                 response_deserializer=goticket_dot_booking_dot_v1_dot_notification__data__pb2.BatchGetBookingDetailsResponse.FromString,
                 _registered_method=True)
+        self.ListConfirmedBookings = channel.unary_unary(
+                '/goticket.booking.v1.NotificationDataService/ListConfirmedBookings',
+                request_serializer=goticket_dot_booking_dot_v1_dot_notification__data__pb2.ListConfirmedBookingsRequest.SerializeToString,
+                response_deserializer=goticket_dot_booking_dot_v1_dot_notification__data__pb2.ListConfirmedBookingsResponse.FromString,
+                _registered_method=True)
+        self.BatchGetBuyerBookings = channel.unary_unary(
+                '/goticket.booking.v1.NotificationDataService/BatchGetBuyerBookings',
+                request_serializer=goticket_dot_booking_dot_v1_dot_notification__data__pb2.BatchGetBuyerBookingsRequest.SerializeToString,
+                response_deserializer=goticket_dot_booking_dot_v1_dot_notification__data__pb2.BatchGetBuyerBookingsResponse.FromString,
+                _registered_method=True)
 
 
 class NotificationDataServiceServicer:
@@ -57,6 +67,20 @@ class NotificationDataServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListConfirmedBookings(self, request, context):
+        """Returns ids of the confirmed bookings for an event, page by page, in the order of booking ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetBuyerBookings(self, request, context):
+        """Returns all confirmed bookings of buyers for events, with buyer, tickets, codes and event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NotificationDataServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -64,6 +88,16 @@ def add_NotificationDataServiceServicer_to_server(servicer, server):
                     servicer.BatchGetBookingDetails,
                     request_deserializer=goticket_dot_booking_dot_v1_dot_notification__data__pb2.BatchGetBookingDetailsRequest.FromString,
                     response_serializer=goticket_dot_booking_dot_v1_dot_notification__data__pb2.BatchGetBookingDetailsResponse.SerializeToString,
+            ),
+            'ListConfirmedBookings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConfirmedBookings,
+                    request_deserializer=goticket_dot_booking_dot_v1_dot_notification__data__pb2.ListConfirmedBookingsRequest.FromString,
+                    response_serializer=goticket_dot_booking_dot_v1_dot_notification__data__pb2.ListConfirmedBookingsResponse.SerializeToString,
+            ),
+            'BatchGetBuyerBookings': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetBuyerBookings,
+                    request_deserializer=goticket_dot_booking_dot_v1_dot_notification__data__pb2.BatchGetBuyerBookingsRequest.FromString,
+                    response_serializer=goticket_dot_booking_dot_v1_dot_notification__data__pb2.BatchGetBuyerBookingsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -96,6 +130,60 @@ class NotificationDataService:
             '/goticket.booking.v1.NotificationDataService/BatchGetBookingDetails',
             goticket_dot_booking_dot_v1_dot_notification__data__pb2.BatchGetBookingDetailsRequest.SerializeToString,
             goticket_dot_booking_dot_v1_dot_notification__data__pb2.BatchGetBookingDetailsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConfirmedBookings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/goticket.booking.v1.NotificationDataService/ListConfirmedBookings',
+            goticket_dot_booking_dot_v1_dot_notification__data__pb2.ListConfirmedBookingsRequest.SerializeToString,
+            goticket_dot_booking_dot_v1_dot_notification__data__pb2.ListConfirmedBookingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetBuyerBookings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/goticket.booking.v1.NotificationDataService/BatchGetBuyerBookings',
+            goticket_dot_booking_dot_v1_dot_notification__data__pb2.BatchGetBuyerBookingsRequest.SerializeToString,
+            goticket_dot_booking_dot_v1_dot_notification__data__pb2.BatchGetBuyerBookingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

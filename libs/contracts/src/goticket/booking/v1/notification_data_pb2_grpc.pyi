@@ -38,6 +38,10 @@ class NotificationDataServiceStub:
     def __new__(cls, channel: _aio.Channel) -> NotificationDataServiceAsyncStub: ...
     BatchGetBookingDetails: _grpc.UnaryUnaryMultiCallable[_notification_data_pb2.BatchGetBookingDetailsRequest, _notification_data_pb2.BatchGetBookingDetailsResponse]
     """Returns bookings with buyer, tickets, codes and event, as they are now."""
+    ListConfirmedBookings: _grpc.UnaryUnaryMultiCallable[_notification_data_pb2.ListConfirmedBookingsRequest, _notification_data_pb2.ListConfirmedBookingsResponse]
+    """Returns ids of the confirmed bookings for an event, page by page, in the order of booking ids."""
+    BatchGetBuyerBookings: _grpc.UnaryUnaryMultiCallable[_notification_data_pb2.BatchGetBuyerBookingsRequest, _notification_data_pb2.BatchGetBuyerBookingsResponse]
+    """Returns all confirmed bookings of buyers for events, with buyer, tickets, codes and event."""
 
 @_typing.type_check_only
 class NotificationDataServiceAsyncStub(NotificationDataServiceStub):
@@ -49,6 +53,10 @@ class NotificationDataServiceAsyncStub(NotificationDataServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     BatchGetBookingDetails: _aio.UnaryUnaryMultiCallable[_notification_data_pb2.BatchGetBookingDetailsRequest, _notification_data_pb2.BatchGetBookingDetailsResponse]  # type: ignore[assignment]
     """Returns bookings with buyer, tickets, codes and event, as they are now."""
+    ListConfirmedBookings: _aio.UnaryUnaryMultiCallable[_notification_data_pb2.ListConfirmedBookingsRequest, _notification_data_pb2.ListConfirmedBookingsResponse]  # type: ignore[assignment]
+    """Returns ids of the confirmed bookings for an event, page by page, in the order of booking ids."""
+    BatchGetBuyerBookings: _aio.UnaryUnaryMultiCallable[_notification_data_pb2.BatchGetBuyerBookingsRequest, _notification_data_pb2.BatchGetBuyerBookingsResponse]  # type: ignore[assignment]
+    """Returns all confirmed bookings of buyers for events, with buyer, tickets, codes and event."""
 
 class NotificationDataServiceServicer(metaclass=_abc_1.ABCMeta):
     """Only the notification service may call this. A call needs the metadata
@@ -63,5 +71,21 @@ class NotificationDataServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_notification_data_pb2.BatchGetBookingDetailsResponse, _abc.Awaitable[_notification_data_pb2.BatchGetBookingDetailsResponse]]:
         """Returns bookings with buyer, tickets, codes and event, as they are now."""
+
+    @_abc_1.abstractmethod
+    def ListConfirmedBookings(
+        self,
+        request: _notification_data_pb2.ListConfirmedBookingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_data_pb2.ListConfirmedBookingsResponse, _abc.Awaitable[_notification_data_pb2.ListConfirmedBookingsResponse]]:
+        """Returns ids of the confirmed bookings for an event, page by page, in the order of booking ids."""
+
+    @_abc_1.abstractmethod
+    def BatchGetBuyerBookings(
+        self,
+        request: _notification_data_pb2.BatchGetBuyerBookingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_data_pb2.BatchGetBuyerBookingsResponse, _abc.Awaitable[_notification_data_pb2.BatchGetBuyerBookingsResponse]]:
+        """Returns all confirmed bookings of buyers for events, with buyer, tickets, codes and event."""
 
 def add_NotificationDataServiceServicer_to_server(servicer: NotificationDataServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -52,7 +52,7 @@ class PostgresBookingRows:
         changed = bool(inventory.changes)
         try:
             rows = await self._connection.fetch(
-                QUERIES["change_bookings"], argument, inventory.event.id
+                QUERIES["change_bookings"], argument, inventory.event.id, inventory.next_version
             )
         except asyncpg.CheckViolationError as error:
             raise domain_error(error) from error

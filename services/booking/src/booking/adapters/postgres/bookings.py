@@ -12,6 +12,7 @@ from booking.adapters.postgres.queries import QUERIES
 from booking.adapters.postgres.records import ids_of
 from booking.adapters.postgres.rows import (
     bookings_of_events,
+    check_in_ticket_of,
     event_of,
     inventories_of,
     tickets_of_bookings,
@@ -23,13 +24,17 @@ from booking.application.ports import (
     AvailabilityPublisher,
     BookingKey,
     BookingOfEvent,
+    CheckInPosition,
+    CheckInTicket,
+    ConfirmedBookings,
     DueHold,
+    EventBuyer,
     RequestKey,
     Snapshot,
     TicketOfBooking,
     TicketPageQuery,
 )
-from booking.domain.booking import BookingStatus
+from booking.domain.booking import BookingStatus, TicketStatus
 from booking.domain.errors import Busy
 from booking.domain.event import Event
 from booking.domain.inventory import EventInventory
@@ -47,8 +52,8 @@ _FIRST_TIME = datetime.min.replace(tzinfo=UTC)
 class PostgresBookings:
     """Implements the ports that need no open transaction.
 
-    These are `CreationStore`, `BookingQueries`, `BookingDetailsQueries`,
-    `InventoryQueries` and `MaintenanceQueries`.
+    These are `CreationStore`, `BookingQueries`, `BookingDetailsQueries`, `CheckInQueries`,
+    `EventBuyerQueries`, `InventoryQueries` and `MaintenanceQueries`.
     """
 
     def __init__(
@@ -122,6 +127,21 @@ class PostgresBookings:
         rows = await self._pool.fetch(QUERIES["bookings_by_key"], *ids_of(wanted))
         return bookings_of_events(rows)
 
+    async def list_confirmed(self, event_id: UUID, after: UUID, limit: int) -> ConfirmedBookings:
+        """See the port. One statement reads version and bookings as of one moment."""
+        rows = await self._pool.fetch(
+            QUERIES["confirmed_bookings_of_event"], event_id, after, limit
+        )
+        return ConfirmedBookings(
+            event_version=rows[0]["version"] if rows else 0,
+            bookings=tuple((row["id"], row["user_id"]) for row in rows if row["id"]),
+        )
+
+    async def find_of_buyers(self, buyers: Collection[EventBuyer]) -> list[BookingOfEvent]:
+        """See the port."""
+        rows = await self._pool.fetch(QUERIES["confirmed_bookings_of_buyers"], *ids_of(buyers))
+        return bookings_of_events(rows)
+
     async def find_tickets(self, ticket_ids: Collection[UUID]) -> list[TicketOfBooking]:
         """See the port."""
         rows = await self._pool.fetch(QUERIES["printed_tickets"], list(ticket_ids))
@@ -143,6 +163,31 @@ class PostgresBookings:
     async def find_inventories(self, event_ids: Collection[UUID]) -> list[EventInventory]:
         """See the port."""
         return inventories_of(await self._pool.fetch(QUERIES["inventories"], list(event_ids)))
+
+    async def check_in_version(self, event_id: UUID) -> int:
+        """See the port."""
+        version: int = await self._pool.fetchval(QUERIES["check_in_version"], event_id)
+        return version
+
+    async def check_in_tickets(
+        self,
+        event_id: UUID,
+        status: TicketStatus,
+        after: CheckInPosition,
+        up_to: int,
+        limit: int,
+    ) -> list[CheckInTicket]:
+        """See the port."""
+        rows = await self._pool.fetch(
+            QUERIES["check_in_tickets"],
+            event_id,
+            status.value,
+            after.version,
+            after.ticket_id,
+            up_to,
+            limit,
+        )
+        return [check_in_ticket_of(row) for row in rows]
 
     async def due_holds(self, now: datetime, after: DueHold | None = None) -> list[DueHold]:
         """See the port."""

@@ -20,7 +20,6 @@ from booking.application.ports import (
     LockedSnapshot,
     NewBooking,
     RequestKey,
-    TypesOfEvents,
 )
 from booking.domain.buyer_usage import BuyerUsage
 from booking.domain.errors import RequestInProgress
@@ -45,19 +44,19 @@ class PostgresBookingCreation:
         self._inventory = inventory
 
     async def lock_snapshot(
-        self, wanted: TypesOfEvents, keys: Collection[RequestKey]
+        self, event_ids: Collection[UUID], keys: Collection[RequestKey]
     ) -> LockedSnapshot:
         """See the port. The second statement's snapshot is taken after the locks are held."""
         while True:
-            locked = await self._lock(wanted)
-            rows = await self._connection.fetch(QUERIES["snapshot"], list(wanted), *ids_of(keys))
+            locked = await self._lock(event_ids)
+            rows = await self._connection.fetch(QUERIES["snapshot"], list(event_ids), *ids_of(keys))
             inventories = {found.event.id: found for found in inventories_of(rows)}
             contended = {
                 event_id
                 for event_id, inventory in inventories.items()
-                if not covers(locked, inventory, wanted[event_id])
+                if not covers(locked, inventory)
             }
-            if contended and len(wanted) == 1:
+            if contended and len(event_ids) == 1:
                 continue
             free = {
                 event_id: self._effects.track(inventories[event_id])
@@ -95,17 +94,12 @@ class PostgresBookingCreation:
         self._effects.outbox_written = True
         self._effects.apply(changed, rows)
 
-    async def _lock(self, wanted: TypesOfEvents) -> set[UUID]:
+    async def _lock(self, event_ids: Collection[UUID]) -> set[UUID]:
         """Lock ticket types: wait for those of one event, skip contended ones of several."""
-        if len(wanted) == 1:
-            [(event_id, types)] = wanted.items()
-            return await self._inventory.lock_types(event_id, types)
-        rows = await self._connection.fetch(
-            QUERIES["lock_free_inventory"],
-            list(wanted),
-            [event_id for event_id, types in wanted.items() if types is None],
-            [type_id for types in wanted.values() for type_id in types or ()],
-        )
+        if len(event_ids) == 1:
+            [event_id] = event_ids
+            return await self._inventory.lock_types(event_id)
+        rows = await self._connection.fetch(QUERIES["lock_free_inventory"], list(event_ids))
         return {row["ticket_type_id"] for row in rows}
 
     async def _records(self, rows: Sequence[Row]) -> dict[RequestKey, IdempotencyRecord]:

@@ -18,17 +18,15 @@ class PostgresInventoryRows:
         self._connection = connection
         self._effects = effects
 
-    async def lock(
-        self, event_id: UUID, ticket_type_ids: Collection[UUID] | None
-    ) -> EventInventory | None:
+    async def lock(self, event_id: UUID) -> EventInventory | None:
         """See the port. The second statement's snapshot is taken after the locks are held."""
         while True:
-            locked = await self.lock_types(event_id, ticket_type_ids)
+            locked = await self.lock_types(event_id)
             rows = await self._connection.fetch(QUERIES["inventories"], [event_id])
             inventories = inventories_of(rows)
             if not inventories:
                 return None
-            if covers(locked, inventories[0], ticket_type_ids):
+            if covers(locked, inventories[0]):
                 return self._effects.track(inventories[0])
 
     async def save_ticket_types(self, inventory: EventInventory) -> None:
@@ -41,22 +39,15 @@ class PostgresInventoryRows:
         )
         self._effects.apply({event_id: inventory}, rows)
 
-    async def lock_types(
-        self, event_id: UUID, ticket_type_ids: Collection[UUID] | None
-    ) -> set[UUID]:
-        """Lock ticket types of one event (None for all); return those that are locked."""
-        wanted = None if ticket_type_ids is None else list(ticket_type_ids)
-        rows = await self._connection.fetch(QUERIES["lock_inventory"], event_id, wanted)
+    async def lock_types(self, event_id: UUID) -> set[UUID]:
+        """Lock all ticket types of one event; return them."""
+        rows = await self._connection.fetch(QUERIES["lock_inventory"], event_id)
         return {row["ticket_type_id"] for row in rows}
 
 
-def covers(locked: set[UUID], inventory: EventInventory, wanted: Collection[UUID] | None) -> bool:
-    """Return whether all wanted ticket types (None for all) are locked.
+def covers(locked: Collection[UUID], inventory: EventInventory) -> bool:
+    """Return whether all ticket types of the event are locked.
 
-    A ticket type that was added between the lock and the read is not locked. Nor are the
-    other types if the event got a limit per buyer in between. The caller locks again.
+    One that was added between the lock and the read is not. The caller locks again.
     """
-    if inventory.event.max_per_buyer:
-        wanted = None
-    known = inventory.ticket_types.keys()
-    return (known if wanted is None else known & set(wanted)) <= locked
+    return inventory.ticket_types.keys() <= set(locked)

@@ -97,10 +97,14 @@ FROM changed
 
 -- name: insert_tickets
 -- Insert the tickets of the argument.
-INSERT INTO booking.tickets (event_id, id, booking_id, user_id, ticket_type_id, code, status)
-SELECT t.event_id, t.id, t.booking_id, t.user_id, t.ticket_type_id, t.code, 'valid'
+INSERT INTO booking.tickets (
+    event_id, id, booking_id, user_id, ticket_type_id, code, status, check_in_version
+)
+SELECT t.event_id, t.id, t.booking_id, t.user_id, t.ticket_type_id, t.code, 'valid',
+       t.check_in_version
 FROM jsonb_to_recordset($1::jsonb -> 'tickets') AS t (
-    event_id uuid, id uuid, booking_id uuid, user_id uuid, ticket_type_id uuid, code text
+    event_id uuid, id uuid, booking_id uuid, user_id uuid, ticket_type_id uuid, code text,
+    check_in_version bigint
 )
 
 -- name: adjust_inventory
@@ -124,33 +128,20 @@ adjustments AS MATERIALIZED (
 )
 
 -- name: lock_inventory
--- Lock ticket types in id order; a null list means all of the event. A limit per buyer
--- counts over all types: then all are locked, or two bookings could exceed it at once.
+-- Lock all ticket types of an event in id order. Limits per buyer count over all types, and
+-- versions of the check-in list are assigned under these locks (see the table `tickets`).
 SELECT ticket_type_id
 FROM booking.inventory
 WHERE event_id = $1
-  AND (
-      $2::uuid[] IS NULL
-      OR ticket_type_id = ANY ($2)
-      OR EXISTS (SELECT FROM booking.events WHERE event_id = $1 AND max_per_buyer > 0)
-  )
 ORDER BY ticket_type_id
 FOR UPDATE
 
 -- name: lock_free_inventory
--- Lock ticket types of several events: all of those in $2, those named in $3, and all of
--- an event with a limit per buyer; but skip rows that another transaction has locked. A
--- statement that never waits needs no order.
-SELECT i.event_id, i.ticket_type_id
-FROM booking.inventory AS i
-WHERE i.event_id = ANY ($1::uuid[])
-  AND (
-      i.event_id = ANY ($2::uuid[])
-      OR i.ticket_type_id = ANY ($3::uuid[])
-      OR EXISTS (
-          SELECT FROM booking.events AS e WHERE e.event_id = i.event_id AND e.max_per_buyer > 0
-      )
-  )
+-- Lock the ticket types of several events, but skip rows that another transaction has
+-- locked. A statement that never waits needs no order.
+SELECT ticket_type_id
+FROM booking.inventory
+WHERE event_id = ANY ($1::uuid[])
 FOR UPDATE SKIP LOCKED
 
 -- name: inventories
@@ -325,7 +316,8 @@ new_messages AS (
 
 -- name: change_bookings
 -- Store the new state of locked bookings of one event ($2), new tickets, the messages, and
--- the inventory's changes. Tickets of closed bookings become void.
+-- the inventory's changes. Tickets of closed bookings become void, in the version $3 of the
+-- event's check-in list.
 WITH {adjustments},
 changed AS MATERIALIZED (
     SELECT b.event_id, b.id, b.status, b.version, b.expires_at, b.confirmed_at,
@@ -351,7 +343,7 @@ changed_bookings AS (
 ),
 void_tickets AS (
     UPDATE booking.tickets
-    SET status = 'void'
+    SET status = 'void', check_in_version = $3
     WHERE event_id = $2
       AND booking_id = ANY (ARRAY(SELECT id FROM changed WHERE closed_at IS NOT NULL))
 ),
@@ -432,6 +424,34 @@ CROSS JOIN LATERAL (
 ) AS b
 {event_of_booking}
 
+-- name: confirmed_bookings_of_event
+-- The version of an event, and the next confirmed bookings in the order of their ids. One row
+-- without a booking if there is none.
+SELECT e.version, b.id, b.user_id
+FROM booking.events AS e
+LEFT JOIN LATERAL (
+    SELECT id, user_id
+    FROM booking.bookings
+    WHERE event_id = e.event_id AND id > $2 AND status = 'confirmed'
+    ORDER BY id
+    LIMIT $3
+) AS b ON true
+WHERE e.event_id = $1
+ORDER BY b.id
+
+-- name: confirmed_bookings_of_buyers
+-- All confirmed bookings of some buyers for some events.
+{booking_details}
+FROM unnest($1::uuid[], $2::uuid[]) AS w (event_id, user_id)
+CROSS JOIN LATERAL (
+    SELECT {booking_columns}
+    FROM booking.bookings
+    WHERE user_id = w.user_id AND event_id = w.event_id AND status = 'confirmed'
+    ORDER BY id
+) AS b
+{event_of_booking}
+ORDER BY b.id
+
 -- name: bookings_of_user
 -- A page of a user's bookings, newest first.
 {booking_details}
@@ -487,6 +507,31 @@ CROSS JOIN LATERAL (
 ) AS t
 {data_of_ticket}
 ORDER BY w.page, t.id DESC
+
+-- name: check_in_version
+-- The version of an event's check-in list; see the table `tickets`.
+SELECT coalesce(sum(inventory_version), 0)::bigint
+FROM booking.inventory
+WHERE event_id = $1
+
+-- name: check_in_tickets
+-- A page of an event's tickets in one status that have changed after version $3 and ticket
+-- $4, up to version $5, in the order of their changes.
+SELECT t.id, t.ticket_type_id, t.status, t.check_in_version, b.buyer_name
+FROM (
+    SELECT id, booking_id, ticket_type_id, status, check_in_version
+    FROM booking.tickets
+    WHERE event_id = $1
+      AND status = $2
+      AND (check_in_version, id) > ($3, $4)
+      AND check_in_version <= $5
+    ORDER BY check_in_version, id
+    LIMIT $6
+) AS t
+CROSS JOIN LATERAL (
+    SELECT buyer_name FROM booking.bookings WHERE event_id = $1 AND id = t.booking_id OFFSET 0
+) AS b
+ORDER BY t.check_in_version, t.id
 
 -- name: due_holds
 -- The next $4 holds after position ($2, $3) whose end is past.

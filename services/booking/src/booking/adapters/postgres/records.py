@@ -1,7 +1,7 @@
 """Values of the domain as the one JSON argument of a statement that writes many rows.
 
 The keys of the records are the column names that `jsonb_to_recordset` expects in
-queries.sql. One text costs less CPU than an array for each of the 41 columns.
+queries.sql. One text costs less CPU than an array for each of the 42 columns.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,16 +23,19 @@ def new_bookings_json(
     new_bookings: Sequence[NewBooking], inventories: Collection[EventInventory]
 ) -> str:
     """Write the argument of `create_bookings`."""
-    organizers = {each.event.id: str(each.event.organizer_id) for each in inventories}
+    events = {
+        each.event.id: (str(each.event.organizer_id), each.next_version) for each in inventories
+    }
     items: list[Record] = []
     tickets: list[Record] = []
     bookings = []
     for new in new_bookings:
         booking = new.granted.booking
-        record = _new_booking(new, organizers[booking.event_id])
+        organizer_id, version = events[booking.event_id]
+        record = _new_booking(new, organizer_id)
         bookings.append(record)
         items += _items(booking, record)
-        tickets += _tickets(booking, record)
+        tickets += _tickets(booking, record, version)
     return _dump(
         {
             "bookings": bookings,
@@ -54,7 +57,7 @@ def changed_bookings_json(
         record = _changed_booking(change, organizer_id, headers)
         bookings.append(record)
         if isinstance(change, BookingConfirmed):
-            tickets += _tickets(change.booking, record)
+            tickets += _tickets(change.booking, record, inventory.next_version)
     adjustments = _adjustments([inventory])
     return _dump({"bookings": bookings, "tickets": tickets, "inventory": adjustments})
 
@@ -140,7 +143,7 @@ def _items(booking: Booking, record: Record) -> list[Record]:
     ]
 
 
-def _tickets(booking: Booking, record: Record) -> list[Record]:
+def _tickets(booking: Booking, record: Record, check_in_version: int) -> list[Record]:
     return [
         {
             "event_id": record["event_id"],
@@ -149,6 +152,7 @@ def _tickets(booking: Booking, record: Record) -> list[Record]:
             "user_id": record["user_id"],
             "ticket_type_id": str(ticket.ticket_type_id),
             "code": ticket.code,
+            "check_in_version": check_in_version,
         }
         for ticket in booking.tickets
     ]

@@ -9,7 +9,13 @@ import asyncpg
 import orjson
 from asyncpg.pgproto import pgproto
 
-from booking.application.ports import BookingKey, BookingOfEvent, BuyerOfEvent, TicketOfBooking
+from booking.application.ports import (
+    BookingKey,
+    BookingOfEvent,
+    BuyerOfEvent,
+    CheckInTicket,
+    TicketOfBooking,
+)
 from booking.domain.booking import Booking, BookingItem, BookingStatus, Ticket, TicketStatus
 from booking.domain.buyer_usage import BuyerUsage
 from booking.domain.event import Event, EventStatus
@@ -174,4 +180,15 @@ def _ticket_of_booking(row: Row, events: dict[UUID, Event]) -> TicketOfBooking:
         ticket_type_name=row["ticket_type_name"],
         holder_name=row["buyer_name"],
         event=_shared_event(row, events),
+    )
+
+
+def check_in_ticket_of(row: Row) -> CheckInTicket:
+    """Read a row of `check_in_tickets`."""
+    return CheckInTicket(
+        row["id"],
+        row["ticket_type_id"],
+        row["buyer_name"],
+        TicketStatus(row["status"]),
+        row["check_in_version"],
     )

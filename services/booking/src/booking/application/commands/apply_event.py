@@ -27,7 +27,7 @@ async def apply_event(
             return
         if not await transaction.events.save(catalog.event, read_at):
             return
-        inventory = await transaction.inventory.lock(catalog.event.id, None)
+        inventory = await transaction.inventory.lock(catalog.event.id)
         if inventory is None:  # the event was stored a statement ago
             return
         shortfalls = inventory.apply_catalog(catalog, read_at=read_at)

@@ -7,7 +7,7 @@ from goticket_kernel.actor import Actor
 from booking.application.commands.lock_inventory import lock_inventory
 from booking.application.ports import BookingOfEvent, BookingStore, Clock
 from booking.application.queries.find_booking import find_booking
-from booking.domain.booking import cancellation_reason
+from booking.domain.rights import cancellation_reason
 
 
 async def cancel_booking(

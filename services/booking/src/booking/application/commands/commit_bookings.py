@@ -98,9 +98,8 @@ async def _commit(
     async with context.bookings.transaction() as transaction:
         # The rows are locked first. If another replica is committing an earlier request
         # with the same key, the repeat waits here and then finds its booking.
-        snapshot = await transaction.creation.lock_snapshot(
-            _types_to_lock(prepared), _keys(prepared)
-        )
+        event_ids = {booking.event_id for booking in prepared}
+        snapshot = await transaction.creation.lock_snapshot(event_ids, _keys(prepared))
         attempted = [
             (booking.event_id, booking.booking_id) for booking in prepared if booking.attempted
         ]
@@ -202,19 +201,3 @@ def _limited_buyers(
         for booking in prepared
         if booking.event_id in limited or (booking.command.hold and context.max_holds)
     }
-
-
-def _types_to_lock(prepared: Sequence[PreparedBooking]) -> dict[UUID, set[UUID] | None]:
-    """Return the ticket types to lock; None, for all, when a line leaves its type open.
-
-    A hold locks all of them, too: a buyer's holds are counted over all types.
-    """
-    types_by_event: dict[UUID, set[UUID] | None] = {}
-    for booking in prepared:
-        types = types_by_event.setdefault(booking.event_id, set())
-        for line in booking.command.lines:
-            if types is not None and line.ticket_type_id and not booking.command.hold:
-                types.add(line.ticket_type_id)
-            else:
-                types = types_by_event[booking.event_id] = None
-    return types_by_event

@@ -33,7 +33,7 @@ async def shrink_capacity(
         await provision(event_id)
     async with bookings.transaction() as transaction:
         await transaction.events.lock(event_id)
-        inventory = await transaction.inventory.lock(event_id, None)
+        inventory = await transaction.inventory.lock(event_id)
         if inventory is None:
             return
         inventory.shrink(capacities, resync_after=now() + RESYNC_AFTER)

@@ -6,10 +6,14 @@ from booking.application.ports.bookings import (
     BookingOfEvent,
     BookingQueries,
     BookingRows,
+    ConfirmedBookings,
+    EventBuyer,
+    EventBuyerQueries,
     TicketOfBooking,
     TicketPageQuery,
 )
 from booking.application.ports.catalog import Catalog
+from booking.application.ports.check_in import CheckInPosition, CheckInQueries, CheckInTicket
 from booking.application.ports.creation import (
     BookingCreation,
     BuyerOfEvent,
@@ -18,7 +22,6 @@ from booking.application.ports.creation import (
     MessageHeaders,
     NewBooking,
     Snapshot,
-    TypesOfEvents,
 )
 from booking.application.ports.environment import Clock, NewId
 from booking.application.ports.events import EventRows
@@ -44,9 +47,15 @@ __all__ = [
     "BookingStore",
     "BuyerOfEvent",
     "Catalog",
+    "CheckInPosition",
+    "CheckInQueries",
+    "CheckInTicket",
     "Clock",
+    "ConfirmedBookings",
     "CreationStore",
     "DueHold",
+    "EventBuyer",
+    "EventBuyerQueries",
     "EventRows",
     "IdempotencyRecord",
     "Inbox",
@@ -63,5 +72,4 @@ __all__ = [
     "TicketOfBooking",
     "TicketPageQuery",
     "Transaction",
-    "TypesOfEvents",
 ]

@@ -13,6 +13,20 @@ from booking.domain.inventory import EventInventory
 BookingKey = tuple[UUID, UUID]
 """Id of an event and id of one of its bookings."""
 
+EventBuyer = tuple[UUID, UUID]
+"""Id of an event and user id of one of its buyers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedBookings:
+    """A page of an event's confirmed bookings: pairs of booking id and the buyer's user id.
+
+    `event_version` is that of booking's copy of the event; 0 if the event is unknown.
+    """
+
+    event_version: int
+    bookings: tuple[tuple[UUID, UUID], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class BookingOfEvent:
@@ -109,4 +123,16 @@ class BookingDetailsQueries(Protocol):
 
     async def find_details(self, wanted: Collection[BookingKey]) -> list[BookingOfEvent]:
         """Read those of the bookings that exist, with their events, as of one moment."""
+        ...
+
+
+class EventBuyerQueries(Protocol):
+    """Confirmed bookings by event and buyer, read for e-mails. Void tickets have no code."""
+
+    async def list_confirmed(self, event_id: UUID, after: UUID, limit: int) -> "ConfirmedBookings":
+        """Read a page of the event's confirmed bookings with ids beyond `after`."""
+        ...
+
+    async def find_of_buyers(self, buyers: Collection["EventBuyer"]) -> list[BookingOfEvent]:
+        """Read all confirmed bookings of the buyers for the events, in the order of their ids."""
         ...

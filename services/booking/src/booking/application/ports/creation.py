@@ -18,8 +18,6 @@ from booking.domain.inventory import EventInventory
 
 BuyerOfEvent = tuple[UUID, UUID]
 """Id of an event and user id of a buyer."""
-TypesOfEvents = Mapping[UUID, Collection[UUID] | None]
-"""Ticket types by event; None for all of an event."""
 MessageHeaders = Callable[[], Mapping[str, str]]
 """Returns the headers that the messages caused by the current request shall carry."""
 
@@ -59,9 +57,9 @@ class BookingCreation(Protocol):
     """Creation of bookings in a transaction."""
 
     async def lock_snapshot(
-        self, wanted: TypesOfEvents, keys: Collection[RequestKey]
+        self, event_ids: Collection[UUID], keys: Collection[RequestKey]
     ) -> LockedSnapshot:
-        """Lock ticket types; read their events' whole inventory and the keys' records.
+        """Lock and read the inventory of events; read the keys' records.
 
         For one event it waits for the locks. For several events it skips those that
         another transaction has locked, so that the others do not wait for it.

@@ -10,13 +10,8 @@ from booking.domain.inventory import EventInventory, TicketTypeInventory
 class InventoryRows(Protocol):
     """Inventory in a transaction."""
 
-    async def lock(
-        self, event_id: UUID, ticket_type_ids: Collection[UUID] | None
-    ) -> EventInventory | None:
-        """Lock these ticket types (None for all) and read the event's whole inventory.
-
-        Only the locked types may be changed. Returns None for an unknown event.
-        """
+    async def lock(self, event_id: UUID) -> EventInventory | None:
+        """Lock all ticket types of an event and read them; return None for an unknown event."""
         ...
 
     async def save_ticket_types(self, inventory: EventInventory) -> None:

@@ -7,8 +7,8 @@ from goticket_kernel.actor import Actor
 from goticket_kernel.errors import DomainError
 
 from booking.application.ports import BookingOfEvent, BookingQueries
-from booking.domain.booking import require_reader
 from booking.domain.errors import BookingNotFound
+from booking.domain.rights import booking_for, require_reader
 
 
 async def get_bookings(
@@ -16,8 +16,8 @@ async def get_bookings(
 ) -> list[BookingOfEvent | DomainError]:
     """Read each booking for its actor: the buyer, the event's organizer or an admin.
 
-    There is a result for each id and actor, in their order: the booking, BookingNotFound or
-    Forbidden.
+    Only the buyer gets the codes of the tickets. There is a result for each id and actor, in
+    their order: the booking, BookingNotFound or Forbidden.
     """
     found = await queries.find_bookings({booking_id for booking_id, _ in wanted})
     by_id = {each.booking.id: each for each in found}
@@ -31,4 +31,4 @@ def _result(found: BookingOfEvent | None, actor: Actor) -> BookingOfEvent | Doma
         require_reader(actor, found.booking.user_id, found.event)
     except DomainError as error:
         return error
-    return found
+    return BookingOfEvent(booking_for(actor, found.booking), found.event)

@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from goticket_kernel.actor import Actor
+from goticket_kernel.permissions import Permission
 
+from booking.application.commands.provision_event import ProvisionEvent
 from booking.application.ports import BookingOfEvent, BookingQueries
+from booking.application.queries.find_managed_event import find_managed_event
 from booking.domain.booking import BookingStatus
+from booking.domain.rights import booking_for
 
 
 async def list_bookings(
@@ -17,15 +21,26 @@ async def list_bookings(
     before: UUID | None,
     limit: int,
     queries: BookingQueries,
+    provision: ProvisionEvent,
 ) -> Sequence[BookingOfEvent]:
-    """Read the actor's own bookings; for an event's organizer or an admin, all of the event."""
-    buyer: UUID | None = actor.user_id
+    """Read the actor's own bookings, or all bookings of an event that the actor manages.
+
+    Codes are only in the actor's own bookings.
+
+    Raises:
+        EventNotFound: there is no such event, or it is a draft of another organizer.
+        Forbidden: the actor is not the event's organizer or an admin.
+        CatalogUnavailable: booking does not know the event, and the catalog is down.
+    """
     if event_id is not None:
-        event = await queries.find_event(event_id)
-        if event is None:
-            return []
-        if actor.is_admin or actor.user_id == event.organizer_id:
-            buyer = None
-    return await queries.list_bookings(
-        user_id=buyer, event_id=event_id, status=status, before=before, limit=limit
+        await find_managed_event(
+            event_id, actor, Permission.LIST_EVENT_BOOKINGS, queries=queries, provision=provision
+        )
+    found = await queries.list_bookings(
+        user_id=actor.user_id if event_id is None else None,
+        event_id=event_id,
+        status=status,
+        before=before,
+        limit=limit,
     )
+    return [BookingOfEvent(booking_for(actor, each.booking), each.event) for each in found]

@@ -4,7 +4,6 @@
 a number of equal tickets per ticket type. A kind with seats gets a module beside it.
 """
 
-from booking.domain.inventory.counted import ticket_types_of
 from booking.domain.inventory.kind import EventInventory, inventory_of
 from booking.domain.inventory.ticket_type import (
     CapacityShortfall,
@@ -18,5 +17,4 @@ __all__ = [
     "InventoryChange",
     "TicketTypeInventory",
     "inventory_of",
-    "ticket_types_of",
 ]

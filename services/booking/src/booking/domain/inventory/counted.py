@@ -1,6 +1,6 @@
 """Counted inventory: a number of equal tickets per ticket type."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -19,7 +19,7 @@ from booking.domain.inventory.ticket_type import (
 class CountedInventory:
     """All ticket types of an event by id.
 
-    A caller that changes it holds the row locks of the ticket types concerned. `changes`
+    A caller that changes it holds the row locks of all its ticket types. `changes`
     collects the differences for one UPDATE at the end. `resync_after` is set while the
     catalog has not confirmed a shrink: booking reads the catalog again at that time.
     """
@@ -34,6 +34,17 @@ class CountedInventory:
         """Ticket types that are on offer, in the organizer's order."""
         active = (kind for kind in self.ticket_types.values() if kind.active)
         return sorted(active, key=lambda kind: (kind.position, kind.id))
+
+    @property
+    def next_version(self) -> int:
+        """The version of the event's check-in list after the collected changes are stored.
+
+        It is the sum of the ticket types' versions, of which each change adds one to its
+        type's. Every transaction that issues or voids tickets locks all ticket types of the
+        event and changes a count. So the versions of an event grow in commit order.
+        """
+        changed = sum(change.held != 0 or change.sold != 0 for change in self.changes.values())
+        return sum(kind.version for kind in self.ticket_types.values()) + changed
 
     @property
     def has_buyer_limits(self) -> bool:
@@ -142,11 +153,6 @@ class CountedInventory:
         change = self.changes.setdefault(type_id, InventoryChange())
         change.held += held
         change.sold += sold
-
-
-def ticket_types_of(bookings: Iterable[Booking]) -> set[UUID]:
-    """Return the ticket types of these bookings' items."""
-    return {item.ticket_type_id for booking in bookings for item in booking.items}
 
 
 def _new_ticket_type(offer: TicketTypeOffer, position: int) -> TicketTypeInventory:

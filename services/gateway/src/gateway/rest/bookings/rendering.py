@@ -37,7 +37,7 @@ def booking_page_json(page: pb.ListBookingsResponse) -> bytes:
 
 
 def code_field(ticket: pb.Ticket) -> dict[str, str]:
-    """Return the field `code` of a ticket; a void one has none."""
+    """Return the field `code` of a ticket, if it has a code for the caller."""
     code = ticket_code(ticket)
     return {} if code is None else {"code": code}
 

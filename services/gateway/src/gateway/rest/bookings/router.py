@@ -26,7 +26,7 @@ from gateway.rest.dependencies import (
     Pipeline,
 )
 from gateway.rest.routes import HeadFirstRoute
-from gateway.security.authentication import AnyCaller, Organizer
+from gateway.security.authentication import AnyCaller, EventBookingsReader
 
 router = APIRouter(prefix="/api/v1", tags=["bookings"], route_class=HeadFirstRoute)
 
@@ -92,14 +92,14 @@ async def create_booking(
     responses=problems("forbidden", "event_not_found"),
 )
 async def list_event_bookings(
-    caller: Organizer,
+    caller: EventBookingsReader,
     event_id: EventId,
     booking: Booking,
     limit: Limit = 20,
     cursor: Cursor = None,
     status: OfStatus = None,
 ) -> Any:
-    """Every buyer's, newest first. Only the event's organizer or an admin."""
+    """Every buyer's, newest first, without codes. Only the event's organizer or an admin."""
     return await _page(
         booking,
         pb.ListBookingsRequest(
@@ -145,7 +145,7 @@ async def _page(booking: Booking, request: pb.ListBookingsRequest) -> Response:
     responses=problems("forbidden", "booking_not_found"),
 )
 async def get_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> Any:
-    """Only for its owner, the event's organizer, or an admin."""
+    """Only for its buyer, the event's organizer, or an admin. Only the buyer gets codes."""
     context = RequestContext.current()
     return as_starlette(await read_booking(booking, caller, booking_id, context))
 
@@ -160,6 +160,7 @@ async def get_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking
         "hold_expired",
         "booking_closed",
         "event_cancelled",
+        "event_over",
     ),
 )
 async def confirm_booking(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:
@@ -178,6 +179,7 @@ async def confirm_booking(caller: AnyCaller, booking_id: BookingId, booking: Boo
         "hold_already_extended",
         "booking_closed",
         "event_cancelled",
+        "event_over",
     ),
 )
 async def extend_hold(caller: AnyCaller, booking_id: BookingId, booking: Booking) -> BookingOut:

@@ -58,15 +58,16 @@ TicketCode = Annotated[
     str | None,
     Field(
         exclude_if=lambda code: code is None,
-        description="Signed code, as in the QR; left out if the ticket is void.",
+        description="Signed code, as in the QR. Only the buyer gets it; left out if the ticket"
+        " is void.",
         examples=["GT1.c2lnbmVk.Y29kZQ"],
     ),
 ]
 
 
 def ticket_code(ticket: pb.Ticket) -> str | None:
-    """Return the code of a ticket; a void one has none."""
-    return None if ticket.status == pb.TICKET_STATUS_VOID else ticket.code
+    """Return the code of a ticket; None if it is void, or the caller is not its buyer."""
+    return None if ticket.status == pb.TICKET_STATUS_VOID else ticket.code or None
 
 
 class BookingLine(Body):

@@ -27,7 +27,7 @@ from gateway.rest.events.schemas import (
     EventPage,
 )
 from gateway.rest.routes import HeadFirstRoute
-from gateway.security.authentication import MaybeCaller, Organizer
+from gateway.security.authentication import EventChanger, EventCreator, MaybeCaller
 
 router = APIRouter(prefix="/api/v1/events", tags=["events"], route_class=HeadFirstRoute)
 
@@ -88,7 +88,7 @@ _CHANGE_PROBLEMS = (
     responses={201: _CREATED, **problems("forbidden")},
 )
 async def create_event(
-    caller: Organizer, body: EventIn, response: Response, catalog: Catalog, reads: Reads
+    caller: EventCreator, body: EventIn, response: Response, catalog: Catalog, reads: Reads
 ) -> EventOut:
     """The event is on sale at once unless `status` is draft. Role: organizer or admin."""
     _reject_missing(body)
@@ -141,7 +141,7 @@ async def get_event(
     responses={200: _VERSIONED, **problems(*_CHANGE_PROBLEMS)},
 )
 async def replace_event(
-    caller: Organizer,
+    caller: EventChanger,
     event_id: EventId,
     body: EventIn,
     expected_version: ExpectedVersion,
@@ -165,7 +165,7 @@ async def replace_event(
     responses={200: _VERSIONED, **problems(*_CHANGE_PROBLEMS)},
 )
 async def change_event(
-    caller: Organizer,
+    caller: EventChanger,
     event_id: EventId,
     body: EventChange,
     expected_version: ExpectedVersion,
@@ -190,7 +190,7 @@ async def change_event(
     responses=problems("forbidden", "event_not_found", "stale_version"),
 )
 async def cancel_event(
-    caller: Organizer,
+    caller: EventChanger,
     event_id: EventId,
     expected_version: ExpectedVersion,
     catalog: Catalog,

@@ -1,9 +1,11 @@
 """Public keys to verify access tokens and ticket codes without a call to this API."""
 
 import base64
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import APIRouter, Response
+from goticket.booking.v1 import booking_pb2 as pb
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.rest.dependencies import Booking, Keys
@@ -42,14 +44,19 @@ async def get_jwks(response: Response, keys: Keys) -> dict[str, Any]:
 @router.get("/ticket-keys.json", summary="Keys of ticket codes")
 async def get_ticket_keys(response: Response, booking: Booking) -> KeySet:
     """The keys to verify tickets offline; `kid` is the key id in the code."""
-    keys = [
+    keys = ticket_public_keys(await booking.ticket_keys())
+    response.headers["Cache-Control"] = PUBLIC
+    return KeySet(keys=keys)
+
+
+def ticket_public_keys(keys: Iterable[pb.TicketKey]) -> list[PublicKey]:
+    """Return booking's keys as JSON Web Keys."""
+    return [
         PublicKey(
             kty="OKP",
             crv="Ed25519",
             x=base64.urlsafe_b64encode(key.public_key).decode().rstrip("="),
             kid=key.key_id,
         )
-        for key in await booking.ticket_keys()
+        for key in keys
     ]
-    response.headers["Cache-Control"] = PUBLIC
-    return KeySet(keys=keys)

@@ -4,10 +4,11 @@ import asyncio
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
+from goticket_kernel.time_zones import TIME_ZONE_DATA
 from goticket_platform.ops import Health
 from goticket_platform.rpc.errors import RemoteError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from gateway.clients import is_serving
 from gateway.http.openapi import problems
@@ -24,10 +25,20 @@ class Status(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class GatewayStatus(Status):
+    """The gateway works."""
+
+    time_zone_data: str = Field(
+        default=TIME_ZONE_DATA,
+        serialization_alias="timeZoneData",
+        description="Release of the time zone rules, such as 2026f.",
+    )
+
+
 @router.get("/health", summary="Is the gateway up")
-async def get_health() -> Status:
+async def get_health() -> GatewayStatus:
     """Answers without a backend."""
-    return Status()
+    return GatewayStatus()
 
 
 @router.get("/health/db", summary="Are the databases up", responses=problems("unavailable"))

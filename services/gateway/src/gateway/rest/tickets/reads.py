@@ -59,7 +59,7 @@ async def read_ticket_qr(
     """Return a ticket's code as a QR code.
 
     Raises:
-        Problem: ticket_void.
+        Problem: ticket_void, forbidden.
         RemoteError: booking refuses or is unavailable.
     """
     ticket = await read_usable_ticket(booking, caller, ticket_id, context)
@@ -96,13 +96,15 @@ async def read_ticket_pdf(
 async def read_usable_ticket(
     booking: BookingClient, caller: Caller, ticket_id: str, context: RequestContext
 ) -> pb.Ticket:
-    """Return a ticket to be drawn; a void one has no code.
+    """Return a ticket to be drawn.
 
     Raises:
-        Problem: ticket_void.
+        Problem: ticket_void; or forbidden, because only the buyer gets the code.
         RemoteError: booking refuses or is unavailable.
     """
     ticket = await booking.get_ticket(caller.actor, ticket_id, context)
     if ticket.status == pb.TICKET_STATUS_VOID:
         raise Problem("ticket_void")
+    if not ticket.code:
+        raise Problem("forbidden", "Only the buyer of a ticket gets its code.")
     return ticket

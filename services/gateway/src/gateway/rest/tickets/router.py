@@ -54,7 +54,7 @@ async def list_tickets(
     responses=problems("forbidden", "ticket_not_found"),
 )
 async def get_ticket(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -> Any:
-    """Only its owner, the event's organizer, or an admin."""
+    """Only its buyer, the event's organizer, or an admin. Only the buyer gets the code."""
     context = RequestContext.current()
     return as_starlette(await read_ticket(booking, caller, ticket_id, context))
 
@@ -66,7 +66,7 @@ async def get_ticket(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -
     responses={**_file(SVG), **problems("forbidden", "ticket_not_found", "ticket_void")},
 )
 async def get_ticket_qr(caller: AnyCaller, ticket_id: TicketId, booking: Booking) -> Response:
-    """The signed code as a QR code."""
+    """The signed code as a QR code, for the buyer only."""
     context = RequestContext.current()
     return as_starlette(await read_ticket_qr(booking, caller, ticket_id, context))
 
@@ -80,7 +80,7 @@ async def get_ticket_qr(caller: AnyCaller, ticket_id: TicketId, booking: Booking
 async def get_ticket_pdf(
     request: Request, caller: AnyCaller, ticket_id: TicketId, booking: Booking, printer: Printer
 ) -> Response:
-    """One page to print or to show at the entrance."""
+    """One page to print or to show at the entrance, for the buyer only."""
     context = RequestContext.current()
     disconnected = functools.partial(is_disconnected, request.receive)
     return as_starlette(

@@ -5,13 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar, TypeVarTuple
-from zoneinfo import ZoneInfo
 
 from goticket.booking.v1 import booking_pb2 as pb
 from goticket_documents.sanitize import sanitize_text
 from goticket_documents.ticket_model import PrintableTicket
 from goticket_documents.ticket_pdf import print_ticket
-from goticket_documents.times import known_zone
+from goticket_kernel.time_zones import UTC_ZONE, find_time_zone
 from goticket_platform.caching import CacheBudget, Entry, TTLCache
 from goticket_platform.worker_pool.pool import CallFailed, PoolBusy, WorkerPool
 from prometheus_client import Counter
@@ -128,7 +127,7 @@ def _printable(ticket: pb.Ticket) -> PrintableTicket:
         booking_reference=ticket.booking_id,
         event_name=sanitize_text(event.name),
         place=sanitize_text(event.location),
-        zone=known_zone(event.timezone) or ZoneInfo("UTC"),
+        zone=find_time_zone(event.timezone) or UTC_ZONE,
         starts_at=event.starts_at.ToDatetime(tzinfo=UTC),
         ends_at=event.ends_at.ToDatetime(tzinfo=UTC),
         holder=sanitize_text(ticket.holder_name),

@@ -10,7 +10,7 @@ from gateway.rest.auth.schemas import RolesChange, UserOut, UserPage
 from gateway.rest.dependencies import Identity, UserId
 from gateway.rest.routes import HeadFirstRoute
 from gateway.rest.schemas import Email
-from gateway.security.authentication import Admin, AnyCaller
+from gateway.security.authentication import AnyCaller, RolesSetter, UserFinder
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=HeadFirstRoute)
 
@@ -23,7 +23,7 @@ async def get_me(caller: AnyCaller, identity: Identity) -> UserOut:
 
 @router.get("", summary="Find a user", responses=problems("forbidden"))
 async def find_users(
-    caller: Admin,
+    caller: UserFinder,
     email: Annotated[Email, Query(description="Exact address, any case.")],
     identity: Identity,
 ) -> UserPage:
@@ -43,7 +43,7 @@ async def find_users(
     responses=problems("forbidden", "user_not_found", "last_admin"),
 )
 async def set_roles(
-    caller: Admin, user_id: UserId, body: RolesChange, identity: Identity
+    caller: RolesSetter, user_id: UserId, body: RolesChange, identity: Identity
 ) -> UserOut:
     """Replaces all roles; tokens already issued keep theirs until they end. Role: admin."""
     return UserOut.of(await identity.set_roles(caller.actor, user_id, body.roles))

@@ -1,0 +1,1 @@
+"""What devices at the door need."""
