@@ -33,7 +33,7 @@ logger = get_logger(__name__)
 class RedisLimiter:
     """Decides in Redis; `fallback` decides while Redis does not answer.
 
-    So nothing is unlimited without Redis, and nobody is shut out.
+    So without Redis limits hold for each process alone, and requests are still served.
     """
 
     def __init__(
