@@ -12,6 +12,7 @@ from goticket_local.workspace.settings_reference import settings_reference, sett
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 FILE = re.compile(r"`((?:services|libs|deploy|tests|protos|docs)/[\w./-]+\.\w+)`")
+TEST = re.compile(r"`([\w/.-]+\.py)::(\w+)`")
 DOCUMENTS = sorted(
     ROOT / name
     for name in subprocess.run(
@@ -50,4 +51,17 @@ def test_a_document_links_and_names_existing_files(document: Path) -> None:
     text = document.read_text()
     missing = [link for link in LINK.findall(text) if not (document.parent / link).exists()]
     missing += [name for name in FILE.findall(text) if not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_every_fault_has_a_test_that_exists() -> None:
+    document = (ROOT / "docs" / "faults.md").read_text()
+    rows = [line for line in document.splitlines() if line.startswith("| ") and "---" not in line]
+    faults = [row for row in rows if not row.startswith("| fault |")]
+    assert [row for row in faults if not TEST.search(row)] == []
+    missing = [
+        f"{file}::{name}"
+        for file, name in TEST.findall(document)
+        if f"def {name}(" not in (ROOT / file).read_text()
+    ]
     assert missing == []

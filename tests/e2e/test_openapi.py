@@ -29,8 +29,8 @@ ROLES = "/api/v1/users/{user_id}/roles"
 """Tested separately, because it could remove the role that other operations need."""
 CONFIGURATION = """\
 [checks.negative_data_rejection]
-# 412: If-Match is checked before the body.
-expected-statuses = [400, 401, 403, 404, 405, 409, 412, 413, 415, 422]
+# 412: If-Match is checked before the body. 414: a text may be longer than any address.
+expected-statuses = [400, 401, 403, 404, 405, 409, 412, 413, 414, 415, 422]
 """
 
 
