@@ -7,14 +7,16 @@ needs no entry. A negative number is the end of a block; the bucket is full then
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 MICROSECONDS = 1_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Limit:
     """At most `quota` units at once, refilled evenly within `window_seconds`.
+
+    It equals only itself: a batch of bookings looks it up hundreds of times.
 
     Once exceeded, a limit with `block_seconds` refuses its client for that long.
     """
@@ -23,9 +25,9 @@ class Limit:
     quota: int
     window_seconds: int
     block_seconds: int = 0
-    emission: int = field(init=False, compare=False)
+    emission: int = field(init=False)
     """Microseconds in which one unit is refilled."""
-    capacity: int = field(init=False, compare=False)
+    capacity: int = field(init=False)
     """Microseconds in which an empty bucket is refilled."""
 
     def __post_init__(self) -> None:
@@ -43,8 +45,7 @@ class Limit:
         object.__setattr__(self, "capacity", emission * self.quota)
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """Units that a request takes from one client's bucket.
 
     With `cost` 0 the request only needs a bucket that is not empty. A negative cost gives
@@ -61,8 +62,7 @@ class Charge:
         return f"{self.limit.name}:{self.client}"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The decision about one request, and the state of its bucket with the least units.
 
     `reset_seconds` is the time until that bucket is full, `retry_after` the time until a

@@ -62,11 +62,11 @@ class RedisLimiter:
         batch = [
             [
                 number
-                for charge in charges
+                for limit, client, cost in charges
                 for number in (
-                    keys.setdefault(KEY_PREFIX + charge.key, len(keys) + 1),
-                    limits.setdefault(charge.limit, len(limits) + 1),
-                    charge.cost,
+                    keys.setdefault(f"{KEY_PREFIX}{limit.name}:{client}", len(keys) + 1),
+                    limits.setdefault(limit, len(limits) + 1),
+                    cost,
                 )
             ]
             for charges in requests
