@@ -60,15 +60,16 @@ class GatewaySettings(ServiceSettings):
     """Requests of an address at each process, also those answered from a cache. This and the
     following limits are units/seconds: that many at once, refilled evenly in the time. An IPv6
     network of 64 bits counts as one address."""
-    limit_requests_per_address: str = "6000/60"
+    limit_requests_per_address: str = "12000/60"
     """Requests of an address that are not answered from a cache and have no limit of their
     own."""
-    limit_requests_per_user: str = "600/60"
+    limit_requests_per_user: str = "3000/60"
     """The same of a user."""
-    limit_bookings_per_address: str = "1200/60"
+    limit_bookings_per_address: str = "2400/60"
     """Bookings of an address; a stadium or an office may have a single one."""
-    limit_bookings_per_user: str = "120/60"
-    """Bookings of a user."""
+    limit_bookings_per_user: str = "1200/60"
+    """Bookings of a user, with the retries of a client that lost its answers. How many tickets a
+    user gets is limited elsewhere."""
     limit_documents_per_address: str = "600/60"
     """Tickets drawn as PDF or QR code for an address."""
     limit_documents_per_user: str = "120/60"

@@ -91,7 +91,7 @@ _HEADERS: dict[int, dict[str, Any]] = {
         "RateLimit-Policy": {
             "schema": {"type": "string"},
             "description": "The limit's units, and the seconds in which they are refilled.",
-            "example": '"requests-per-user";q=600;w=60',
+            "example": '"requests-per-user";q=3000;w=60',
         },
     },
     503: {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds to wait, 1 to 3."}},
