@@ -3,7 +3,7 @@
 import pytest
 from gateway.http.client_address import (
     UNKNOWN,
-    client_address,
+    ClientAddresses,
     limit_key,
     parse_networks,
 )
@@ -21,6 +21,9 @@ LOOPBACK = parse_networks("127.0.0.0/8, ::1, 10.0.0.0/8")
         ("127.0.0.1", "198.51.100.1, 10.1.2.3", "198.51.100.1"),  # two trusted proxies
         ("127.0.0.1", "10.9.9.9", "10.9.9.9"),
         ("127.0.0.1", "198.51.100.1, nonsense", "127.0.0.1"),
+        ("127.0.0.1", "198.51.100.1, 10.1", "127.0.0.1"),
+        ("127.0.0.1", "198.51.100.1, 198.51.100.\u00b2", "127.0.0.1"),
+        ("127.0.0.1", "198.51.100.1, 198.51\x00.100.2", "127.0.0.1"),
         ("127.0.0.1", "198.51.100.1, ", "127.0.0.1"),
         ("::1", "2001:db8::1", "2001:db8::1"),
         ("127.0.0.1", "[2001:db8::1]:443", "2001:db8::1"),
@@ -35,7 +38,9 @@ LOOPBACK = parse_networks("127.0.0.0/8, ::1, 10.0.0.0/8")
 def test_the_client_is_the_last_untrusted_hop(
     peer: str | None, forwarded: str, expected: str
 ) -> None:
-    assert client_address(peer, forwarded, LOOPBACK) == expected
+    client = ClientAddresses(LOOPBACK).client(peer, forwarded.encode())
+    assert client.address == expected
+    assert client.limit_key == limit_key(expected)
 
 
 def test_addresses_of_one_ipv6_network_share_their_limits() -> None:
