@@ -49,6 +49,9 @@ from gateway.security.key_ring import KeyRing
 
 REDIS_SECONDS = 0.05
 """Time limit of Redis; booking answers faster than a stalled cache."""
+RATE_LIMIT_SECONDS = 0.25
+"""Time limit of Redis for rate limits. It is longer, because what is decided without Redis is
+decided by each process alone."""
 REDIS_CONNECTIONS = 64
 CACHES_WITH_OWN_BOUND = (
     BLOCKED_BYTES,
@@ -89,7 +92,7 @@ async def open_components(settings: GatewaySettings) -> AsyncIterator[Components
         resources.push_async_callback(printing.close)
         keys = KeyRing(identity.jwks_json, time.monotonic)
         verifier = TokenVerifier(keys, budget, issuer=settings.issuer, audience=settings.audience)
-        limits = _request_limits(resources, settings, shared, verifier)
+        limits = _request_limits(resources, settings, verifier)
         submitter = _submitter(resources, settings, booking, limits)
         yield Components(
             backends=Backends(identity=identity, catalog=catalog, booking=booking),
@@ -118,16 +121,19 @@ def _cache_budget(resources: AsyncExitStack, settings: GatewaySettings) -> Cache
 def _request_limits(
     resources: AsyncExitStack,
     settings: GatewaySettings,
-    shared: SharedCache,
     verifier: TokenVerifier,
 ) -> RequestLimits:
     """Return the rate limits, and start to follow the blocks of other gateways."""
+    client = open_cache_redis(
+        settings.redis_url, timeout=RATE_LIMIT_SECONDS, max_connections=REDIS_CONNECTIONS
+    )
+    resources.push_async_callback(client.aclose)
     policy = settings.rate_limits
-    blocked = BlockedClients(shared, policy.unknown_routes_per_address.block_seconds)
+    blocked = BlockedClients(SharedCache(client), policy.unknown_routes_per_address.block_seconds)
     _run(resources, blocked.read_regularly())
     return RequestLimits(
         policy,
-        RedisLimiter(shared.client, LocalLimiter(time.monotonic)),
+        RedisLimiter(client, LocalLimiter(time.monotonic)),
         LocalLimiter(time.monotonic),
         blocked,
         verifier,

@@ -10,6 +10,7 @@ from uuid import uuid4
 import grpc
 import httpx
 import pytest
+from gateway import bootstrap
 from gateway.bootstrap import open_components
 from gateway.config import GatewaySettings
 from gateway.http.app import Gateway, create_app
@@ -36,6 +37,12 @@ _numbers = count(uuid4().int)
 def anywhere() -> dict[str, str]:
     """The header of a client with an address that no other test has."""
     return address_header(next(_numbers))
+
+
+@pytest.fixture(autouse=True)
+def slow_redis_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy machine decide in Redis too."""
+    monkeypatch.setattr(bootstrap, "RATE_LIMIT_SECONDS", 10.0)
 
 
 @pytest.fixture
