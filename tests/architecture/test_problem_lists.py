@@ -26,6 +26,7 @@ from gateway.http.openapi import (
 )
 from gateway.rest.auth import router as auth
 from gateway.rest.bookings import router as bookings
+from gateway.rest.check_in import router as check_in
 from gateway.rest.events import router as events
 from gateway.rest.keys import router as keys
 from gateway.rest.tickets import router as tickets
@@ -36,7 +37,7 @@ from identity.entrypoints.grpc import IdentityServicer
 from tests.architecture.error_flow import Package, tree_of
 
 SERVICES = {"booking": BookingService, "catalog": CatalogService, "identity": IdentityServicer}
-ROUTERS = [module.router for module in (auth, bookings, events, keys, tickets, users)]
+ROUTERS = [module.router for module in (auth, bookings, check_in, events, keys, tickets, users)]
 
 ADDED_CODES = frozenset(
     {

@@ -9,9 +9,10 @@ from uuid import UUID
 import pytest
 from booking.application.booking_context import CreatedBooking
 from booking.application.commands.confirm_booking import confirm_booking
+from booking.application.commands.provision_event import COMPLETE_SECONDS, ProvisionEvent
 from booking.domain.booking import IssuedTicket
 from booking.domain.booking_creation import CreateBookingCommand
-from booking.domain.errors import EventCancelled, HoldExpired
+from booking.domain.errors import EventCancelled, HoldExpired, UnknownTicketType
 from booking.domain.event import CatalogEvent, EventStatus
 from goticket_kernel.actor import Actor
 from goticket_kernel.errors import DomainError, Forbidden
@@ -126,6 +127,22 @@ async def test_an_unknown_event_signs_no_ticket_and_its_batch_makes_one_call(
     results = await system.create(unknown, *(command(10) for _ in range(5)))
     assert [getattr(result, "code", "") for result in results] == ["event_not_found"] * 5
     assert (signatures.count, system.catalog.calls) == (0, 1)
+
+
+async def test_unknown_ticket_types_of_an_event_cost_one_call_of_the_catalog_a_second(
+    system: "BookingSystem", event: CatalogEvent, command: Commands
+) -> None:
+    time = 0.0
+    provision = ProvisionEvent(system.catalog, system.bookings, clock=lambda: time)
+    system.context = replace(system.context, provision=provision)
+    calls = system.catalog.calls
+    for number in range(5):
+        [result] = await system.create(event, command(lines=[(UUID(int=number), 1)]))
+        assert isinstance(result, UnknownTicketType)
+    assert system.catalog.calls == calls + 1
+    time = COMPLETE_SECONDS
+    await system.create(event, command(lines=[(UUID(int=1), 1)]))
+    assert system.catalog.calls == calls + 2
 
 
 async def test_a_sale_signs_in_advance_once_the_event_is_known(

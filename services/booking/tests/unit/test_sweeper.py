@@ -8,7 +8,7 @@ from uuid import UUID
 from booking.application.ports import FIRST_ID, BookingOfEvent, DueHold, Transaction
 from booking.domain.event import CatalogEvent
 from booking.entrypoints.postponed_work import LONGEST_DELAY, PostponedWork
-from booking.entrypoints.sweeper import MAX_OUTAGES, Sweeper
+from booking.entrypoints.sweeper import EXPIRE, MAX_OUTAGES, Sweeper
 from goticket_platform.lifecycle import Stop
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -108,3 +108,25 @@ def test_postponed_work_is_forgotten_when_it_is_done() -> None:
     postponed.end_round()
     postponed.end_round()
     assert postponed.is_due("a", NOW)
+
+
+async def test_a_task_that_always_fails_keeps_no_memory_of_the_work_of_others() -> None:
+    store = FailingStore(LookupError(), holds=1)  # the other tasks fail in every round
+    sweeper = Sweeper(store, store, store, store.now)
+    await sweeper.sweep(Stop())
+    [hold] = store.holds
+    assert not sweeper.postponed[EXPIRE].is_due(hold.booking_id, NOW)
+    store.holds = []  # another sweeper has expired it
+    for _ in range(2):
+        await sweeper.sweep(Stop())
+    assert sweeper.postponed[EXPIRE].is_due(hold.booking_id, NOW)
+
+
+def test_an_incomplete_round_forgets_only_what_it_has_seen() -> None:
+    postponed = PostponedWork()
+    postponed.postpone(["a"], NOW)
+    assert postponed.is_due("b", NOW)
+    postponed.end_round(complete=False)
+    assert not postponed.is_due("a", NOW)
+    postponed.end_round()
+    assert not postponed.is_due("a", NOW)

@@ -241,6 +241,18 @@ LENGTH = f"Content-Length: {len(BODY)}"
 CHUNKED_BODY = b"3\r\n" + BODY[:3] + b"\r\nc\r\n" + BODY[3:] + b"\r\n0\r\n\r\n"
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("connection_field", ["close, upgrade", "upgrade, close"])
+async def test_an_offer_on_a_connection_that_ends_is_served_as_http(
+    connection: RawClient, version: str, connection_field: str
+) -> None:
+    """RFC 9110, section 7.8; RFC 9112, section 9.6: the connection ends after the response."""
+    fields = f"Host: g\r\nUpgrade: h2c\r\nConnection: {connection_field}\r\n\r\n"
+    await connection.send_bytes(f"GET /livez HTTP/{version}\r\n{fields}".encode())
+    assert (await connection.answer())[0] == 200
+    assert await connection.is_closed()
+
+
 @pytest.mark.parametrize("offer", OFFERS)
 @pytest.mark.parametrize("later", [False, True])
 @pytest.mark.parametrize("chunked", [False, True])
@@ -324,3 +336,24 @@ async def test_a_trailer_field_is_no_header_field(
     await connection.send_bytes(body)
     assert (await connection.answer())[0] == 201
     assert booked.request_of("CreateBooking").idempotency_key == ""
+
+
+async def test_a_streamed_list_has_no_chunks_in_http_1_0(
+    connection: RawClient, backends: ScriptedBackends, bearer: Bearer
+) -> None:
+    """RFC 9112, section 6.1: no Transfer-Encoding in the response to a request of HTTP/1.0."""
+    ticket = pb.CheckInTicket(id="1", status=pb.TICKET_STATUS_VALID, version=1)
+    backends.answers |= {
+        "GetCheckInVersion": pb.GetCheckInVersionResponse(version=2),
+        "ListTicketKeys": pb.ListTicketKeysResponse(),
+        "ListCheckInTickets": pb.ListCheckInTicketsResponse(tickets=[ticket]),
+    }
+    token = bearer("organizer")["Authorization"]
+    path = f"/api/v1/events/{EVENT}/check-in-list"
+    await connection.send(f"GET {path} HTTP/1.0\nAuthorization: {token}\n\n")
+    async with asyncio.timeout(DEADLINE):
+        head = (await connection.reader.readuntil(b"\r\n\r\n")).lower()
+        body = await connection.reader.read()
+    assert b"transfer-encoding" not in head
+    assert b"content-length: %d\r\n" % len(body) in head
+    assert json.loads(body)["version"] == 2

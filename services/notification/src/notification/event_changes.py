@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 import asyncpg
@@ -16,6 +16,8 @@ MAX_AT_ONCE = 100
 
 MAX_SUPERSEDED = 1_000
 """Most deliveries that one statement supersedes, so that none holds locks for long."""
+
+_BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
 QUERIES = load_queries("notification", "event_changes.sql")
 
@@ -71,6 +73,8 @@ class EventChanges:
             QUERIES["record_cancellation"],
             *(event_id, event.version, event_json(event), event.ends_at),
         )
+        await self._pool.execute(QUERIES["finish_announcements"], event_id)
+        await self._pool.execute(QUERIES["supersede_held_deliveries"], event_id)
         superseded = MAX_SUPERSEDED
         while superseded == MAX_SUPERSEDED:
             status = await self._pool.execute(
@@ -83,14 +87,23 @@ class EventChanges:
         await self._pool.execute(QUERIES["start_announcements"], MAX_AT_ONCE)
 
     async def unfinished(self) -> list[Announcement]:
-        """Return the announcements that have not reached all buyers, oldest first."""
-        rows = await self._pool.fetch(QUERIES["unfinished_announcements"], MAX_AT_ONCE)
-        return [
-            Announcement(
-                row["announcement_id"], row["event_id"], row["version"], row["after_booking_id"]
-            )
-            for row in rows
-        ]
+        """Return all announcements that have not reached all buyers, oldest first.
+
+        They are read in pages. All of them: those that cannot continue must not hide the others.
+        """
+        found: list[Announcement] = []
+        after = (_BEFORE_ALL, UUID(int=0))
+        while True:
+            rows = await self._pool.fetch(QUERIES["unfinished_announcements"], MAX_AT_ONCE, *after)
+            found += [
+                Announcement(
+                    row["announcement_id"], row["event_id"], row["version"], row["after_booking_id"]
+                )
+                for row in rows
+            ]
+            if len(rows) < MAX_AT_ONCE:
+                return found
+            after = (rows[-1]["created_at"], rows[-1]["announcement_id"])
 
     async def enqueue(self, announcement: Announcement, page: BuyerPage) -> None:
         """Store the deliveries of a page of buyers, and the position after it, both or neither.

@@ -34,14 +34,16 @@ WHERE event_id = $1 AND NOT is_announced AND announced_version > $2
 -- name: record_cancellation
 -- Version $2 of event $1 is cancelled: booking's messages tell the buyers, and nothing else about
 -- the event is announced any more.
-WITH event AS (
-    INSERT INTO notification.events AS known
-        (event_id, version, facts, ends_at, announced_version, announced_facts, is_announced)
-    VALUES ($1, $2, $3::jsonb, $4, $2, $3::jsonb, true)
-    ON CONFLICT (event_id) DO UPDATE
-    SET version = greatest(known.version, excluded.version),
-        changed_at = NULL, due_at = NULL, is_announced = true
-)
+INSERT INTO notification.events AS known
+    (event_id, version, facts, ends_at, announced_version, announced_facts, is_announced)
+VALUES ($1, $2, $3::jsonb, $4, $2, $3::jsonb, true)
+ON CONFLICT (event_id) DO UPDATE
+SET version = greatest(known.version, excluded.version),
+    changed_at = NULL, due_at = NULL, is_announced = true
+
+-- name: finish_announcements
+-- Finish the announcements of event $1. It is a statement after `record_cancellation`: that one
+-- waits for a worker that starts an announcement, and only a later snapshot shows its row.
 UPDATE notification.announcements
 SET finished_at = clock_timestamp()
 WHERE event_id = $1 AND finished_at IS NULL
@@ -57,6 +59,13 @@ FROM (SELECT message_id
       LIMIT $2
       FOR UPDATE SKIP LOCKED) AS waiting
 WHERE delivery.message_id = waiting.message_id
+
+-- name: supersede_held_deliveries
+-- Supersede the deliveries about changes of event $1 that wait for another attempt, or that a
+-- worker prepares. One that is being sent stays.
+UPDATE notification.deliveries
+SET status = 'superseded', lease_token = NULL, due_at = NULL, updated_at = now()
+WHERE event_id = $1 AND sender_group = 'event_changes' AND status IN ('deferred', 'claimed')
 
 -- name: start_announcements
 -- Start the announcement of up to $1 events whose changes are due. Changes of an event that is over
@@ -81,11 +90,12 @@ FROM due
 WHERE event.event_id = due.event_id
 
 -- name: unfinished_announcements
--- Up to $1 announcements that have not reached all buyers, oldest first.
-SELECT announcement_id, event_id, version, after_booking_id
+-- Up to $1 announcements that have not reached all buyers, oldest first, after the one that was
+-- created at $2 with id $3.
+SELECT announcement_id, event_id, version, after_booking_id, created_at
 FROM notification.announcements
-WHERE finished_at IS NULL
-ORDER BY created_at
+WHERE finished_at IS NULL AND (created_at, announcement_id) > ($2, $3)
+ORDER BY created_at, announcement_id
 LIMIT $1
 
 -- name: enqueue_announcement

@@ -3,7 +3,7 @@
 import json
 from datetime import datetime
 
-from goticket_kernel.time_zones import TimeZone
+from goticket_kernel.time_zones import UTC_ZONE, find_time_zone
 
 from notification.bookings import Event
 
@@ -21,12 +21,16 @@ def event_json(event: Event) -> str:
 
 
 def event_from_json(text: str) -> Event:
-    """Return the event that `event_json` wrote, with version 0."""
+    """Return the event that `event_json` wrote, with version 0.
+
+    A zone that only a newer release knows is read as UTC, as from messages: an error here would
+    fail the whole claim again and again.
+    """
     facts = json.loads(text)
     return Event(
         name=facts["name"],
         place=facts["place"],
-        zone=TimeZone(facts["zone"]),
+        zone=find_time_zone(facts["zone"]) or UTC_ZONE,
         starts_at=datetime.fromisoformat(facts["startsAt"]),
         ends_at=datetime.fromisoformat(facts["endsAt"]),
         version=0,

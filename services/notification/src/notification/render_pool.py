@@ -1,4 +1,4 @@
-"""Renders e-mails; those with many tickets in a process beside the event loop."""
+"""Renders e-mails; large ones in a process beside the event loop."""
 
 from datetime import datetime
 from uuid import UUID
@@ -6,11 +6,14 @@ from uuid import UUID
 from goticket_platform.worker_pool.pool import WorkerPool
 from prometheus_client import Counter
 
-from notification.bookings import LARGE_TICKETS, Notification
+from notification.bookings import LARGE_TICKETS, Notification, NotificationKind
 from notification.email_rendering import Email, SenderProfile, missing_in_tickets, render_email
 
 INLINE_TICKETS = LARGE_TICKETS
 """E-mails with at most this many tickets are rendered on the event loop."""
+INLINE_BOOKINGS = 40
+"""The same for the bookings of one e-mail: each is an entry of its calendar file, which takes half
+a millisecond."""
 MAX_WAITING = 1000
 """More than a worker handles at once, so that no e-mail is refused."""
 CALL_SECONDS = 60.0
@@ -47,7 +50,10 @@ class RenderPool:
             CallFailed: the process died twice or took too long.
         """
         arguments = (self._profile, notification, message_id, now)
-        if len(notification.booking.tickets) <= INLINE_TICKETS:
+        tickets = notification.booking.tickets
+        if notification.kind is not NotificationKind.TICKETS:
+            tickets = ()  # they are not rendered
+        if len(tickets) <= INLINE_TICKETS and len(notification.bookings) <= INLINE_BOOKINGS:
             email, missing = _render(*arguments)
         else:
             email, missing = await self._pool.run(_render, *arguments)

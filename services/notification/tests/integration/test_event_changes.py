@@ -11,7 +11,7 @@ import pytest
 from goticket_kernel.time_zones import TimeZone
 from notification.bookings import Event
 from notification.delivery_maintenance import purge_event_changes
-from notification.event_changes import QUERIES, BuyerPage, EventChanges
+from notification.event_changes import MAX_AT_ONCE, QUERIES, BuyerPage, EventChanges
 from notification.event_json import event_from_json, event_json
 
 NOW = datetime.now(UTC)
@@ -67,6 +67,15 @@ async def record(changes: EventChanges, *versions: Event) -> None:
 
 def named(name: str, version: int, **others: Any) -> Event:
     return replace(FIRST, name=name, version=version, **others)
+
+
+async def until_a_statement_waits(pool: asyncpg.Pool) -> None:
+    async with asyncio.timeout(10):
+        while not await pool.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND datname = current_database())"
+        ):
+            await asyncio.sleep(0.01)
 
 
 async def test_a_series_of_changes_is_announced_once_after_the_last(
@@ -167,6 +176,59 @@ async def test_nothing_is_announced_about_a_cancelled_event(
     assert await changes.unfinished() == []
 
 
+async def test_a_cancellation_finishes_an_announcement_that_starts_at_the_same_time(
+    changes: EventChanges, pool: asyncpg.Pool, clock: Clock
+) -> None:
+    await record(changes, FIRST, named("Second", 2))
+    await clock.advance(WINDOW)
+    async with pool.acquire() as other_worker:
+        async with other_worker.transaction():
+            await other_worker.execute(QUERIES["start_announcements"], 1)
+            cancellation = asyncio.create_task(
+                changes.record_cancellation(EVENT_ID, named("Second", 3))
+            )
+            await until_a_statement_waits(pool)
+        await cancellation
+
+    assert await changes.unfinished() == []
+
+
+@pytest.mark.parametrize("status", ["deferred", "claimed"])
+async def test_a_cancellation_supersedes_deliveries_between_attempts(
+    changes: EventChanges, pool: asyncpg.Pool, clock: Clock, status: str
+) -> None:
+    await record(changes, FIRST, named("Second", 2))
+    await clock.advance(WINDOW)
+    await changes.start_due()
+    [announcement] = await changes.unfinished()
+    await changes.enqueue(announcement, BuyerPage([uuid4()], UUID(int=1), is_last=True))
+    await pool.execute(
+        "UPDATE notification.deliveries SET status = $1, due_at = now(),"
+        " lease_token = CASE WHEN $1 = 'claimed' THEN gen_random_uuid() END",
+        status,
+    )
+
+    await changes.record_cancellation(EVENT_ID, named("Second", 3))
+
+    assert await pool.fetchval("SELECT status FROM notification.deliveries") == "superseded"
+
+
+async def test_announcements_that_cannot_continue_do_not_hide_later_ones(
+    changes: EventChanges, pool: asyncpg.Pool
+) -> None:
+    count = 2 * MAX_AT_ONCE + 1
+    await pool.execute(
+        "INSERT INTO notification.announcements"
+        " (announcement_id, event_id, version, event_before)"
+        " SELECT gen_random_uuid(), gen_random_uuid(), 2, '{}' FROM generate_series(1, $1)",
+        count,
+    )
+
+    found = await changes.unfinished()
+
+    assert len({announcement.id for announcement in found}) == len(found) == count
+
+
 async def test_a_change_of_an_event_that_is_over_is_not_announced(
     changes: EventChanges, pool: asyncpg.Pool, clock: Clock
 ) -> None:
@@ -252,3 +314,9 @@ def test_an_event_is_read_back_as_it_was_stored() -> None:
     precise = replace(FIRST, starts_at=datetime(2027, 1, 1, 12, 0, 0, 1, tzinfo=UTC), place="Łódź")
 
     assert event_from_json(event_json(precise)) == replace(precise, version=0)
+
+
+def test_a_zone_that_only_a_newer_release_knows_is_read_as_utc() -> None:
+    stored = event_json(FIRST).replace("Europe/Berlin", "Europe/New_City")
+
+    assert event_from_json(stored).zone.key == "UTC"

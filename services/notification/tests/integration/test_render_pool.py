@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.headerregistry import Address
@@ -13,7 +14,7 @@ import psutil  # type: ignore[import-untyped]  # it has no annotations
 import pytest
 from notification.bookings import Booking, Notification, NotificationKind
 from notification.email_rendering import Email, InvalidRecipient, SenderProfile
-from notification.render_pool import INLINE_TICKETS, RenderPool
+from notification.render_pool import INLINE_BOOKINGS, INLINE_TICKETS, RenderPool
 from prometheus_client import REGISTRY
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
@@ -90,6 +91,33 @@ async def test_only_a_large_email_uses_a_process_and_closing_ends_it(
     await pool.close()
 
     assert children() == before
+
+
+@pytest.mark.parametrize(
+    ("bookings", "processes"), [(INLINE_BOOKINGS, 0), (1 + INLINE_BOOKINGS, 1)]
+)
+async def test_an_email_about_many_bookings_is_a_large_one(
+    make_booking: MakeBooking, bookings: int, processes: int
+) -> None:
+    booking = make_booking(tickets=1 + INLINE_TICKETS)
+    notification = Notification(
+        NotificationKind.EVENT_CHANGE,
+        booking,
+        event_before=replace(booking.event, name="Before"),
+        further_bookings=(booking,) * (bookings - 1),
+    )
+    pool = RenderPool(PROFILE)
+    before = children()
+
+    email = await pool.render(notification, UUID(int=1), NOW)
+
+    assert len(children() - before) == processes
+    parts = message_from_bytes(email.content).walk()
+    [calendar] = [part for part in parts if part.get_content_type() == "text/calendar"]
+    content = calendar.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    assert content.count(b"BEGIN:VEVENT") == bookings
+    await pool.close()
 
 
 async def test_a_killed_process_loses_no_email(make_booking: MakeBooking) -> None:

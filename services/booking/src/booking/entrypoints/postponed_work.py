@@ -38,11 +38,12 @@ class PostponedWork:
             delay = min(FIRST_DELAY * 2 ** min(failures - 1, 10), LONGEST_DELAY)
             self._postponements[key] = _Postponement(failures, now + delay)
 
-    def end_round(self) -> None:
-        """Forget the keys that were not seen in this round: their work is done."""
-        self._postponements = {
-            key: postponement
-            for key, postponement in self._postponements.items()
-            if key in self._seen
-        }
+    def end_round(self, *, complete: bool = True) -> None:
+        """Forget the keys that were not seen in a complete round: their work is done."""
+        if complete:
+            self._postponements = {
+                key: postponement
+                for key, postponement in self._postponements.items()
+                if key in self._seen
+            }
         self._seen.clear()

@@ -5,7 +5,7 @@ after the current one. Work that fails is postponed, and the work behind it is a
 rows are read in pages, and a batch that fails is repeated in halves.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -57,7 +57,9 @@ class Sweeper:
     catalog: Catalog
     now: Clock
     pause: float = PAUSE_SECONDS
-    postponed: PostponedWork = field(default_factory=PostponedWork)
+    postponed: Mapping[str, PostponedWork] = field(
+        default_factory=lambda: {task: PostponedWork() for task in (EXPIRE, CLOSE, RESYNC, PURGE)}
+    )
 
     async def run(self, stop: Stop) -> None:
         """Do due tasks until the stop; a loss of the database does not end it."""
@@ -67,23 +69,22 @@ class Sweeper:
 
     async def sweep(self, stop: Stop) -> None:
         """Do all due tasks once."""
-        complete = [
-            await self._attempt(EXPIRE, self._expire_holds(stop)),
-            await self._attempt(CLOSE, self._close_cancelled_events(stop)),
-            await self._attempt(RESYNC, self._resync_events(stop)),
-            await self._attempt(PURGE, self._purge_keys(stop)),
-        ]
-        if all(complete) and not stop.is_set():
-            self.postponed.end_round()
+        await self._attempt(EXPIRE, self._expire_holds, stop)
+        await self._attempt(CLOSE, self._close_cancelled_events, stop)
+        await self._attempt(RESYNC, self._resync_events, stop)
+        await self._attempt(PURGE, self._purge_keys, stop)
 
-    async def _attempt(self, task: str, work: Awaitable[None]) -> bool:
-        """Do a task; return whether it was completed. The next round retries it."""
+    async def _attempt(
+        self, task: str, work: Callable[[Stop], Awaitable[None]], stop: Stop
+    ) -> None:
+        """Do a task; the next round retries it."""
+        complete = False
         try:
-            await work
+            await work(stop)
+            complete = not stop.is_set()
         except Exception as error:  # noqa: BLE001 - the other tasks continue after any error
             _log_failure(task, error)
-            return False
-        return True
+        self.postponed[task].end_round(complete=complete)
 
     async def _expire_holds(self, stop: Stop) -> None:
         batch = _Batch(EXPIRE, self)
@@ -134,7 +135,7 @@ class Sweeper:
             unknown = await resync_events(
                 event_ids, catalog=self.catalog, bookings=self.bookings, now=self.now
             )
-            self.postponed.postpone([(RESYNC, event_id) for event_id in unknown], self.now())
+            self.postponed[RESYNC].postpone(unknown, self.now())
 
         batch = _Batch(RESYNC, self)
         after = FIRST_ID
@@ -156,7 +157,7 @@ class _Batch:
 
     def __init__(self, task: str, sweeper: Sweeper) -> None:
         self._task = task
-        self._postponed = sweeper.postponed
+        self._postponed = sweeper.postponed[task]
         self._now = sweeper.now
         self._outages = 0
 
@@ -168,7 +169,7 @@ class _Batch:
                 times in succession.
         """
         now = self._now()
-        if due := [key for key in keys if self._postponed.is_due((self._task, key), now)]:
+        if due := [key for key in keys if self._postponed.is_due(key, now)]:
             await self._do(due, work)
 
     async def _do(self, keys: Sequence[UUID], work: Work) -> None:
@@ -198,7 +199,7 @@ class _Batch:
         _log_failure(self._task, error)
 
     def _postpone(self, keys: Sequence[UUID]) -> None:
-        self._postponed.postpone([(self._task, key) for key in keys], self._now())
+        self._postponed.postpone(keys, self._now())
 
 
 def _by_event(holds: Sequence[DueHold]) -> dict[UUID, list[UUID]]:

@@ -131,7 +131,10 @@ class HttpProtocol(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT":
                 self._end(Problem("not_implemented", "This server is no proxy."))
                 return
-            self._feed(self._head_without_upgrade())
+            head = self._head_without_upgrade()
+            # A parser drops everything behind a request that closes the connection.
+            self.parser = httptools.HttpRequestParser(self)
+            self._feed(head)
         except httptools.HttpParserError as error:
             self._end(self._problem or malformed(f"The request is not valid HTTP: {error}."))
         else:

@@ -99,8 +99,8 @@ CREATE TABLE notification.announcements (
     created_at timestamptz NOT NULL DEFAULT now(),
     finished_at timestamptz
 );
--- Serves `unfinished_announcements` and `record_cancellation`.
+-- Serves `unfinished_announcements` and `finish_announcements`.
 CREATE INDEX announcements_unfinished_idx
-    ON notification.announcements (created_at) WHERE finished_at IS NULL;
+    ON notification.announcements (created_at, announcement_id) WHERE finished_at IS NULL;
 -- Serves `purge_announcements`.
 CREATE INDEX announcements_finished_idx ON notification.announcements (finished_at);

@@ -59,14 +59,21 @@ async def create_bookings(
 async def _commit_provisioned(
     prepared: Sequence[PreparedBooking], provision: ProvisionEvent, commit: CommitBookings
 ) -> list[BookingResult]:
-    """Commit the bookings; commit again those of events that the catalog has in a newer version."""
+    """Commit the bookings; commit again those of events that the catalog has in a newer version.
+
+    Unknown ticket types of an event cost one call of the catalog a second.
+    """
     if not prepared:
         return []
     results = list(await commit(prepared))
     unknown = [
         index
         for index, result in enumerate(results)
-        if isinstance(result, EventNotFound | UnknownTicketType)
+        if isinstance(result, EventNotFound)
+        or (
+            isinstance(result, UnknownTicketType)
+            and not provision.is_complete(prepared[index].event_id)
+        )
     ]
     if not unknown:
         return results
@@ -82,4 +89,11 @@ async def _commit_provisioned(
         committed = await commit([prepared[index] for index in repeated])
         for index, result in zip(repeated, committed, strict=True):
             results[index] = result
+        provision.record_complete(
+            {
+                prepared[index].event_id
+                for index in repeated
+                if isinstance(results[index], UnknownTicketType)
+            }
+        )
     return results

@@ -1,7 +1,8 @@
 """Fetches from the catalog an event that booking does not know, or has in an old version."""
 
 import asyncio
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from uuid import UUID
 
 from booking.application.commands.apply_event import apply_event
@@ -12,15 +13,44 @@ _Fetched = dict[UUID, bool | BaseException]
 
 MAX_EVENTS_PER_CALL = 100
 """The catalog accepts 200."""
+COMPLETE_SECONDS = 1.0
+"""For this long after a fetch that brought no wanted ticket type, no other one is expected."""
 
 
 class ProvisionEvent:
-    """Fetches events with single flight: concurrent requests for one event share one call."""
+    """Fetches events with single flight: concurrent requests for one event share one call.
 
-    def __init__(self, catalog: Catalog, bookings: BookingStore) -> None:
+    `clock` returns monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        bookings: BookingStore,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._catalog = catalog
         self._bookings = bookings
+        self._clock = clock
         self._in_flight: dict[UUID, asyncio.Task[_Fetched]] = {}
+        self._complete_until: dict[UUID, float] = {}
+        """In the order of the times."""
+
+    def is_complete(self, event_id: UUID) -> bool:
+        """Return whether a fetch a moment ago brought no wanted ticket type of the event."""
+        return self._clock() < self._complete_until.get(event_id, 0.0)
+
+    def record_complete(self, event_ids: Collection[UUID]) -> None:
+        """Record that the catalog has no further ticket types of these events."""
+        now = self._clock()
+        for event_id in event_ids:
+            self._complete_until.pop(event_id, None)
+            self._complete_until[event_id] = now + COMPLETE_SECONDS
+        while self._complete_until:
+            oldest = next(iter(self._complete_until))
+            if self._complete_until[oldest] > now:
+                break
+            del self._complete_until[oldest]
 
     async def __call__(self, event_id: UUID) -> bool:
         """Store the catalog's state of the event; return whether the catalog knows it.
@@ -63,7 +93,7 @@ class ProvisionEvent:
     def _start(self, event_ids: Collection[UUID]) -> None:
         task = asyncio.create_task(self._fetch(event_ids))
         self._in_flight |= dict.fromkeys(event_ids, task)
-        task.add_done_callback(lambda done: self._complete(event_ids, done))
+        task.add_done_callback(lambda done: self._finish(event_ids, done))
 
     async def _fetch(self, event_ids: Collection[UUID]) -> _Fetched:
         fetched: _Fetched = {}
@@ -75,7 +105,7 @@ class ProvisionEvent:
                 fetched[event.event.id] = error
         return fetched
 
-    def _complete(self, event_ids: Collection[UUID], task: asyncio.Task[_Fetched]) -> None:
+    def _finish(self, event_ids: Collection[UUID], task: asyncio.Task[_Fetched]) -> None:
         for event_id in event_ids:
             del self._in_flight[event_id]
         if not task.cancelled():

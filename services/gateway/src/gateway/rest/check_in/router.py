@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from gateway.http.etags import matches_weakly
@@ -48,6 +48,7 @@ _ANSWER: dict[str, Any] = {
 async def get_check_in_list(
     caller: CheckInListReader,
     event_id: EventId,
+    request: Request,
     booking: Booking,
     if_none_match: IfNoneMatch,
     since: Since = 0,
@@ -65,8 +66,12 @@ async def get_check_in_list(
         return Response(status_code=304, headers=headers)
     # A version that this database has not reached, as after a restore, gets the whole list.
     known = since if since <= version else 0
-    request = CheckInRequest(caller.actor, event_id, known, version)
-    parts = check_in_list(booking, request, keys)
+    wanted = CheckInRequest(caller.actor, event_id, known, version)
+    parts = check_in_list(booking, wanted, keys)
+    if request.scope["http_version"] == "1.0":
+        # It has no chunks (RFC 9112, section 6.1); without its length no list could be complete.
+        content = b"".join([part async for part in parts])
+        return Response(content, headers=headers, media_type="application/json")
     return StreamingResponse(parts, headers=headers, media_type="application/json")
 
 
