@@ -17,7 +17,13 @@ from catalog.entrypoints.grpc import CatalogService
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from gateway.http import middleware
-from gateway.http.openapi import BACKEND_CODES, BODY_CODES, HEAD_CODES, TOKEN_CODES
+from gateway.http.openapi import (
+    BACKEND_CODES,
+    BODY_CODES,
+    HEAD_CODES,
+    LIMIT_CODES,
+    TOKEN_CODES,
+)
 from gateway.rest.auth import router as auth
 from gateway.rest.bookings import router as bookings
 from gateway.rest.check_in import router as check_in
@@ -34,7 +40,15 @@ SERVICES = {"booking": BookingService, "catalog": CatalogService, "identity": Id
 ROUTERS = [module.router for module in (auth, bookings, check_in, events, keys, tickets, users)]
 
 ADDED_CODES = frozenset(
-    {"internal", "validation_failed", *BACKEND_CODES, *BODY_CODES, *HEAD_CODES, *TOKEN_CODES}
+    {
+        "internal",
+        "validation_failed",
+        *BACKEND_CODES,
+        *BODY_CODES,
+        *HEAD_CODES,
+        *LIMIT_CODES,
+        *TOKEN_CODES,
+    }
 )
 """The document adds them to operations by their kind: see `openapi._complete`."""
 

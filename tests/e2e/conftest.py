@@ -1,10 +1,11 @@
 """Fixtures of the end-to-end tests: users, an API client and the mailbox."""
 
+import uuid
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from goticket_testing.clients import ApiUser, ApiUserFactory, Mailbox
+from goticket_testing.clients import ApiUser, ApiUserFactory, Mailbox, address_header
 from goticket_testing.stack import RunningStack
 
 
@@ -30,9 +31,12 @@ def buyer(users: ApiUserFactory) -> ApiUser:
 
 @pytest.fixture
 async def api(stack: RunningStack) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the gateway."""
+    """A client of the gateway, with an address of its own: the limits of tests are apart."""
+    headers = address_header(uuid.uuid4().int)
     limits = httpx.Limits(max_connections=250, max_keepalive_connections=250)
-    async with httpx.AsyncClient(base_url=stack.base_url, timeout=60, limits=limits) as client:
+    async with httpx.AsyncClient(
+        base_url=stack.base_url, timeout=60, limits=limits, headers=headers
+    ) as client:
         yield client
 
 

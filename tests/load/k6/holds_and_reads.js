@@ -1,6 +1,6 @@
 // holds-and-reads: holds that are confirmed, cancelled or left to expire, ten reads per write.
 import http from "k6/http";
-import { BASE, anyToken, book, createEvent, post } from "./common.js";
+import { BASE, address, anyToken, book, createEvent, post } from "./common.js";
 
 const READS_PER_WRITE = 10;
 
@@ -10,7 +10,7 @@ export const setup = () => createEvent(1000000);
 
 export default function (eventId) {
   for (let n = 0; n < READS_PER_WRITE; n += 1) {
-    http.get(`${BASE}/api/v1/events/${eventId}${n % 2 ? "/availability" : ""}`);
+    http.get(`${BASE}/api/v1/events/${eventId}${n % 2 ? "/availability" : ""}`, { headers: address() });
   }
   const token = anyToken();
   const hold = book(eventId, { quantity: 1, hold: true }, token);

@@ -15,6 +15,10 @@ EVENT_LISTS_GENERATION_KEY: Final = "goticket:{events}:generation"
 """A random text, replaced before each message of EVENT_CHANGED_CHANNEL. Cached event lists of
 another generation are stale."""
 
+BLOCKED_CLIENTS_KEY: Final = "goticket:blocked-clients"
+"""Sorted set of the addresses that gateways block, by the Unix time at which the block ends.
+Written and read by the gateways."""
+
 
 def availability_key(event_id: UUID | str) -> str:
     """Return the key of the hash with an event's availability, a field per ticket type."""

@@ -33,9 +33,14 @@ from gateway.components import Components
 from gateway.config import GatewaySettings
 from gateway.http.access_log_writer import AccessLogWriter
 from gateway.http.app import create_app
+from gateway.http.client_address import CLIENTS_BYTES, ClientAddresses
 from gateway.http.cors import ORIGINS_BYTES
 from gateway.http.problems import MEMBERS_BYTES
 from gateway.http.server import bind, serve
+from gateway.rate_limits.blocked_clients import BLOCKED_BYTES, BlockedClients
+from gateway.rate_limits.local_limiter import BUCKETS_BYTES, LocalLimiter
+from gateway.rate_limits.redis_limiter import RedisLimiter
+from gateway.rate_limits.request_limits import RequestLimits
 from gateway.rest.events.public_reads import PublicReads
 from gateway.rest.events.query import QUERIES_BYTES
 from gateway.rest.read_fast_path import PATHS_BYTES
@@ -46,9 +51,15 @@ from gateway.security.key_ring import KeyRing
 
 REDIS_SECONDS = 0.05
 """Time limit of Redis; booking answers faster than a stalled cache."""
+RATE_LIMIT_SECONDS = 0.25
+"""Time limit of Redis for rate limits. It is longer, because what is decided without Redis is
+decided by each process alone."""
 REDIS_CONNECTIONS = 64
 CACHES_WITH_OWN_BOUND = (
+    BLOCKED_BYTES,
     BODIES_BYTES,
+    2 * BUCKETS_BYTES,
+    CLIENTS_BYTES,
     DRAWINGS_BYTES,
     MEMBERS_BYTES,
     ORIGINS_BYTES,
@@ -73,7 +84,6 @@ async def open_components(settings: GatewaySettings) -> AsyncIterator[Components
             await _channel(resources, settings.booking_target, signer, settings.tls),
             batch_reads=settings.batching,
         )
-        submitter = _submitter(resources, settings, booking)
         access_log = AccessLogWriter()
         resources.callback(access_log.close)
         client = open_cache_redis(
@@ -89,16 +99,19 @@ async def open_components(settings: GatewaySettings) -> AsyncIterator[Components
         printing = open_pool()
         resources.push_async_callback(printing.close)
         keys = KeyRing(identity.jwks_json, time.monotonic)
+        verifier = TokenVerifier(keys, budget, issuer=settings.issuer, audience=settings.audience)
+        limits = _request_limits(resources, settings, verifier)
+        submitter = _submitter(resources, settings, booking, limits)
         yield Components(
             backends=Backends(identity=identity, catalog=catalog, booking=booking),
-            booking_pipeline=BookingPipeline(submitter, sold_out, events),
+            booking_pipeline=BookingPipeline(submitter, sold_out, events, limits),
             public_reads=PublicReads(events, availability, budget),
             keys=keys,
-            verifier=TokenVerifier(
-                keys, budget, issuer=settings.issuer, audience=settings.audience
-            ),
+            verifier=verifier,
             health=Health(),
             access_log=access_log,
+            addresses=ClientAddresses(settings.proxies),
+            limits=limits,
             ticket_printer=TicketPrinter(printing, budget),
         )
 
@@ -113,12 +126,37 @@ def _cache_budget(resources: AsyncExitStack, settings: GatewaySettings) -> Cache
     return budget
 
 
+def _request_limits(
+    resources: AsyncExitStack,
+    settings: GatewaySettings,
+    verifier: TokenVerifier,
+) -> RequestLimits:
+    """Return the rate limits, and start to follow the blocks of other gateways."""
+    client = open_cache_redis(
+        settings.redis_url, timeout=RATE_LIMIT_SECONDS, max_connections=REDIS_CONNECTIONS
+    )
+    resources.push_async_callback(client.aclose)
+    policy = settings.rate_limits
+    blocked = BlockedClients(SharedCache(client), policy.unknown_routes_per_address.block_seconds)
+    _run(resources, blocked.read_regularly())
+    return RequestLimits(
+        policy,
+        RedisLimiter(client, LocalLimiter(time.monotonic)),
+        LocalLimiter(time.monotonic),
+        blocked,
+        verifier,
+    )
+
+
 def _submitter(
-    resources: AsyncExitStack, settings: GatewaySettings, booking: BookingClient
+    resources: AsyncExitStack,
+    settings: GatewaySettings,
+    booking: BookingClient,
+    limits: RequestLimits,
 ) -> BookingSubmitter:
     if not settings.batching:
-        return UnbatchedSubmitter(booking.create)
-    submitter = BatchedSubmitter(booking.create, booking.create_many)
+        return UnbatchedSubmitter(booking.create, admit=limits.admit_many)
+    submitter = BatchedSubmitter(booking.create, booking.create_many, admit=limits.admit_many)
     QUEUE_DEPTH.set_function(lambda: submitter.waiting)
     resources.push_async_callback(submitter.close)
     return submitter

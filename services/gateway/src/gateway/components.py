@@ -7,6 +7,8 @@ from goticket_platform.ops import Health
 from gateway.booking_submission.pipeline import BookingPipeline
 from gateway.clients import Backends
 from gateway.http.access_log_writer import AccessLogWriter
+from gateway.http.client_address import ClientAddresses
+from gateway.rate_limits.request_limits import RequestLimits
 from gateway.rest.events.public_reads import PublicReads
 from gateway.rest.tickets.ticket_pdf import TicketPrinter
 from gateway.security.authentication import TokenVerifier
@@ -24,4 +26,6 @@ class Components:
     verifier: TokenVerifier
     health: Health
     access_log: AccessLogWriter
+    addresses: ClientAddresses
+    limits: RequestLimits
     ticket_printer: TicketPrinter

@@ -1,16 +1,21 @@
 """The gateway's settings, from the environment."""
 
 import os
+from dataclasses import fields
 
 from goticket_platform.rpc.settings import RpcClientSettings
 from goticket_platform.settings import host_and_port
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from gateway.http.client_address import Network, parse_networks
 from gateway.http.middleware import MAX_IN_FLIGHT
+from gateway.rate_limits.policy import RateLimitPolicy, parse_limit
 
 KIBIBYTE = 1024
 MEBIBYTE = 1024 * KIBIBYTE
+LIMIT_PREFIX = "limit_"
+LIMITS = tuple(LIMIT_PREFIX + field.name for field in fields(RateLimitPolicy))
 
 
 class GatewaySettings(RpcClientSettings):
@@ -49,6 +54,36 @@ class GatewaySettings(RpcClientSettings):
     sends each in its own call."""
     public_metrics: bool = False
     """Serve /metrics on the public port too. In production it has a port of its own."""
+    trusted_proxies: str = ""
+    """Networks of the proxies whose X-Forwarded-For names the client, such as
+    "10.0.0.0/8,fd00::/8". What other peers send in it is ignored."""
+    limit_reads_per_address: str = "12000/60"
+    """Requests of an address at each process, also those answered from a cache. This and the
+    following limits are units/seconds: that many at once, refilled evenly in the time. An IPv6
+    network of 64 bits counts as one address."""
+    limit_requests_per_address: str = "12000/60"
+    """Requests of an address that are not answered from a cache and have no limit of their
+    own."""
+    limit_requests_per_user: str = "3000/60"
+    """The same of a user."""
+    limit_bookings_per_address: str = "2400/60"
+    """Bookings of an address; a stadium or an office may have a single one."""
+    limit_bookings_per_user: str = "1200/60"
+    """Bookings of a user, with the retries of a client that lost its answers. How many tickets a
+    user gets is limited elsewhere."""
+    limit_documents_per_address: str = "600/60"
+    """Tickets drawn as PDF or QR code for an address."""
+    limit_documents_per_user: str = "120/60"
+    """The same for a user."""
+    limit_sign_ups_per_address: str = "60/3600"
+    """Accounts created from an address."""
+    limit_failed_logins_per_address: str = "10/900"
+    """Failed logins of an address."""
+    limit_failed_logins_per_email: str = "5/900"
+    """Failed logins with an e-mail address."""
+    limit_unknown_routes_per_address: str = "10/900/3600"
+    """Requests of an address that no route matches; one more blocks the address for the third
+    number of seconds."""
     reuse_port: bool = False
     """Share the port with other processes; set by the parent of several workers."""
 
@@ -57,6 +92,35 @@ class GatewaySettings(RpcClientSettings):
     def _is_host_and_port(cls, value: str) -> str:
         host_and_port(value)
         return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _has_networks(cls, value: str) -> str:
+        parse_networks(value)
+        return value
+
+    @field_validator(*LIMITS)
+    @classmethod
+    def _is_limit(cls, value: str) -> str:
+        parse_limit("setting", value)
+        return value
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """`trusted_proxies`, parsed."""
+        return parse_networks(self.trusted_proxies)
+
+    @property
+    def rate_limits(self) -> RateLimitPolicy:
+        """The limits, parsed. A client sees their names."""
+        return RateLimitPolicy(
+            **{
+                name.removeprefix(LIMIT_PREFIX): parse_limit(
+                    name.removeprefix(LIMIT_PREFIX).replace("_", "-"), getattr(self, name)
+                )
+                for name in LIMITS
+            }
+        )
 
     @property
     def processes(self) -> int:

@@ -85,7 +85,7 @@ async def open_server(settings: GatewaySettings) -> AsyncIterator[Server]:
             booking.create, booking.create_many, deadline=DEADLINE, clock=lambda: server.now
         )
         sold_out = SoldOutCache(CacheBudget(1 << 20))
-        pipeline = BookingPipeline(submitter, sold_out, parts.public_reads.events)
+        pipeline = BookingPipeline(submitter, sold_out, parts.public_reads.events, parts.limits)
         app = create_app(
             replace(parts, booking_pipeline=pipeline),
             max_body_bytes=settings.max_body_bytes,

@@ -50,6 +50,22 @@ local sends_keys = setting("IDEMPOTENCY_KEYS", "1") == "1"
 local waits = {} -- seconds that each response asks to wait, oldest first
 local first, last = 1, 0
 
+-- Every buyer has an address, and so has every anonymous reader: limits count addresses.
+local READERS = 4096
+local addresses = {}
+local address_count = READERS
+
+local function address_of(token)
+   if not token then
+      return math.random(READERS)
+   end
+   if not addresses[token] then
+      address_count = address_count + 1
+      addresses[token] = address_count
+   end
+   return addresses[token]
+end
+
 -- Returns the text of a request; `token` may be nil. The request id is also the idempotency
 -- key. The response repeats it, so that latencies can be counted by request and status.
 function build_request(kind, token, method, path, body)
@@ -59,7 +75,8 @@ function build_request(kind, token, method, path, body)
    began = began or at
    sent[id] = { at = at, kind = kind, token = token }
    local head = method .. " " .. path .. " HTTP/1.1\r\nHost: " .. wrk.host
-      .. "\r\nX-Request-ID: " .. id .. "\r\n"
+      .. "\r\nX-Request-ID: " .. id
+      .. string.format("\r\nX-Forwarded-For: 2001:db8:0:%x::1\r\n", address_of(token))
    if token then
       head = head .. "Authorization: Bearer " .. token .. "\r\n"
    end

@@ -9,6 +9,8 @@
 - A call contains only requests that can wait for its answer. The others are rejected as busy,
   at submission or when the call is sent: a call that times out half-way wastes its work.
 - A request whose client has disconnected while it waited is not sent.
+- Rate limits are charged when a batch is sent, with one call for all its requests. A request
+  that a limit refuses is not sent.
 """
 
 import time
@@ -25,9 +27,16 @@ from goticket_platform.rpc.client import WRITE_SECONDS
 from goticket_platform.rpc.errors import RemoteError
 from prometheus_client import Counter, Gauge, Histogram
 
-from gateway.booking_submission.submitter import IsDisconnected, Outcome, SendMany, SendOne
+from gateway.booking_submission.submitter import (
+    AdmitMany,
+    IsDisconnected,
+    Outcome,
+    SendMany,
+    SendOne,
+)
 from gateway.http.problems import Problem
 from gateway.http.request_context import RequestContext, batch_context
+from gateway.rate_limits.charged_request import ChargedRequest
 
 LIMITS = BatchingLimits(
     max_batch_size=256,
@@ -63,6 +72,7 @@ class _PendingRequest:
     request: pb.CreateBookingRequest
     context: RequestContext
     is_disconnected: IsDisconnected | None
+    charged: ChargedRequest | None
     submitted_at: float
 
 
@@ -83,8 +93,10 @@ class BatchedSubmitter:
         limits: BatchingLimits = LIMITS,
         deadline: float = WRITE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        admit: AdmitMany | None = None,
     ) -> None:
         self._send_one = send_one
+        self._admit = admit
         self._send_many = send_many
         self._deadline = deadline
         self._clock = clock
@@ -116,10 +128,11 @@ class BatchedSubmitter:
         request: pb.CreateBookingRequest,
         context: RequestContext,
         is_disconnected: IsDisconnected | None = None,
+        charged: ChargedRequest | None = None,
     ) -> Coroutine[Any, Any, pb.CreateBookingResponse]:
         """See `BookingSubmitter`. The request is submitted when the coroutine is awaited."""
         now = self._clock()
-        pending = _PendingRequest(request, context, is_disconnected, now)
+        pending = _PendingRequest(request, context, is_disconnected, charged, now)
         return self._batcher.submit(pending, now + self._deadline)
 
     async def close(self) -> None:
@@ -132,7 +145,8 @@ class BatchedSubmitter:
         if not entries:
             return
         try:
-            outcomes = await self._send(entries)
+            entries = await self._admitted(entries)
+            outcomes = await self._send(entries) if entries else []
         except RemoteError as error:
             outcomes = [error.copy() for _ in entries]
         except Exception as error:
@@ -140,6 +154,19 @@ class BatchedSubmitter:
             outcomes = [_internal() for _ in entries]
         for entry, outcome in zip(entries, outcomes, strict=True):
             entry.resolve(outcome)
+
+    async def _admitted(self, entries: list[_Entry]) -> list[_Entry]:
+        """Charge the rate limits; return the entries to send, and refuse the others."""
+        if self._admit is None:
+            return entries
+        counted = [entry for entry in entries if entry.request.charged is not None]
+        if not counted:
+            return entries
+        problems = await self._admit([each for entry in counted if (each := entry.request.charged)])
+        for entry, problem in zip(counted, problems, strict=True):
+            if problem is not None:
+                entry.resolve(problem)
+        return [entry for entry in entries if entry.is_pending]
 
     async def _send(self, entries: Sequence[_Entry]) -> Sequence[Outcome]:
         timeout = max(min(entry.deadline for entry in entries) - self._clock(), 0)

@@ -155,7 +155,7 @@ class BookingFastPath:
         disconnected: IsDisconnected,
     ) -> HttpResponse:
         try:
-            created = await self._pipeline.submit(command, exchange.context, disconnected)
+            created = await self._pipeline.submit(command, exchange.context, exchange, disconnected)
             return render_created(created)
         except (Problem, RemoteError) as error:
             return self._reject(exchange, error)

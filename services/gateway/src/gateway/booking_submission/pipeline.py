@@ -10,9 +10,11 @@ from prometheus_client import Counter
 from gateway.booking_submission.sold_out_cache import ONLY_TYPE, SoldOutCache
 from gateway.booking_submission.submitter import BookingSubmitter, IsDisconnected
 from gateway.cache.event_cache import EventCache
+from gateway.http.exchange import HttpExchange
 from gateway.http.problems import Problem
 from gateway.http.request_context import RequestContext
 from gateway.http.responses import HttpResponse, json_response
+from gateway.rate_limits.request_limits import RequestLimits
 from gateway.rest.bookings.mapping import CreateBookingCommand
 from gateway.rest.bookings.rendering import booking_json
 
@@ -27,11 +29,16 @@ class BookingPipeline:
     """Admits and submits new bookings."""
 
     def __init__(
-        self, submitter: BookingSubmitter, sold_out: SoldOutCache, events: EventCache
+        self,
+        submitter: BookingSubmitter,
+        sold_out: SoldOutCache,
+        events: EventCache,
+        limits: RequestLimits,
     ) -> None:
         self._submitter = submitter
         self._sold_out = sold_out
         self._events = events
+        self._limits = limits
         self._in_progress = 0
 
     def is_booking(self) -> bool:
@@ -74,21 +81,23 @@ class BookingPipeline:
         self,
         command: CreateBookingCommand,
         context: RequestContext,
+        exchange: HttpExchange,
         is_disconnected: IsDisconnected | None = None,
     ) -> pb.CreateBookingResponse:
         """Admit the command and send it to booking.
 
         Raises:
-            Problem: event_not_found, sold_out or busy.
+            Problem: event_not_found, sold_out, busy or rate_limited.
             RemoteError: booking rejected it, or its call failed.
         """
         self.reject_unknown_event(command.event_id)
         self.reject_sold_out(command)
         generation = self._events.generation
         request = command.as_request()
+        charged = self._limits.booking(exchange, command.caller.user_id)
         self._in_progress += 1
         try:
-            return await self._submitter.submit(request, context, is_disconnected)
+            return await self._submitter.submit(request, context, is_disconnected, charged)
         except RemoteError as error:
             if error.code == "sold_out":
                 self._sold_out.record(request, error.metadata)

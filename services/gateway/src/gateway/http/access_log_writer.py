@@ -37,6 +37,7 @@ class AccessLogEntry:
     seconds: float
     request_id: str
     user_id: str
+    client_address: str
     span: trace.SpanContext
     at: float
     """Unix time of the answer."""
@@ -115,6 +116,7 @@ def _json(entry: AccessLogEntry) -> bytes:
         "event": "request",
         "request_id": entry.request_id,
         "user_id": entry.user_id,
+        "client_address": entry.client_address,
         **_common("info", entry.at),
     }
     if entry.span.is_valid:

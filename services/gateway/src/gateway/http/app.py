@@ -19,9 +19,11 @@ from gateway.components import Components
 from gateway.http.middleware import MAX_IN_FLIGHT, FastPath, RequestMiddleware
 from gateway.http.openapi import DESCRIPTION, build_document, operation_id
 from gateway.http.problems import HANDLERS, Problem, answer_problem
+from gateway.rate_limits.request_limits import RequestLimits
 from gateway.rest.auth import router as auth
 from gateway.rest.bookings import router as bookings
 from gateway.rest.check_in import router as check_in
+from gateway.rest.dependencies import exchange_of
 from gateway.rest.docs import router as docs
 from gateway.rest.events import router as events
 from gateway.rest.keys import router as keys
@@ -86,11 +88,14 @@ def create_app(
         app.include_router(operations.metrics_router)
     _document_once(app)
     _answer_wrong_methods(app)
+    _limit_unknown_routes(app, components.limits)
     app.retry_throttle = RetryThrottle()
     app.request_middleware = RequestMiddleware(
         super(Gateway, app).__call__,
         _fast_paths(components, app.retry_throttle, max_body_bytes),
         components.access_log,
+        components.limits,
+        addresses=components.addresses,
         cors_origins=cors_origins,
         max_body_bytes=max_body_bytes,
         max_in_flight=max_in_flight,
@@ -146,6 +151,19 @@ def _answer_wrong_methods(app: FastAPI) -> None:
         return answer_problem(request, Problem("method_not_allowed", headers=headers))
 
     app.add_exception_handler(405, answer)
+
+
+def _limit_unknown_routes(app: FastAPI, limits: RequestLimits) -> None:
+    """Count requests for addresses that no route has: a scan sends many of them."""
+
+    async def answer(request: Request, _error: Exception) -> Response:
+        try:
+            await limits.unknown_route(await exchange_of(request))
+        except Problem as problem:
+            return answer_problem(request, problem)
+        return answer_problem(request, Problem("not_found"))
+
+    app.add_exception_handler(404, answer)
 
 
 def _allowed_by_route(error: Exception) -> list[str]:

@@ -23,6 +23,8 @@ _RESPONSE_HEADERS = (
     "ETag",
     "Location",
     "Idempotency-Replayed",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "X-Request-ID",
 )

@@ -9,6 +9,7 @@ from goticket_platform.telemetry import edge_span
 from opentelemetry.trace import Span, Status, StatusCode
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway.http.client_address import Client, ClientAddresses
 from gateway.http.cors import CorsPolicy
 from gateway.http.request_context import RequestContext
 from gateway.http.request_metrics import UNMATCHED
@@ -31,6 +32,10 @@ DEFAULT_HEADERS: Headers = [
 _DEFAULT_NAMES = frozenset(name for name, _ in DEFAULT_HEADERS)
 _VARY = b"vary"
 _VARY_ORIGIN = (_VARY, b"Origin")
+FORWARDED_FOR = b"x-forwarded-for"
+
+SCOPE_KEY = "goticket.exchange"
+"""Where a route of FastAPI finds its exchange in the scope."""
 
 
 class HttpExchange:
@@ -40,7 +45,9 @@ class HttpExchange:
         "_cors",
         "_send",
         "_span",
+        "client",
         "headers",
+        "limit_headers",
         "receive",
         "request_id",
         "route",
@@ -50,13 +57,24 @@ class HttpExchange:
         "user_id",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, cors: CorsPolicy) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        cors: CorsPolicy,
+        addresses: ClientAddresses,
+    ) -> None:
         self.scope = scope
         self.receive = receive
         self.started = time.perf_counter()
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         """The last field of each name; see `has_repeated_headers`."""
         self.request_id = request_id_of(self.headers)
+        self.client: Client = addresses.client(self._peer, self._forwarded_for)
+        """Who sent it, as far as trusted proxies tell."""
+        self.limit_headers: Headers = []
+        """Header fields that tell the client its rate limit."""
         self.route = UNMATCHED
         self.user_id = ""
         self.status = 0
@@ -64,6 +82,19 @@ class HttpExchange:
         self._cors = cors
         self._send = send
         self._span: Span | None = None
+
+    @property
+    def _peer(self) -> str | None:
+        peer = self.scope.get("client")
+        return peer[0] if peer else None
+
+    @property
+    def _forwarded_for(self) -> bytes:
+        """The whole list: a sender may split it over fields (RFC 9110, section 5.3)."""
+        last = self.headers.get(FORWARDED_FOR, b"")
+        if not last or not self.has_repeated_headers:
+            return last
+        return b",".join(value for name, value in self.scope["headers"] if name == FORWARDED_FOR)
 
     @property
     def has_repeated_headers(self) -> bool:
@@ -123,7 +154,7 @@ class HttpExchange:
     def _complete(self, own_headers: Headers) -> Headers:
         """Return the header fields of a response with those that every response carries."""
         names = {name for name, _ in own_headers}
-        headers = [*own_headers, (REQUEST_ID, self.request_id.encode())]
+        headers = [*own_headers, *self.limit_headers, (REQUEST_ID, self.request_id.encode())]
         if names.isdisjoint(_DEFAULT_NAMES):
             headers += DEFAULT_HEADERS
         else:

@@ -18,9 +18,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.http.access_log_writer import AccessLogEntry, AccessLogWriter, now
+from gateway.http.client_address import ClientAddresses
 from gateway.http.content_coding import check_content_coding
 from gateway.http.cors import CorsPolicy
-from gateway.http.exchange import HttpExchange
+from gateway.http.exchange import SCOPE_KEY, HttpExchange
 from gateway.http.problems import Problem, error_response
 from gateway.http.request_metrics import IN_FLIGHT, REJECTED, record_request
 from gateway.http.responses import HttpResponse
@@ -53,6 +54,26 @@ class FastPath(Protocol):
         ...
 
 
+class RateLimits(Protocol):
+    """Refuses requests before any route is called."""
+
+    def check_address(self, exchange: HttpExchange) -> None:
+        """Admit a request by its address, from memory.
+
+        Raises:
+            Problem: rate_limited.
+        """
+        ...
+
+    async def charge(self, exchange: HttpExchange) -> None:
+        """Charge the limits of a request's route.
+
+        Raises:
+            Problem: rate_limited.
+        """
+        ...
+
+
 class RequestMiddleware:
     """Wraps the FastAPI application; see the module."""
 
@@ -61,7 +82,9 @@ class RequestMiddleware:
         app: ASGIApp,
         fast_paths: Sequence[FastPath],
         access_log: AccessLogWriter,
+        limits: RateLimits,
         *,
+        addresses: ClientAddresses,
         cors_origins: Sequence[str],
         max_body_bytes: int,
         max_in_flight: int,
@@ -69,6 +92,8 @@ class RequestMiddleware:
         self._app = app
         self.fast_paths = tuple(fast_paths)
         self._access_log = access_log
+        self._limits = limits
+        self._addresses = addresses
         self._cors = CorsPolicy(cors_origins)
         self._max_body_bytes = max_body_bytes
         self._max_in_flight = max_in_flight
@@ -84,7 +109,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = HttpExchange(scope, receive, send, self._cors)
+        exchange = HttpExchange(scope, receive, send, self._cors, self._addresses)
         IN_FLIGHT.inc()
         try:
             await self._respond(exchange)
@@ -118,7 +143,9 @@ class RequestMiddleware:
 
     async def _dispatch(self, exchange: HttpExchange) -> None:
         try:
+            self._limits.check_address(exchange)
             check_content_coding(exchange.headers, exchange.scope["headers"])
+            await self._limits.charge(exchange)
         except Problem as problem:
             await exchange.respond(_problem(exchange, problem))
             return
@@ -138,9 +165,9 @@ class RequestMiddleware:
             text = f"At most {self._max_body_bytes} bytes are accepted."
             await exchange.respond(_problem(exchange, Problem("body_too_large", text)))
             return
-        scope = exchange.scope
+        scope = {**exchange.scope, SCOPE_KEY: exchange}
         if scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}
+            scope["method"] = "GET"
         receive = _limited(exchange.receive, self._max_body_bytes)
         try:
             await self._app(scope, receive, exchange.send)
@@ -165,6 +192,7 @@ class RequestMiddleware:
                 seconds=seconds,
                 request_id=exchange.request_id,
                 user_id=exchange.user_id,
+                client_address=exchange.client.address,
                 span=exchange.span.get_span_context(),
                 at=now(),
             )

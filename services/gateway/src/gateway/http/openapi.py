@@ -18,6 +18,10 @@ minor units of `currency`; times are RFC 3339. Log in with `POST /api/v1/auth/lo
 token as `Authorization: Bearer …`. Every address that answers `GET` answers `HEAD` too, without
 the body.
 
+Requests are limited by user and by address; an IPv6 network of 64 bits counts as one address. A
+refused request is answered 429 with `Retry-After`. `RateLimit` and `RateLimit-Policy` tell what is
+left. Public reads have these fields only when they are refused.
+
 Names and other texts that people see are stored in NFC, with plain spaces. A text must have a
 visible character. Control characters, blank letters and overrides of the direction of writing are
 refused; joiners are accepted in emoji and in the scripts that need them. `x-maxCharacters` counts
@@ -42,6 +46,7 @@ HEAD_CODES = ("malformed_request", "request_timeout", "uri_too_long", "headers_t
 """Problems of a request's head and of its arrival, which any operation may answer."""
 BODY_CODES = ("malformed_request", "body_too_large", "unsupported_media_type")
 TOKEN_CODES = ("unauthenticated", "token_expired", "token_invalid")
+LIMIT_CODES = ("rate_limited",)
 BACKEND_CODES = ("unavailable", "timeout", "busy")
 
 
@@ -74,6 +79,20 @@ _HEADERS: dict[int, dict[str, Any]] = {
             "schema": {"type": "string"},
             "description": "identity, if the body had a Content-Encoding.",
         }
+    },
+    429: {
+        "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."},
+        "RateLimit": {
+            "schema": {"type": "string"},
+            "description": "The exceeded limit, its remaining units, and the seconds until it is"
+            " unused again.",
+            "example": '"requests-per-user";r=0;t=60',
+        },
+        "RateLimit-Policy": {
+            "schema": {"type": "string"},
+            "description": "The limit's units, and the seconds in which they are refilled.",
+            "example": '"requests-per-user";q=3000;w=60',
+        },
     },
     503: {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds to wait, 1 to 3."}},
 }
@@ -164,7 +183,7 @@ def _complete(operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     if "application/json" in responses.get("422", {}).get("content", {}):
         del responses["422"]  # FastAPI's own form, which is never sent
-    codes = ["internal", *HEAD_CODES, *BACKEND_CODES]
+    codes = ["internal", *HEAD_CODES, *BACKEND_CODES, *LIMIT_CODES]
     if operation.get("security"):
         codes += TOKEN_CODES
     if operation.get("requestBody"):

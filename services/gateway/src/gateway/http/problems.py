@@ -109,6 +109,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "last_admin": Kind(409, "Last administrator", "The last administrator cannot lose this role."),
     "stale_version": Kind(412, "Stale version", "The event has changed; read it again."),
+    "rate_limited": Kind(
+        429, "Too many requests", "The limit is exceeded; try again after Retry-After seconds."
+    ),
     # Server errors.
     "internal": Kind(500, "Internal error", "An internal error occurred."),
     "not_implemented": Kind(501, "Not implemented", "The server does not support this."),

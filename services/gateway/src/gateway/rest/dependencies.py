@@ -18,7 +18,9 @@ from gateway.clients.catalog import CatalogClient
 from gateway.clients.identity import IdentityClient
 from gateway.components import Components
 from gateway.http.etags import is_any, strong_tags
+from gateway.http.exchange import SCOPE_KEY, HttpExchange
 from gateway.http.problems import Problem
+from gateway.rate_limits.request_limits import RequestLimits
 from gateway.rest.events.public_reads import PublicReads
 from gateway.rest.schemas import MAX_INT64, QueryInteger, Text
 from gateway.rest.tickets.ticket_pdf import TicketPrinter
@@ -62,6 +64,16 @@ async def _ticket_printer(request: Request) -> TicketPrinter:
     return _components(request).ticket_printer
 
 
+async def _limits(request: Request) -> RequestLimits:
+    return _components(request).limits
+
+
+async def exchange_of(request: Request) -> HttpExchange:
+    """Return the exchange that a request belongs to."""
+    exchange: HttpExchange = request.scope[SCOPE_KEY]
+    return exchange
+
+
 async def _keys(request: Request) -> KeyRing:
     return _components(request).keys
 
@@ -73,6 +85,8 @@ Booking = Annotated[BookingClient, Depends(_booking)]
 Pipeline = Annotated[BookingPipeline, Depends(_booking_pipeline)]
 Reads = Annotated[PublicReads, Depends(_public_reads)]
 Printer = Annotated[TicketPrinter, Depends(_ticket_printer)]
+Limits = Annotated[RequestLimits, Depends(_limits)]
+Exchange = Annotated[HttpExchange, Depends(exchange_of)]
 Keys = Annotated[KeyRing, Depends(_keys)]
 
 

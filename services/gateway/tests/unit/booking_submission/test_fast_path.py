@@ -108,7 +108,7 @@ def _essence(answer: httpx.Response) -> dict[str, Any]:
     headers = {
         name: "random" if name == "retry-after" else value
         for name, value in answer.headers.items()
-        if name not in {"x-request-id", "content-length"}
+        if name not in {"x-request-id", "content-length", "ratelimit"}
     }
     body = {name: value for name, value in answer.json().items() if name != "requestId"}
     assert answer.headers["X-Request-ID"]
@@ -251,6 +251,7 @@ async def test_access_log_entries_are_written_in_batches_and_none_is_lost() -> N
         "duration_ms": 1.5,
         "request_id": "r0",
         "user_id": USER,
+        "client_address": "198.51.100.7",
     }
 
 
@@ -263,6 +264,7 @@ def _entry(request_id: str) -> AccessLogEntry:
         seconds=0.0015,
         request_id=request_id,
         user_id=USER,
+        client_address="198.51.100.7",
         span=INVALID_SPAN_CONTEXT,
         at=1893456000.25,
     )

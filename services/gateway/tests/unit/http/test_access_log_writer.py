@@ -105,6 +105,7 @@ def _entry(request_id: str) -> AccessLogEntry:
         seconds=0.0015,
         request_id=request_id,
         user_id="0197c0de-7a11-7b00-8a00-0000000000d1",
+        client_address="198.51.100.7",
         span=INVALID_SPAN_CONTEXT,
         at=1893456000.25,
     )

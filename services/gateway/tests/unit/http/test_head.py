@@ -8,6 +8,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from gateway.http.access_log_writer import AccessLogWriter
+from gateway.http.client_address import ClientAddresses
+from gateway.http.exchange import HttpExchange
 from gateway.http.middleware import RequestMiddleware
 from gateway.http.request_metrics import REQUESTS
 from goticket.booking.v1 import booking_pb2
@@ -18,10 +20,20 @@ from starlette.types import Message, Scope
 
 TICKET = "0197c0de-7a11-7b00-8a00-0000000000c1"
 EVENT = "0197c0de-7a11-7b00-8a00-0000000000e1"
-VARYING = {"x-request-id", "content-length"}
+VARYING = {"x-request-id", "content-length", "ratelimit"}
 """Headers that two answers need not share: a PDF of another second may differ in length."""
 
 Bearer = Callable[..., dict[str, str]]
+
+
+class Unlimited:
+    """Admits every request."""
+
+    def check_address(self, exchange: HttpExchange) -> None:
+        """Admit a request."""
+
+    async def charge(self, exchange: HttpExchange) -> None:
+        """Charge nothing."""
 
 
 @pytest.fixture
@@ -98,7 +110,14 @@ async def test_no_body_is_sent_to_the_server() -> None:
     scope = {"type": "http", "method": "HEAD", "path": "/", "headers": []}
     access_log = AccessLogWriter(lambda _text: None)
     middleware = RequestMiddleware(
-        hello, (), access_log, cors_origins=(), max_body_bytes=1, max_in_flight=1
+        hello,
+        (),
+        access_log,
+        Unlimited(),
+        addresses=ClientAddresses(()),
+        cors_origins=(),
+        max_body_bytes=1,
+        max_in_flight=1,
     )
     await middleware(scope, receive, send)
     access_log.close()

@@ -79,8 +79,9 @@ async def test_an_unexpected_error_is_one_logged_500_and_the_process_continues(
     assert answer.json()["error"] == "internal"
     assert answer.json()["requestId"] == "req-1"
     assert "secret" not in answer.text
-    (failure,), (entry,) = entries, access_log
-    assert (failure["event"], failure["request_id"]) == ("request failed", "req-1")
+    (failure,) = [each for each in entries if each["event"] == "request failed"]
+    (entry,) = access_log
+    assert failure["request_id"] == "req-1"
     assert (entry.status, entry.request_id) == (500, "req-1")
     assert (entry.route, entry.path) == ("/explode/{number}", "/explode/7")
     assert entry.seconds >= 0
@@ -95,7 +96,7 @@ async def test_a_response_that_fails_half_way_is_incomplete_for_the_client(
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         with pytest.raises(RuntimeError):
             await client.get("/explode-late")
-    assert [entry["event"] for entry in entries] == ["request failed"]
+    assert [entry["event"] for entry in entries].count("request failed") == 1
     assert [entry.status for entry in access_log] == [200]
 
 

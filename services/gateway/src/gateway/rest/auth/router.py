@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 
 from gateway.http.openapi import problems
 from gateway.rest.auth.schemas import Credentials, RefreshToken, Registration, TokensOut, UserOut
-from gateway.rest.dependencies import Identity
+from gateway.rest.dependencies import Exchange, Identity, Limits
 from gateway.rest.routes import HeadFirstRoute
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=HeadFirstRoute)
@@ -20,9 +20,12 @@ async def register(body: Registration, identity: Identity) -> UserOut:
 
 
 @router.post("/login", summary="Log in", responses=problems("invalid_credentials"))
-async def login(body: Credentials, identity: Identity) -> TokensOut:
-    """Exchange e-mail address and password for tokens."""
-    return TokensOut.of(await identity.login(email=body.email, password=body.password))
+async def login(
+    body: Credentials, identity: Identity, limits: Limits, exchange: Exchange
+) -> TokensOut:
+    """Exchange e-mail address and password for tokens. Failures are limited."""
+    async with limits.login(exchange, body.email):
+        return TokensOut.of(await identity.login(email=body.email, password=body.password))
 
 
 @router.post(

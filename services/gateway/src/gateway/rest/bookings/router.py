@@ -20,6 +20,7 @@ from gateway.rest.dependencies import (
     BookingId,
     Cursor,
     EventId,
+    Exchange,
     IdempotencyKey,
     Limit,
     Pipeline,
@@ -73,13 +74,14 @@ async def create_booking(
     event_id: EventId,
     body: BookingIn,
     request: Request,
+    exchange: Exchange,
     pipeline: Pipeline,
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Confirmed at once, or held for a while with `hold`. All lines are granted or none."""
     command = create_command(body, event_id, caller, idempotency_key)
     disconnected = functools.partial(is_disconnected, request.receive)
-    created = await pipeline.submit(command, RequestContext.current(), disconnected)
+    created = await pipeline.submit(command, RequestContext.current(), exchange, disconnected)
     return as_starlette(render_created(created))
 
 

@@ -2,10 +2,8 @@
 
 from importlib import resources
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-
-from gateway.http.problems import Problem
 
 router = APIRouter(include_in_schema=False)
 
@@ -45,6 +43,6 @@ async def get_docs_asset(name: str) -> Response:
         script = resources.files("gateway").joinpath("pages/docs.js").read_text("utf-8")
         return Response(script, media_type="text/javascript", headers=ASSET_HEADERS)
     if name not in ASSETS:
-        raise Problem("not_found")
+        raise HTTPException(404)  # as for an address without a route: it counts as unknown
     content = resources.files(SWAGGER_UI).joinpath(name).read_bytes()
     return Response(content, media_type=ASSETS[name], headers=ASSET_HEADERS)

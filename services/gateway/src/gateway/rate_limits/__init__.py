@@ -1,0 +1,1 @@
+"""Rate limits: token buckets per client address, user and e-mail address."""
