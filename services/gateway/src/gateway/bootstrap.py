@@ -49,6 +49,7 @@ from gateway.rest.tickets.ticket_pdf import TicketPrinter, open_pool
 from gateway.security.authentication import TokenVerifier
 from gateway.security.key_ring import KeyRing
 
+CANCEL_AGAIN_SECONDS = 0.1
 REDIS_SECONDS = 0.05
 """Time limit of Redis; booking answers faster than a stalled cache."""
 RATE_LIMIT_SECONDS = 0.25
@@ -186,8 +187,12 @@ def _run(resources: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    # Repeated: a client may replace the cancellation by an error that the task handles.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
+    if not task.cancelled():
+        task.exception()  # retrieved, so that it is not reported as lost
 
 
 async def _channel(
