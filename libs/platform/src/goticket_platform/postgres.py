@@ -12,6 +12,13 @@ LOCK_TIMEOUT_MS = 3_000
 
 _NAME = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)
 
+DATABASE_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # raised when a connection is lost in the middle of a message
+    OSError,
+)
+"""Everything that a statement raises because of its connection or server."""
 _TRANSIENT = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,

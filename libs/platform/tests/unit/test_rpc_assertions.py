@@ -405,7 +405,7 @@ async def test_health_checks_need_no_assertion_and_there_is_no_reflection() -> N
             "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
         )
         with pytest.raises(grpc.aio.AioRpcError) as failed:
-            async for _ in method(iter([b""])):
+            async for _ in method(iter([])):
                 pass
         assert failed.value.code() is grpc.StatusCode.UNIMPLEMENTED
 

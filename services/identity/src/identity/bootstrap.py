@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import grpc
 from goticket.identity.v1 import identity_pb2_grpc
 from goticket_platform.ids import new_id
@@ -12,7 +11,7 @@ from goticket_platform.lifecycle import Stop
 from goticket_platform.logs import get_logger
 from goticket_platform.messaging import relay_process
 from goticket_platform.ops import Health, serve_ops
-from goticket_platform.postgres import open_pool
+from goticket_platform.postgres import DATABASE_ERRORS, open_pool
 from goticket_platform.retry import RetryPolicy, retry
 from goticket_platform.rpc.assertions import AssertionVerifier
 from goticket_platform.rpc.server import serve_grpc
@@ -32,8 +31,6 @@ from identity.entrypoints.grpc_errors import ERRORS
 
 SOURCE = "/goticket/identity"
 """CloudEvents source of the messages that the relay publishes."""
-DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-"""Errors of a database that is unreachable, starting, or not migrated yet."""
 RETRY = RetryPolicy(first_wait=1.0, longest_wait=1.0)
 """Waits between attempts to create the first admin."""
 

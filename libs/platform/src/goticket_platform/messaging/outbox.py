@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from goticket_platform.ids import new_id
 from goticket_platform.logs import get_logger
 from goticket_platform.messaging.statements import statements
+from goticket_platform.postgres import DATABASE_ERRORS
 from goticket_platform.telemetry import inject_context
 
 NOTIFY_INTERVAL_SECONDS = 0.02
@@ -102,6 +103,6 @@ class OutboxNotifier:
             self._requested = False
             try:
                 await self._pool.execute(self._notify)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except DATABASE_ERRORS as error:
                 logger.warning("notification lost", reason=type(error).__name__)
             await asyncio.sleep(NOTIFY_INTERVAL_SECONDS)

@@ -24,7 +24,7 @@ from goticket_platform.messaging.cloudevents import PublishedMessage
 from goticket_platform.messaging.outbox_listener import listen
 from goticket_platform.messaging.publisher import OutgoingMessage, Publisher
 from goticket_platform.messaging.statements import outbox_channel, statements
-from goticket_platform.postgres import INDEX_ONLY_SETTINGS
+from goticket_platform.postgres import DATABASE_ERRORS, INDEX_ONLY_SETTINGS
 from goticket_platform.retry import Outage
 
 BATCH_SIZE = 500
@@ -262,7 +262,7 @@ class Relay:
         while not await stop.wait(MEASURE_SECONDS):
             try:
                 row = await self._pool.fetchrow(self._sql["measure_backlog"], COUNT_LIMIT)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except DATABASE_ERRORS:
                 continue  # the workers log a lost database
             if row is not None:
                 OUTBOX_PENDING.labels(self._schema).set(row["pending"])
