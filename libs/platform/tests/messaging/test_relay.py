@@ -35,6 +35,9 @@ from goticket_testing.messaging import (
     running,
 )
 
+MANY_SESSIONS_SECONDS = 150.0
+"""Deadline of a test in which the broker closes one channel after another."""
+
 
 async def test_a_message_arrives_with_its_cloudevents_attributes(
     pool: asyncpg.Pool, amqp_url: str
@@ -177,10 +180,10 @@ async def test_a_message_that_the_user_may_not_publish_does_not_block_the_others
         await append(pool, *(make_message(blocked, version) for version in range(1, 4)))
         await append(pool, *(make_message() for _ in range(60)))
         async with running(relay.run):
-            await eventually(lambda: len(received.ids) == 66)
-            await eventually(lambda: has_attempts(pool, 2))
+            await eventually(lambda: len(received.ids) == 66, MANY_SESSIONS_SECONDS)
+            await eventually(lambda: has_attempts(pool, 2), MANY_SESSIONS_SECONDS)
             await append(pool, make_message())
-            await eventually(lambda: len(received.ids) == 67)
+            await eventually(lambda: len(received.ids) == 67, MANY_SESSIONS_SECONDS)
     assert received.versions(blocked) == [1, 2, 3]
     assert received.versions(refused) == []
     assert await pending(pool) == 2
