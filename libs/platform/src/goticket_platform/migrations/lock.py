@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from goticket_platform.migrations.files import MigrationError
+from goticket_platform.postgres import DATABASE_ERRORS
 
 CONNECT_SECONDS = 10.0
 WAIT_SECONDS = 120.0
@@ -63,7 +64,7 @@ async def connected(dsn: str, schema: str) -> AsyncIterator[asyncpg.Connection]:
             timeout=CONNECT_SECONDS,
             server_settings={"application_name": f"{schema} migrate"},
         )
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DATABASE_ERRORS as error:
         reason = str(error) or type(error).__name__
         raise MigrationError(f"cannot connect to the database: {reason}") from error
     try:
